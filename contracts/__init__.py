@@ -1,0 +1,1 @@
+"""Plain types shared by the lab (`harness`), the boards (`targets`) and the model (`ai`)."""

@@ -1,0 +1,113 @@
+"""Errors, one small tree: the class says whose fault it is, the message what was expected, seen, and to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class AssayError(Exception):
+    """Root of every error that Assay raises on purpose.
+
+    `expected`, `seen` and `do` are kept apart so that reports can lay them out; `str()` joins them.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, expected: str = "", seen: str = "", do: str = "") -> None:
+        self.what = what
+        self.expected = expected
+        self.seen = seen
+        self.do = do
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.expected:
+            parts.append(f"expected: {self.expected}")
+        if self.seen:
+            parts.append(f"seen: {self.seen}")
+        if self.do:
+            parts.append(f"do: {self.do}")
+        return "\n  ".join(parts)
+
+
+class ConfigError(AssayError):
+    """The user's files or arguments are wrong. Raised before any board is leased; ends with exit code 4."""
+
+    exit_code = 4
+
+
+class SetupError(AssayError):
+    """The machine cannot be set up (package, network, privilege). Ends with exit code 69."""
+
+    exit_code = 69
+
+
+class BuildError(AssayError):
+    """The kernel or a program of ours does not build. Ends the run before a lease; exit code 1."""
+
+
+class ModelError(AssayError):
+    """A model file is missing, truncated, of a wrong architecture, or does not load. Exit code 4."""
+
+    exit_code = 4
+
+
+class InfraError(AssayError):
+    """The lab's fault: a board that is lost, a killed QEMU, a full disk. Exit code 75."""
+
+    exit_code = 75
+
+
+class ChannelError(InfraError):
+    """The debug channel gave no right answer in time (silent board, closed link)."""
+
+
+class BoardLost(InfraError):
+    """The board went away: its process was ended from outside, or its link closed."""
+
+
+class KernelError(AssayError):
+    """The kernel under test died, hung or answered against its contract: a `fail`, exit code 1."""
+
+
+class KernelFault(KernelError):
+    """The kernel reported a fault of its own (panic) with registers; `report` is the full text."""
+
+    def __init__(self, what: str, *, report: str = "", expected: str = "", seen: str = "", do: str = "") -> None:
+        self.report = report
+        super().__init__(what, expected=expected, seen=seen, do=do)
+
+
+class RequestRefused(AssayError):
+    """The kernel refused a request. `status` is the channel status name, `detail` the kernel's text."""
+
+    def __init__(
+        self, what: str, *, status: str, detail: str = "", expected: str = "", seen: str = "", do: str = ""
+    ) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(what, expected=expected, seen=seen or detail, do=do)
+
+
+class ProgramRejected(AssayError):
+    """A program was refused by a stage (`compile`, `unseal`, `verify`, `trial`); the text can go back to a model."""
+
+    def __init__(
+        self, what: str, *, stage: str, reason: str, expected: str = "", seen: str = "", do: str = ""
+    ) -> None:
+        self.stage = stage
+        self.reason = reason
+        super().__init__(what, expected=expected, seen=seen or reason, do=do)
+
+
+class BudgetExceeded(AssayError):
+    """A stage missed its budget."""
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A ` (did you mean 'x'?)` suffix for the nearest of `known`, or an empty string."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""

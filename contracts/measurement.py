@@ -1,0 +1,62 @@
+"""A measured value with its unit and clock, a budget, and the verdict that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Clock(StrEnum):
+    """Whose time it is: modelled (`-icount`), board counters, or the host's."""
+
+    VIRTUAL = "virtual"
+    HARDWARE = "hardware"
+    HOST = "host"
+
+
+class Stat(StrEnum):
+    """How samples become one figure."""
+
+    MAX = "max"
+    P99 = "p99"
+    MEDIAN = "median"
+
+
+class Verdict(StrEnum):
+    """The one scale of outcomes; DESIGN's table maps it to pytest, JUnit, Robot and exit codes."""
+
+    PASS = "pass"
+    MARGINAL = "marginal"
+    FAIL = "fail"
+    INFRA = "infra"
+    INCONCLUSIVE = "inconclusive"
+    SKIP = "skip"
+
+    @property
+    def exit_code(self) -> int:
+        """Process exit code when this is a run's worst verdict."""
+        return {"fail": 1, "infra": 75, "inconclusive": 76}.get(self.value, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Samples of one stage. Values are in ns (`unit` "ns"); virtual ones are instructions at 1 ns each."""
+
+    stage: str
+    clock: Clock
+    samples: tuple[float, ...]
+    unit: str = "ns"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One limit: `limit` and `stretch` in `unit`; `warmup` leading samples are dropped before judging."""
+
+    stage: str
+    stat: Stat
+    unit: str
+    clock: Clock
+    min_samples: int
+    warmup: int
+    limit: float
+    stretch: float | None = None

@@ -1,0 +1,63 @@
+"""A compiled extension: instructions, maps, hook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Hook(IntEnum):
+    """Where a program may sit. Numbers are those of the extension image (`firmware/include/assay/abi.h`)."""
+
+    TEST = 0
+    NET_RX = 1
+    TIMER = 2
+
+
+class MapType(IntEnum):
+    """Map kinds, with Linux's numbers (`enum bpf_map_type`)."""
+
+    HASH = 1
+    ARRAY = 2
+
+
+class MapFlags(IntEnum):
+    """Flags of a map definition. RDONLY_PROG is Linux's; FRESH asks not to inherit contents on deploy."""
+
+    NONE = 0
+    RDONLY_PROG = 0x80
+    FRESH = 0x8000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class MapDef:
+    """One map: at most 15 bytes of name, sizes in bytes; `init` fills a frozen array map (`.rodata`)."""
+
+    name: str
+    type: MapType
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int = 0
+    init: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program before sealing.
+
+    `insns` is the RFC 9669 encoding, 8 bytes a slot, little-endian. A map is referred to by an `lddw` with
+    src_reg 1 (imm = index into `maps`) or 2 (address of its value; next imm = offset), RFC 9669 section 5.4.
+    `lines` gives (slot, source line) pairs where the compiler left them.
+    """
+
+    name: str
+    hook: Hook
+    insns: bytes
+    maps: tuple[MapDef, ...] = ()
+    lines: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """Number of 8-byte instruction slots."""
+        return len(self.insns) // 8
