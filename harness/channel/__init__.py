@@ -1,0 +1,1 @@
+"""The debug channel's host side: schema, frames, client."""
