@@ -7,12 +7,16 @@
 
 #define BUILD_ID_SIZE   20U
 #define PUBLIC_KEY_SIZE 32U
+#define CHANNEL_KEY_SIZE 32U
 
 /* 20 bytes over the linked image: equal ids mean equal images. */
 const uint8_t *build_id(void);
 
 /* The Ed25519-BLAKE2b key that extension images must be signed with. */
 extern const uint8_t build_public_key[PUBLIC_KEY_SIZE];
+
+/* The key that session keys are derived from (harness/keys.py: LabKey.channel). */
+extern const uint8_t build_channel_key[CHANNEL_KEY_SIZE];
 
 /* True when that key is the committed development key: to be announced as insecure. */
 extern const bool build_key_is_development;
