@@ -1,0 +1,1 @@
+"""Set-up of the machine and of `.venv`: what `./assay` runs before the CLI exists."""
