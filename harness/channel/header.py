@@ -58,6 +58,10 @@ def _records() -> list[type[Record]]:
     ]
 
 
+def _has_tail(record: type[Record]) -> int:
+    return int(any(isinstance(field.kind, Tail) for field in layout(record)))
+
+
 def _element(field: FieldLayout) -> str:
     if isinstance(field.element, Scalar):
         return _C_SCALARS[field.element.size]
@@ -109,11 +113,12 @@ def render() -> str:
         )
     out += [
         "",
-        "/* X(name, number, request size, authenticated) for each message; sizes without a tail. */",
+        "/* X(name, number, request size without its tail, has a tail, authenticated) for each message. */",
         "#define ASSAY_MESSAGES(X) \\",
     ]
     rows = [
-        f"    X({m.name}, {m.number:#x}u, {m.request.wire_size()}u, {int(m.authenticated)})" for m in messages.MESSAGES
+        f"    X({m.name}, {m.number:#x}u, {m.request.wire_size()}u, {_has_tail(m.request)}, {int(m.authenticated)})"
+        for m in messages.MESSAGES
     ]
     out.append(" \\\n".join(rows))
     out += ["", "#endif", ""]

@@ -3,7 +3,7 @@
 The C header `assay_messages.h` is generated from this module at build time (`python -m harness.channel.header`).
 
 A frame is COBS(header | payload | [mac] | crc) 0x00. `crc` is CRC-32C (RFC 3720 appendix B.4) over all before it.
-`mac` (16 bytes, present when FLAG_MAC is set) is keyed BLAKE2b over header | payload with the session key.
+`mac` (16 bytes, present when FLAG_MAC is set) is BLAKE2b-128 keyed with the session key over header | payload.
 A response's payload begins with `ResponseHeader`; when its status is not OK, text follows instead of the body.
 """
 
@@ -193,7 +193,7 @@ class HelloResponse(Record):
 class OpenRequest(Record):
     """Open an authenticated session. Session key = BLAKE2b-256(key = channel key, host_nonce | board_nonce | epoch).
 
-    `proof` is the first 16 bytes of BLAKE2b keyed with the session key over the text "assay open". An epoch below
+    `proof` is BLAKE2b-128 keyed with the session key over the text "assay open". An epoch below
     the board's is refused (STALE_EPOCH); a higher one ends the older session.
     """
 
