@@ -1,0 +1,30 @@
+/* What the kernel remembers of the traffic it saw: counters, log2 histograms, heavy hitters. Builds on the host too. */
+#ifndef ASSAY_TELEMETRY_H
+#define ASSAY_TELEMETRY_H
+
+#include <stdint.h>
+
+#include "assay_messages.h"
+
+/* Back to nothing seen. */
+void telemetry_reset(void);
+
+/*
+ * Counts one received frame of `length` bytes that arrived at `arrival_ns` of virtual time; arrival times of one
+ * replay never decrease. Reads nothing outside [frame, frame + length).
+ */
+void telemetry_packet(const uint8_t *frame, uint32_t length, uint64_t arrival_ns);
+
+/* A replay begins: the next packet has no predecessor, so it adds no gap. */
+void telemetry_trace_begins(void);
+
+/* Counts the verdict of net_rx for a packet (XDP return codes; any other number counts as XDP_ABORTED). */
+void telemetry_verdict(uint32_t verdict);
+
+/* Everything counted since the last reset; top entries by packets, largest first, equal ones by address or port. */
+void telemetry_fill(struct assay_telemetry_response *out);
+
+/* XDP return codes (Linux's enum xdp_action). */
+enum { NET_ABORTED = 0, NET_DROP = 1, NET_PASS = 2, NET_TX = 3 };
+
+#endif
