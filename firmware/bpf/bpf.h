@@ -136,6 +136,8 @@ bool bpf_verify(struct bpf_prog *prog, void *arena, size_t arena_size, struct bp
 
 /* Cost of a helper in eBPF instructions, or 0 if the kernel has none of that number. */
 uint32_t bpf_helper_cost(int32_t helper);
+/* The same for a call on a map of this shape (NULL: as bpf_helper_cost); what wcet and bpf_run.executed count. */
+uint32_t bpf_helper_cost_on(int32_t helper, const struct bpf_map_def *def);
 
 /* ---- running --------------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,208 @@
+/* Hash maps: chained, with at most half as many keys as buckets and chains of bounded length.
+ *
+ * Entries come from one pool and stay where they are, so a value's address is good for the map's life. An entry that
+ * was deleted is reused by a later update: a pointer a program still holds then sees the new value (as in Linux).
+ */
+#include "map.h"
+
+#include <string.h>
+
+struct entry {
+    uint32_t next; /* 1 + number of the next entry in its chain, or in the free list */
+    uint32_t tag; /* hash with bit 0 set; 0 when the entry is free */
+};
+
+static struct entry *entry_at(const struct bpf_map *map, uint32_t number)
+{
+    return (struct entry *)(void *)(map->base + (size_t)(number - 1) * map->stride);
+}
+
+static uint8_t *key_of(struct entry *entry)
+{
+    return (uint8_t *)entry + sizeof(*entry);
+}
+
+/* Fibonacci hashing a word at a time: the high half of the product depends on every bit of the key. */
+static uint32_t hash_key(const uint8_t *key, uint32_t size)
+{
+    uint64_t hash = size, word = 0;
+
+    for (; size >= 8; size -= 8, key += 8) {
+        __builtin_memcpy(&word, key, 8);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+    }
+    if (size > 0) {
+        uint32_t low = 0;
+
+        if (size == 4) {
+            __builtin_memcpy(&low, key, 4);
+            word = low;
+        } else {
+            word = 0;
+            for (uint32_t i = 0; i < size; i++)
+                word |= (uint64_t)key[i] << (8 * i);
+        }
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    }
+    return (uint32_t)(hash >> 32);
+}
+
+static bool same_key(const uint8_t *a, const uint8_t *b, uint32_t size)
+{
+    uint64_t left = 0, right = 0;
+
+    for (; size >= 8; size -= 8, a += 8, b += 8) {
+        __builtin_memcpy(&left, a, 8);
+        __builtin_memcpy(&right, b, 8);
+        if (left != right)
+            return false;
+    }
+    if (size >= 4) {
+        uint32_t low_left = 0, low_right = 0;
+
+        __builtin_memcpy(&low_left, a, 4);
+        __builtin_memcpy(&low_right, b, 4);
+        if (low_left != low_right)
+            return false;
+        size -= 4;
+        a += 4;
+        b += 4;
+    }
+    for (uint32_t i = 0; i < size; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
+size_t bpf_hash_footprint(const struct bpf_map_def *def, const char **reason)
+{
+    size_t buckets = 2;
+
+    if (def->key_size == 0 || def->key_size > BPF_HASH_MAX_KEY) {
+        if (reason != NULL)
+            *reason = "hash map key_size: expected 1 to 64 bytes";
+        return 0;
+    }
+    if (def->flags & BPF_MAP_RDONLY_PROG) {
+        if (reason != NULL)
+            *reason = "hash map flags: RDONLY_PROG is for array maps";
+        return 0;
+    }
+    while (buckets < 2 * (size_t)def->max_entries)
+        buckets *= 2;
+    return BPF_MAP_HEADER_SIZE +
+           (size_t)def->max_entries *
+               (sizeof(struct entry) + bpf_round_up_8(def->key_size) + bpf_round_up_8(def->value_size)) +
+           buckets * sizeof(uint32_t);
+}
+
+void bpf_hash_init(struct bpf_map *map)
+{
+    uint32_t buckets = 2;
+
+    while (buckets < 2 * map->def.max_entries)
+        buckets *= 2;
+    map->bucket_mask = buckets - 1;
+    map->value_offset = (uint32_t)sizeof(struct entry) + bpf_round_up_8(map->def.key_size);
+    map->stride = map->value_offset + bpf_round_up_8(map->def.value_size);
+    map->buckets = (uint32_t *)(void *)(map->base + (size_t)map->stride * map->def.max_entries);
+    bpf_hash_clear(map);
+}
+
+void bpf_hash_clear(struct bpf_map *map)
+{
+    memset(map->buckets, 0, ((size_t)map->bucket_mask + 1) * sizeof(uint32_t));
+    map->used = 0;
+    map->free = 0;
+}
+
+/* The link (bucket head or `next`) that leads to the key's entry, or NULL. *length: entries in the chain. */
+static uint32_t *find(struct bpf_map *map, const uint8_t *key, uint32_t hash, uint32_t *length)
+{
+    uint32_t *link = &map->buckets[hash & map->bucket_mask];
+    uint32_t steps = 0;
+
+    for (; *link != 0 && steps < BPF_HASH_MAX_CHAIN; steps++) {
+        struct entry *entry = entry_at(map, *link);
+
+        if (entry->tag == (hash | 1u) && same_key(key_of(entry), key, map->def.key_size))
+            return link;
+        link = &entry->next;
+    }
+    *length = steps;
+    return NULL;
+}
+
+void *bpf_hash_lookup(struct bpf_map *map, const void *key)
+{
+    uint32_t length = 0;
+    uint32_t *link = find(map, key, hash_key(key, map->def.key_size), &length);
+
+    return link == NULL ? NULL : (uint8_t *)entry_at(map, *link) + map->value_offset;
+}
+
+int64_t bpf_hash_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags)
+{
+    uint32_t hash = hash_key(key, map->def.key_size), length = 0, number = 0;
+    uint32_t *head = &map->buckets[hash & map->bucket_mask];
+    uint32_t *link = find(map, key, hash, &length);
+    struct entry *entry = NULL;
+
+    if (link != NULL) {
+        if (flags == BPF_NOEXIST)
+            return -BPF_EEXIST;
+        bpf_copy((uint8_t *)entry_at(map, *link) + map->value_offset, value, map->def.value_size);
+        return 0;
+    }
+    if (flags == BPF_EXIST)
+        return -BPF_ENOENT;
+    if (map->free == 0 && map->used == map->def.max_entries)
+        return -BPF_E2BIG;
+    if (length >= BPF_HASH_MAX_CHAIN)
+        return -BPF_ENOMEM;
+    if (map->free != 0) {
+        number = map->free;
+        map->free = entry_at(map, number)->next;
+    } else {
+        number = ++map->used;
+    }
+    entry = entry_at(map, number);
+    bpf_copy(key_of(entry), key, map->def.key_size);
+    bpf_copy((uint8_t *)entry + map->value_offset, value, map->def.value_size);
+    entry->tag = hash | 1u;
+    entry->next = *head;
+    *head = number;
+    return 0;
+}
+
+int64_t bpf_hash_delete(struct bpf_map *map, const void *key)
+{
+    uint32_t length = 0, number = 0;
+    uint32_t *link = find(map, key, hash_key(key, map->def.key_size), &length);
+    struct entry *entry = NULL;
+
+    if (link == NULL)
+        return -BPF_ENOENT;
+    number = *link;
+    entry = entry_at(map, number);
+    *link = entry->next;
+    entry->tag = 0;
+    entry->next = map->free;
+    map->free = number;
+    return 0;
+}
+
+uint32_t bpf_hash_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value)
+{
+    for (uint32_t number = cursor + 1; number <= map->used; number++) {
+        struct entry *entry = entry_at(map, number);
+
+        if (entry->tag == 0)
+            continue;
+        *key = key_of(entry);
+        *value = (uint8_t *)entry + map->value_offset;
+        return number;
+    }
+    return 0;
+}
