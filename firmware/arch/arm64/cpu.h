@@ -8,6 +8,7 @@
 #define CPU_KERNEL_SP    8
 #define CPU_EXCEPTION_SP 16
 #define CPU_EMERGENCY_SP 24
+#define CPU_SIZE         128
 
 #ifndef __ASSEMBLER__
 
@@ -26,13 +27,16 @@ struct cpu {
     uint64_t spurious_irqs;      /* acknowledged, but nothing was pending */
     uint32_t in_exception;       /* an exception handler is running on this core */
     uint32_t faults;             /* faults reported: 1 in a panic, 2 when that panic faulted too */
-    const volatile void *fixup_pc;   /* power.c: an undefined instruction here is skipped, not a fault */
+    uint32_t active_line;        /* interrupt being handled, or INTC_NONE */
+    uint32_t reserved;
     void *live;                  /* invocation record of the running extension, owned by firmware/live */
-};
+} __attribute__((aligned(CPU_SIZE))); /* no two cores share a cache line */
 
 _Static_assert(offsetof(struct cpu, kernel_sp) == CPU_KERNEL_SP, "CPU_KERNEL_SP");
 _Static_assert(offsetof(struct cpu, exception_sp) == CPU_EXCEPTION_SP, "CPU_EXCEPTION_SP");
 _Static_assert(offsetof(struct cpu, emergency_sp) == CPU_EMERGENCY_SP, "CPU_EMERGENCY_SP");
+
+_Static_assert(sizeof(struct cpu) == CPU_SIZE, "CPU_SIZE");
 
 extern struct cpu cpus[CPU_MAX];
 
