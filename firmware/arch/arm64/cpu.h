@@ -23,7 +23,7 @@ struct cpu {
     uint64_t exception_sp;       /* top of the exception stack (SP_EL1) */
     uint64_t emergency_sp;       /* top of the stack for faults inside exception handlers */
     uint64_t mpidr;              /* MPIDR_EL1 as read on this core */
-    uint64_t irqs;               /* interrupts taken */
+    volatile uint64_t irqs;      /* interrupts taken */
     uint64_t spurious_irqs;      /* acknowledged, but nothing was pending */
     uint32_t in_exception;       /* an exception handler is running on this core */
     uint32_t faults;             /* faults reported: 1 in a panic, 2 when that panic faulted too */

@@ -1,0 +1,26 @@
+/* The build's facts; harness/build.py writes build_inputs.h. */
+#include "kernel/build_info.h"
+
+#include "board.h"
+#include "build_inputs.h"
+
+/* An ELF note (name size, description size, type, "GNU\0", description) that the linker fills in. */
+extern const uint8_t build_id_note[];
+
+#define NOTE_DESCRIPTION 16U
+
+const uint8_t *build_id(void)
+{
+    return build_id_note + NOTE_DESCRIPTION;
+}
+
+const uint8_t build_public_key[PUBLIC_KEY_SIZE] = BUILD_PUBLIC_KEY;
+const uint8_t build_channel_key[CHANNEL_KEY_SIZE] = BUILD_CHANNEL_KEY;
+const bool build_key_is_development = BUILD_KEY_IS_DEVELOPMENT;
+const char build_board[] = BOARD_NAME;
+
+#ifdef ASSAY_TESTING
+const bool build_is_testing = true;
+#else
+const bool build_is_testing = false;
+#endif

@@ -1,0 +1,314 @@
+"""Kernel images: meson and ninja over firmware/, one folder a build, the same bytes from the same inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from filelock import FileLock, Timeout
+
+from contracts.errors import BuildError, ConfigError, did_you_mean
+from harness.keys import LabKey, load_key
+from harness.third_party import fetch_source
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+FIRMWARE: Final = ROOT / "firmware"
+IMAGE_SIZE_MAX: Final = 256 * 1024
+BUILD_ID_SIZE: Final = 20
+
+Variant = Literal["release", "testing"]
+
+_TIMEOUT_S: Final = 300.0
+_NOTE_HEADER: Final = 16
+_TARGET: Final = ("-target", "aarch64-freestanding-none", "-mcpu=cortex_a72")
+_DEFINE = re.compile(r"^[A-Z][A-Z0-9_]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelImage:
+    """A built kernel: `elf` with symbols, `img` the raw image that a boot loader copies to RAM.
+
+    `build_id` is 20 bytes over the linked contents, `size` and `sha256` are those of `img` (bytes).
+    """
+
+    board: str
+    variant: Variant
+    elf: Path
+    img: Path
+    build_id: bytes
+    size: int
+    sha256: bytes
+
+
+def known_boards() -> list[str]:
+    """The board folders of the firmware, sorted."""
+    return sorted(path.parent.name for path in (FIRMWARE / "boards").glob("*/board.h"))
+
+
+def build_kernel(
+    board: str,
+    *,
+    variant: Variant = "release",
+    key: Path | None = None,
+    extra_defines: Mapping[str, str] | None = None,
+    out: Path | None = None,
+) -> KernelImage:
+    """Build the kernel of `board` (a folder of firmware/boards) and return its image.
+
+    The image goes to build/kernel/<board>-<variant>/, with a suffix when `key` (a lab key file; None: the
+    development key) or `extra_defines` (C macros) differ from the default; `out` names another folder. Builds of
+    one folder exclude each other by a file lock. Raises ConfigError for an unknown board or key, SetupError when
+    a source distribution cannot be had, BuildError with the tool's output when the sources do not build.
+    """
+    defines = dict(sorted((extra_defines or {}).items()))
+    _check(board, variant, defines)
+    lab_key = load_key(key)
+    folder = out or ROOT / "build" / "kernel" / _folder_name(board, variant, lab_key, defines)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=_TIMEOUT_S):
+            return _build(folder, board, variant, lab_key, defines)
+    except Timeout as error:
+        raise BuildError(
+            f"another process has been building {folder.name} for {_TIMEOUT_S:.0f} s",
+            expected="its lock to be released",
+            seen=f"{folder / 'lock'} still held",
+            do="end that process, then build again",
+        ) from error
+
+
+def _check(board: str, variant: str, defines: Mapping[str, str]) -> None:
+    boards = known_boards()
+    if board not in boards:
+        raise ConfigError(
+            f"no firmware for board {board!r}{did_you_mean(board, boards)}",
+            expected=f"one of {', '.join(boards)}",
+            seen=board,
+            do="name a folder of firmware/boards",
+        )
+    if variant not in ("release", "testing"):
+        raise ConfigError(
+            f"no kernel variant {variant!r}", expected="release or testing", seen=variant, do="name one of them"
+        )
+    for name, value in defines.items():
+        if not _DEFINE.match(name) or any(c.isspace() or c in "'\"\\" for c in value):
+            raise ConfigError(
+                f"{name}={value} is not a macro definition",
+                expected="NAME in capitals, a value without spaces or quotes",
+                seen=f"{name}={value}",
+                do="give the define in that form",
+            )
+
+
+def _folder_name(board: str, variant: str, key: LabKey, defines: Mapping[str, str]) -> str:
+    name = f"{board}-{variant}"
+    if not key.is_development or defines:
+        inputs = repr((key.public, sorted(defines.items()))).encode()
+        name += f"-{hashlib.sha256(inputs).hexdigest()[:8]}"
+    return name
+
+
+def _build(folder: Path, board: str, variant: Variant, key: LabKey, defines: Mapping[str, str]) -> KernelImage:
+    work = folder / "ninja"
+    inputs = folder / "inputs"
+    monocypher = fetch_source("pymonocypher")
+    _write_if_changed(inputs / "build_inputs.h", _inputs_header(key))
+    cross = folder / "cross.ini"
+    setup = _meson_setup(work, cross, board, variant, inputs, monocypher, defines)
+    configured = folder / "configured"
+    stamp = _cross_file() + "\n".join(setup)
+    _write_if_changed(cross, _cross_file())
+    if not (work / "build.ninja").is_file() or _read(configured) != stamp:
+        configured.unlink(missing_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+        _run("the kernel's build cannot be configured", setup, folder)
+        configured.write_text(stamp, "utf-8")
+    _run(f"the kernel of {board} does not build", [_tool("ninja"), "-C", str(work)], folder)
+    return _image(folder, work / "kernel.elf", board, variant)
+
+
+def _meson_setup(
+    work: Path,
+    cross: Path,
+    board: str,
+    variant: str,
+    inputs: Path,
+    monocypher: Path,
+    defines: Mapping[str, str],
+) -> list[str]:
+    command = [_tool("meson"), "setup", str(work), str(FIRMWARE), "--cross-file", str(cross), "--buildtype=plain"]
+    options = {
+        "board": board,
+        "variant": variant,
+        "python": sys.executable,
+        "inputs": str(inputs),
+        "monocypher": str(monocypher),
+        "source_prefix": str(ROOT),
+        "build_prefix": str(work),
+    }
+    command += [f"-D{name}={value}" for name, value in options.items()]
+    if defines:
+        command.append("-Dc_args=" + ",".join(f"-D{name}={value}" for name, value in defines.items()))
+    return command
+
+
+def _cross_file() -> str:
+    zig = [_zig(), "cc", *_TARGET]
+    return "\n".join(
+        [
+            "[binaries]",
+            f"c = {zig!r}",
+            f"ar = {[_zig(), 'ar']!r}",
+            "[host_machine]",
+            "system = 'none'",
+            "cpu_family = 'aarch64'",
+            "cpu = 'cortex-a72'",
+            "endian = 'little'",
+            "[properties]",
+            "needs_exe_wrapper = true",
+            "skip_sanity_check = true",
+            "",
+        ]
+    )
+
+
+def _inputs_header(key: LabKey) -> str:
+    def array(data: bytes) -> str:
+        return "{" + ", ".join(f"0x{byte:02x}" for byte in data) + "}"
+
+    return (
+        "/* The kernel's build inputs, written by harness/build.py. */\n"
+        f"#define BUILD_PUBLIC_KEY {array(key.public)}\n"
+        f"#define BUILD_CHANNEL_KEY {array(key.channel)}\n"
+        f"#define BUILD_KEY_IS_DEVELOPMENT {'true' if key.is_development else 'false'}\n"
+    )
+
+
+def _image(folder: Path, elf: Path, board: str, variant: Variant) -> KernelImage:
+    """Copy the loaded bytes of `elf` to kernel.img as they lie in RAM, check them, and describe both."""
+    raw, build_id = _load_segments(elf)
+    if len(raw) > IMAGE_SIZE_MAX:
+        raise BuildError(
+            f"the kernel image of {board} is too large",
+            expected=f"at most {IMAGE_SIZE_MAX} bytes",
+            seen=f"{len(raw)} bytes",
+            do="see what grew: llvm-nm or `nm --size-sort` on the ELF in " + str(folder),
+        )
+    img = folder / "kernel8.img"
+    final_elf = folder / "kernel.elf"
+    _write_if_changed(img, raw)
+    _write_if_changed(final_elf, elf.read_bytes())
+    return KernelImage(
+        board=board,
+        variant=variant,
+        elf=final_elf,
+        img=img,
+        build_id=build_id,
+        size=len(raw),
+        sha256=hashlib.sha256(raw).digest(),
+    )
+
+
+def _load_segments(path: Path) -> tuple[bytes, bytes]:
+    try:
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            segments = sorted(
+                ((s["p_paddr"], s.data()) for s in elf.iter_segments("PT_LOAD") if s["p_filesz"] > 0),
+                key=lambda segment: segment[0],
+            )
+            base = segments[0][0]
+            image = bytearray()
+            for address, data in segments:
+                image += bytes(address - base - len(image)) + data
+            symbols = elf.get_section_by_name(".symtab")
+            note = symbols.get_symbol_by_name("build_id_note")[0]["st_value"]
+            start = note - min(s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")) + _NOTE_HEADER
+            return bytes(image), bytes(image[start : start + BUILD_ID_SIZE])
+    except (OSError, ELFError, AttributeError, IndexError, TypeError) as error:
+        raise BuildError(
+            f"{path} is not the kernel that the linker should have written",
+            expected="an ELF with load segments and a build id note",
+            seen=repr(error),
+            do=f"remove {path.parent} and build again",
+        ) from error
+
+
+def _run(what: str, command: Sequence[str], folder: Path) -> None:
+    environment = dict(os.environ)
+    cache = ROOT / "build" / "zig-cache"
+    environment.update(
+        ZIG_LOCAL_CACHE_DIR=str(cache),
+        ZIG_GLOBAL_CACHE_DIR=str(cache),
+        NINJA=_tool("ninja"),
+        LC_ALL="C.UTF-8",
+        SOURCE_DATE_EPOCH="0",
+    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except OSError as error:
+        raise BuildError(what, expected=f"{command[0]} to start", seen=str(error), do="run `./assay doctor`") from error
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(
+            what, expected=f"an end within {_TIMEOUT_S:.0f} s", seen="none", do="see whether the machine is overloaded"
+        ) from error
+    if done.returncode != 0:
+        raise BuildError(
+            what,
+            expected=f"exit code 0 of {Path(command[0]).name}",
+            seen=f"exit code {done.returncode}\n{_tail(done.stdout)}",
+            do="mend the source named above",
+        )
+
+
+def _tail(output: str) -> str:
+    """The end of a tool's output, without ninja's progress lines."""
+    lines = [line for line in output.splitlines() if not line.startswith(("ninja: Entering", "[")) or "error" in line]
+    return "\n".join(lines[-60:])
+
+
+def _tool(name: str) -> str:
+    """A script of the virtual environment that runs us, else whatever the path gives."""
+    path = Path(sysconfig.get_path("scripts")) / name
+    return str(path) if path.is_file() else name
+
+
+def _zig() -> str:
+    """The zig binary itself: `python -m ziglang` would cost 30 ms a call."""
+    return str(Path(sysconfig.get_path("purelib")) / "ziglang" / "zig")
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+def _write_if_changed(path: Path, content: str | bytes) -> None:
+    data = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
