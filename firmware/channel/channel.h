@@ -44,7 +44,8 @@ struct reply {
  */
 typedef uint16_t channel_handler(const uint8_t *request, size_t size, struct reply *reply);
 
-#define CHANNEL_DECLARE_HANDLER(name, number, request_size, tail, authenticated) channel_handler handle_##name;
+#define CHANNEL_DECLARE_HANDLER(name, number, request_size, tail, authenticated)                             \
+    channel_handler handle_##name;
 ASSAY_MESSAGES(CHANNEL_DECLARE_HANDLER)
 #undef CHANNEL_DECLARE_HANDLER
 
@@ -55,7 +56,10 @@ void *reply_body(struct reply *reply, size_t size);
 bool reply_append(struct reply *reply, const void *data, size_t size);
 
 /* Bytes that still fit. */
-static inline size_t reply_room(const struct reply *reply) { return REPLY_MAX - reply->size; }
+static inline size_t reply_room(const struct reply *reply)
+{
+    return REPLY_MAX - reply->size;
+}
 
 /* Replaces the body by `length` bytes of text already written to it; returns `status`. See reply_refuse. */
 uint16_t reply_text(struct reply *reply, uint16_t status, int length);
@@ -72,7 +76,8 @@ uint16_t reply_text(struct reply *reply, uint16_t status, int length);
  * is sent at the next channel_poll. False when the queue is full: the event is dropped and counted in the status.
  * Any context of the boot core, interrupt handlers included.
  */
-bool channel_event(uint16_t event, const void *record, size_t record_size, const void *tail, size_t tail_size);
+bool channel_event(uint16_t event, const void *record, size_t record_size, const void *tail,
+                   size_t tail_size);
 
 /* A LOG event of text that need not be terminated. Level: 0 debug, 1 info, 2 warning, 3 error, 4 bpf_trace_printk. */
 enum channel_log_level { LOG_DEBUG = 0, LOG_INFO = 1, LOG_WARNING = 2, LOG_ERROR = 3, LOG_TRACE = 4 };
