@@ -20,6 +20,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LOCK_FILE: Final = ROOT / "requirements-sdist.lock"
 CACHE: Final = ROOT / "build" / "third_party"
 
+KERNEL_SOURCES: Final = ("pymonocypher",)
+"""The distributions whose C files the kernel build reads; set-up fetches them ahead."""
+
 _FETCH_TIMEOUT_S: Final = 300.0
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s\\;]+)(?P<rest>.*)$")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -141,9 +144,9 @@ def _download(pin: Pin, work: Path) -> Path:
 
 
 def main() -> int:
-    """Fetch the sources named on the command line (all that are pinned when none is) and print their folders."""
+    """Fetch the sources named on the command line (the kernel's when none is) and print their folders."""
     try:
-        for name in sys.argv[1:] or sorted(read_pins()):
+        for name in sys.argv[1:] or KERNEL_SOURCES:
             sys.stdout.write(f"{fetch_source(name)}\n")
     except SetupError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,0 +1,259 @@
+"""Set this machine up: system packages, `.venv` from the lock files, this project in it, the kernel's C sources.
+
+`./assay` runs it as `python3 -m harness.setup.install CHECKSUM` with the machine's own Python, so nothing outside
+the standard library may be imported here. Each step leaves a stamp in `.venv/.assay/`; an interrupted set-up goes
+on at the step where it stopped, and `complete`, which the launcher compares, is written last.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from contracts.errors import SetupError
+from harness.setup import system
+from harness.setup.progress import Progress
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+VENV: Final = ROOT / ".venv"
+STAMPS: Final = VENV / ".assay"
+LOCK_WAIT_S: Final = 3600.0
+NEEDED_BYTES: Final = 2 * 1024**3
+
+_FETCH_TIMEOUT_S: Final = 1800.0
+_BUILD_TIMEOUT_S: Final = 3600.0
+_WHEELS: Final = ROOT / "requirements.lock"
+_SOURCES: Final = ROOT / "requirements-sdist.lock"
+_NO_COMMON: Final = ROOT / "harness" / "setup" / "nocommon.cmake"
+
+LLAMA_CMAKE_ARGS: Final = (
+    "-DLLAVA_BUILD=OFF",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_BUILD_TOOLS=OFF",
+    "-DLLAMA_BUILD_SERVER=OFF",
+    "-DLLAMA_BUILD_APP=OFF",
+    # One build for every x86-64-v2 or ARMv8 machine: a venv may be copied, and figures stay comparable.
+    "-DGGML_NATIVE=OFF",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Set up, and mark it complete for the launcher's checksum. Returns the exit code: 0, 69 or 130."""
+    (checksum,) = arguments
+    signal.signal(signal.SIGTERM, _interrupt)
+    progress = Progress(ROOT / "build" / "setup.log")
+    try:
+        with _exclusive(progress):
+            complete = STAMPS / "complete"
+            if complete.is_file() and complete.read_text(encoding="ascii").strip() == checksum:
+                return 0  # another first start has done it while this one waited
+            progress.say(f"setting this machine up; details in {progress.log}")
+            set_up(progress)
+            _write_atomically(complete, checksum)
+        progress.say(f"set-up complete after {progress.elapsed_s:.0f} s")
+    except SetupError as error:
+        sys.stderr.write(f"assay: {error}\n")
+        return error.exit_code
+    except OSError as error:
+        failure = SetupError(
+            "set-up could not read or write a file",
+            expected=f"a writable {ROOT} on a disk with room",
+            seen=str(error),
+            do="free space or repair permissions and start again: set-up goes on where it stopped",
+        )
+        sys.stderr.write(f"assay: {failure}\n")
+        return failure.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("\nassay: set-up interrupted; the next start goes on where it stopped\n")
+        return 130
+    return 0
+
+
+def set_up(progress: Progress) -> None:
+    """All steps, in order. Raises SetupError at the first that cannot be done."""
+    system.ensure(progress)
+    free = shutil.disk_usage(ROOT).free
+    if free < NEEDED_BYTES and not (STAMPS / "wheels").exists():
+        raise SetupError(
+            "too little room on the disk",
+            expected=f"{NEEDED_BYTES / 1024**3:.0f} GiB free in {ROOT}",
+            seen=f"{free / 1024**3:.1f} GiB",
+            do="free some and start again",
+        )
+    _make_venv(progress)
+    env = _clean_env()
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    hashed = ["--require-hashes", "--no-deps"]
+
+    with _step("wheels", _digest(_WHEELS)) as due:
+        if due:
+            command = [*pip, "install", *hashed, "--only-binary", ":all:", "-r", str(_WHEELS)]
+            step = "Python packages (compilers, test tools)"
+            progress.run(step, command, timeout_s=_FETCH_TIMEOUT_S, env=env, do=_NETWORK)
+    with _step("sources", _sources_key()) as due:
+        if due:
+            wheels = _built_wheels(progress, pip, hashed, env)
+            command = [*pip, "install", "--no-deps", "--no-index", "--force-reinstall", *map(str, wheels)]
+            progress.run("llama.cpp and Monocypher into .venv", command, timeout_s=_FETCH_TIMEOUT_S, env=env)
+    with _step("project", _digest(ROOT / "pyproject.toml")) as due:
+        if due:
+            command = [*pip, "install", "--no-deps", "--no-build-isolation", "--no-index"]
+            # `compat` puts the root on the path with a .pth: type checkers and debuggers follow it.
+            command += ["--config-settings", "editable_mode=compat", "-e", str(ROOT)]
+            progress.run("this project into .venv", command, timeout_s=_FETCH_TIMEOUT_S, env=env)
+    with _step("third_party", _digest(_SOURCES)) as due:
+        if due:
+            command = [str(VENV / "bin" / "python"), "-P", "-m", "harness.third_party"]
+            progress.run(
+                "C sources for the kernel", command, timeout_s=_FETCH_TIMEOUT_S, env=env, do=_NETWORK
+            )
+    probe = "import cffi, llama_cpp, monocypher, numpy, pydantic, pytest, typer"
+    command = [str(VENV / "bin" / "python"), "-P", "-c", probe]
+    progress.run("check of what was installed", command, timeout_s=_FETCH_TIMEOUT_S, env=env)
+
+
+_NETWORK: Final = (
+    "see that pip reaches its package index (`pip config list`, a proxy, certificates) and start again: "
+    "set-up goes on where it stopped"
+)
+
+
+def _make_venv(progress: Progress) -> None:
+    python = VENV / "bin" / "python"
+    alive = subprocess.run(
+        [str(python), "-P", "-c", "import pip, sys; sys.exit(sys.version_info < (3, 11))"]
+        if python.exists()
+        else ["false"],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env=_clean_env(),
+    )
+    if alive.returncode != 0:
+        if VENV.exists():
+            progress.say(".venv is unfinished or its interpreter is gone: made anew")
+        command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+        progress.run("virtual environment .venv", command, timeout_s=300, env=_clean_env())
+    STAMPS.mkdir(exist_ok=True)
+
+
+def _built_wheels(progress: Progress, pip: list[str], hashed: list[str], env: dict[str, str]) -> list[Path]:
+    """Wheels of the source-only distributions: from this user's cache, or compiled and put there."""
+    cache = _cache_folder() / _sources_key()[:24]
+    if not cache.is_dir():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache.parent, prefix=".building-") as work:
+            build_env = {
+                **env,
+                # cmake and ninja come from .venv; a compiler wrapper of the user's stays in PATH behind it.
+                "PATH": f"{VENV / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}",
+                "CMAKE_ARGS": _cmake_args(),
+                "CMAKE_GENERATOR": "Ninja",
+                "CMAKE_BUILD_PARALLEL_LEVEL": str(len(os.sched_getaffinity(0))),
+            }
+            wheels = Path(work) / "wheels"
+            command = [*pip, "wheel", *hashed, "--no-build-isolation", "--no-binary", ":all:", "-v"]
+            command += ["--wheel-dir", str(wheels), "-r", str(_SOURCES)]
+            step = "compile llama.cpp and Monocypher (minutes)"
+            progress.run(step, command, timeout_s=_BUILD_TIMEOUT_S, env=build_env)
+            if not cache.is_dir():
+                wheels.rename(cache)
+    return sorted(cache.glob("*.whl"))
+
+
+def _cache_folder() -> Path:
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(chosen) if chosen.startswith("/") else Path("~/.cache").expanduser()
+    nearest = next(folder for folder in (base, *base.parents) if folder.exists())
+    return base / "assay" / "wheels" if os.access(nearest, os.W_OK) else ROOT / "build" / "wheels"
+
+
+def _cmake_args() -> str:
+    return shlex.join([*LLAMA_CMAKE_ARGS, f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={_NO_COMMON}"])
+
+
+def _sources_key() -> str:
+    parts = [_digest(_SOURCES, _NO_COMMON), *LLAMA_CMAKE_ARGS, platform.machine(), *platform.libc_ver()]
+    parts += [sys.implementation.cache_tag or "", sys.version]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@contextmanager
+def _step(name: str, fingerprint: str) -> Iterator[bool]:
+    """Yields whether the step is due; leaves its stamp when the block ends without an error."""
+    stamp = STAMPS / name
+    due = not stamp.is_file() or stamp.read_text(encoding="ascii") != fingerprint
+    yield due
+    if due:
+        _write_atomically(stamp, fingerprint)
+
+
+@contextmanager
+def _exclusive(progress: Progress) -> Iterator[None]:
+    """Hold set-up's lock, so that two first starts do not work on one `.venv`."""
+    with (ROOT / "build" / "setup.lock").open("w", encoding="ascii") as lock:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        told = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise SetupError(
+                        f"another set-up of this folder has been running for {LOCK_WAIT_S / 60:.0f} minutes",
+                        expected="it to end",
+                        seen=f"{lock.name} locked",
+                        do="end that process and start again",
+                    ) from error
+                if not told:
+                    progress.say("another set-up of this folder is running; waiting for it")
+                    told = True
+                time.sleep(0.5)
+        yield
+
+
+def _clean_env() -> dict[str, str]:
+    """The environment without what would lead `.venv`'s Python astray."""
+    astray = {
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "VIRTUAL_ENV",
+        "PIP_REQUIRE_HASHES",
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_USER",
+    }
+    return {key: value for key, value in os.environ.items() if key not in astray}
+
+
+def _digest(*files: Path) -> str:
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _write_atomically(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.write_text(text, encoding="ascii")
+    temporary.replace(file)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""Progress of long set-up steps: a line each on the terminal, everything they print in one log file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from contracts.errors import SetupError
+
+_TAIL_LINES: Final = 25
+_HEARTBEAT_S: Final = 60.0
+_POLL_S: Final = 0.5
+
+
+class Progress:
+    """Runs set-up's commands: `log` gets all that they print, standard error one line a step with its time."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self._live = sys.stderr.isatty()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._started = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        sys.stderr.write(f"assay: {text}\n")
+        sys.stderr.flush()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this object was made."""
+        return time.monotonic() - self._started
+
+    def run(
+        self,
+        step: str,
+        command: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        do: str = "",
+    ) -> None:
+        """Run one command to its end. SetupError with the log's tail when it fails or takes over `timeout_s`."""
+        begun = time.monotonic()
+        with self.log.open("ab") as log:
+            offset = log.tell()
+            log.write(f"\n== {step}: {' '.join(command)}\n".encode())
+            log.flush()
+            with subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ if env is None else env),
+            ) as process:
+                code = self._wait(process, step, begun, timeout_s)
+        took_s = time.monotonic() - begun
+        if code != 0:
+            self._line(f"{step}: failed after {took_s:.0f} s", final=True)
+            why = f"no end within {timeout_s:.0f} s" if code is None else f"exit status {code}"
+            raise SetupError(
+                f"set-up failed at: {step}",
+                expected=f"`{' '.join(command[:6])} ...` to succeed",
+                seen=f"{why}; the end of {self.log}:\n{self._tail(offset)}",
+                do=do or "repair what the log names and start again: set-up goes on where it stopped",
+            )
+        self._line(f"{step}: {took_s:.0f} s", final=True)
+
+    def _wait(
+        self, process: subprocess.Popen[bytes], step: str, begun: float, timeout_s: float
+    ) -> int | None:
+        """The command's exit status, or None when it was ended for taking too long."""
+        interval_s = _POLL_S if self._live else _HEARTBEAT_S
+        while True:
+            try:
+                return process.wait(timeout=interval_s)
+            except subprocess.TimeoutExpired:
+                spent_s = time.monotonic() - begun
+                if spent_s > timeout_s:
+                    process.kill()
+                    process.wait()
+                    return None
+                self._line(f"{step} ... {spent_s:.0f} s", final=False)
+            except BaseException:
+                process.terminate()
+                raise
+
+    def _line(self, text: str, *, final: bool) -> None:
+        if self._live:
+            sys.stderr.write(f"\r\x1b[Kassay: {text}" + ("\n" if final else ""))
+            sys.stderr.flush()
+        else:
+            self.say(text)
+
+    def _tail(self, offset: int) -> str:
+        with self.log.open("rb") as log:
+            log.seek(offset)
+            lines = log.read().decode(errors="replace").splitlines()
+        return "\n".join(f"    {line[:300]}" for line in lines[-_TAIL_LINES:])
