@@ -1,0 +1,393 @@
+"""The kernel's eBPF engine, called from Python: verify, interpret, look into maps, emit A64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Any
+
+from contracts.errors import ConfigError, ProgramRejected
+from contracts.program import Hook, MapDef, MapType, Program
+from harness.bpf.native_build import Variant, library
+
+_DECLARATIONS = """
+struct bpf_insn { uint8_t code; uint8_t regs; int16_t off; int32_t imm; };
+struct bpf_map;
+struct bpf_map_def { char name[16]; uint32_t type, key_size, value_size, max_entries, flags; };
+size_t bpf_map_footprint(const struct bpf_map_def *def, const char **reason);
+struct bpf_map *bpf_map_init(void *memory, const struct bpf_map_def *def, const void *init, size_t init_size);
+void bpf_map_clear(struct bpf_map *map);
+void *bpf_map_lookup(struct bpf_map *map, const void *key);
+int64_t bpf_map_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags);
+int64_t bpf_map_delete(struct bpf_map *map, const void *key);
+uint32_t bpf_map_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value);
+struct bpf_xdp_ctx {
+    uint64_t data, data_end, data_meta;
+    uint32_t ingress_ifindex, rx_queue_index, egress_ifindex, reserved;
+};
+struct bpf_timer_ctx { uint64_t now_ns, period_ns; };
+struct bpf_prog {
+    struct bpf_insn *insns;
+    uint32_t slots;
+    int hook;
+    uint32_t test_mem_size;
+    struct bpf_map *maps[8];
+    uint32_t map_count;
+    uint64_t wcet;
+    uint32_t subprog_start[16];
+    uint32_t subprog_stack[16];
+    uint32_t subprog_count;
+    uint32_t stack_bytes;
+    uint8_t *slot_flags;
+};
+struct bpf_verdict { int refusal; uint32_t slot; uint32_t processed; uint32_t peak_states; char reason[512]; };
+size_t bpf_verify_arena_size(void);
+bool bpf_verify(struct bpf_prog *prog, void *arena, size_t arena_size, struct bpf_verdict *out);
+uint32_t bpf_helper_cost(int32_t helper);
+uint32_t bpf_helper_cost_on(int32_t helper, const struct bpf_map_def *def);
+struct bpf_run { uint64_t r0; uint64_t executed; uint32_t slot; int end; uint64_t address; };
+void bpf_interp_filled(const struct bpf_prog *prog, void *context, uint64_t fuel, uint8_t fill,
+                       struct bpf_run *out);
+struct bpf_jit_result { uint32_t bytes; uint32_t max_per_slot; const char *error; uint32_t slot; };
+bool bpf_jit_arm64(const struct bpf_prog *prog, void *code, size_t code_size, uint64_t code_va,
+                   uint32_t *slot_to_offset, struct bpf_jit_result *out);
+void native_set_ktime(uint64_t value);
+void native_set_seed(uint64_t seed);
+size_t native_take_trace(char *to, size_t size);
+"""
+
+MAX_SLOTS = 4096
+MAX_MAPS = 8
+_TRACE_SIZE = 65536
+_JIT_BYTES_PER_SLOT = 128
+_JIT_BYTES_MIN = 8192
+
+
+class Refusal(IntEnum):
+    """Why the verifier refuses (`enum bpf_refusal`)."""
+
+    ACCEPTED = 0
+    BAD_ENCODING = 1
+    BAD_JUMP = 2
+    BAD_REGISTER = 3
+    UNINITIALISED = 4
+    BAD_ACCESS = 5
+    BAD_POINTER_ARITHMETIC = 6
+    BAD_HELPER = 7
+    BAD_RETURN = 8
+    BAD_CALL = 9
+    STACK_TOO_DEEP = 10
+    INFINITE_LOOP = 11
+    TOO_COMPLEX = 12
+    POINTER_LEAK = 13
+    BAD_MAP = 14
+    UNSUPPORTED = 15
+
+
+class RunEnd(IntEnum):
+    """How an interpretation ended (`enum bpf_interp_end`)."""
+
+    OK = 0
+    OUT_OF_BOUNDS = 1
+    OUT_OF_FUEL = 2
+    BAD_INSN = 3
+    BAD_CALL = 4
+
+
+class VerifyRejected(ProgramRejected):
+    """The verifier's refusal: `refusal` is its class, `slot` where, `reason` the kernel's own text."""
+
+    def __init__(self, program: Program, *, refusal: Refusal, slot: int, processed: int, reason: str) -> None:
+        self.refusal = refusal
+        self.slot = slot
+        self.processed = processed
+        super().__init__(
+            f"program {program.name!r} is refused by the verifier ({refusal.name}) at slot {slot}",
+            stage="verify",
+            reason=reason,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run: `executed` counts eBPF instructions, helpers at their cost; `memory` is what the program left."""
+
+    r0: int
+    executed: int
+    end: RunEnd
+    slot: int
+    address: int
+    memory: bytes
+    trace: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A64 code of a program: bytes (little-endian words), and the byte offset of each slot."""
+
+    code: bytes
+    offsets: tuple[int, ...]
+    max_per_slot: int
+
+
+@cache
+def _ffi() -> Any:
+    from cffi import FFI
+
+    ffi = FFI()
+    ffi.cdef(_DECLARATIONS)
+    return ffi
+
+
+class NativeMap:
+    """One map of a loaded program."""
+
+    def __init__(self, lib: Any, handle: Any, definition: MapDef, keep: Any) -> None:
+        self._lib = lib
+        self.handle = handle
+        self.definition = definition
+        self._keep = keep
+
+    def _sized(self, what: str, given: bytes, size: int) -> bytes:
+        if len(given) != size:
+            raise ConfigError(
+                f"map {self.definition.name!r}: {what} of the wrong size",
+                expected=f"{size} bytes",
+                seen=f"{len(given)} bytes",
+            )
+        return given
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """The value at `key`, or None."""
+        at = self._lib.bpf_map_lookup(self.handle, self._sized("key", key, self.definition.key_size))
+        return None if at == _ffi().NULL else bytes(_ffi().buffer(at, self.definition.value_size))
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> int:
+        """Stores a value; returns 0 or a negative errno, as the helper does."""
+        self._sized("key", key, self.definition.key_size)
+        self._sized("value", value, self.definition.value_size)
+        return int(self._lib.bpf_map_update(self.handle, key, value, flags))
+
+    def delete(self, key: bytes) -> int:
+        """Removes a key; returns 0 or a negative errno."""
+        return int(self._lib.bpf_map_delete(self.handle, self._sized("key", key, self.definition.key_size)))
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All (key, value) pairs, in the map's own order."""
+        ffi = _ffi()
+        key, value = ffi.new("const void **"), ffi.new("const void **")
+        cursor = 0
+        while cursor := int(self._lib.bpf_map_next(self.handle, cursor, key, value)):
+            yield (
+                bytes(ffi.buffer(key[0], self.definition.key_size)),
+                bytes(ffi.buffer(value[0], self.definition.value_size)),
+            )
+
+    def clear(self) -> None:
+        """Back to how the map began."""
+        self._lib.bpf_map_clear(self.handle)
+
+
+class Loaded:
+    """A program in the engine, verified unless it came from `Engine.load_unverified`.
+
+    The engine's clock, randomness and trace buffer are one per process, as they are one per kernel.
+    """
+
+    def __init__(self, lib: Any, program: Program, prog: Any, keep: list[Any], maps: tuple[NativeMap, ...]) -> None:
+        self._lib = lib
+        self.program = program
+        self._prog = prog
+        self._keep = keep
+        self.maps = maps
+        self.processed = 0
+        self.peak_states = 0
+
+    @property
+    def wcet(self) -> int:
+        """Bound on `RunResult.executed`, in eBPF instructions."""
+        return int(self._prog.wcet)
+
+    @property
+    def stack_bytes(self) -> int:
+        """Worst stack use over all call chains, in bytes."""
+        return int(self._prog.stack_bytes)
+
+    @property
+    def insns(self) -> bytes:
+        """The instructions as the engine has them now: after `load`, rewritten."""
+        return bytes(_ffi().buffer(self._prog.insns, 8 * self._prog.slots))
+
+    def map(self, name: str) -> NativeMap:
+        """The map of that name. Raises ConfigError when there is none."""
+        for candidate in self.maps:
+            if candidate.definition.name == name:
+                return candidate
+        known = ", ".join(m.definition.name for m in self.maps) or "none"
+        raise ConfigError(f"program {self.program.name!r} has no map {name!r}", expected=known, seen=name)
+
+    def interpret(
+        self,
+        memory: bytes = b"",
+        *,
+        ktime_ns: int = 0,
+        seed: int = 0,
+        period_ns: int = 0,
+        fuel: int | None = None,
+        fill: int = 0,
+    ) -> RunResult:
+        """Runs the program once in the bounds-checked interpreter.
+
+        `memory` is the packet (net_rx) or the test memory (test; its size must be the one given to `load`). A timer
+        program sees `ktime_ns` and `period_ns`. `fuel` defaults to the WCET bound plus one. `fill` is what fresh
+        stack bytes hold.
+        """
+        ffi, lib, prog = _ffi(), self._lib, self._prog
+        if prog.hook == Hook.TEST and len(memory) != prog.test_mem_size:
+            raise ConfigError(
+                f"program {self.program.name!r}: test memory of the wrong size",
+                expected=f"{prog.test_mem_size} bytes, as given to load",
+                seen=f"{len(memory)} bytes",
+            )
+        data = ffi.new("uint64_t[]", len(memory) // 8 + 1)
+        ffi.memmove(data, memory, len(memory))
+        context: Any = data
+        if prog.hook == Hook.NET_RX:
+            base = int(ffi.cast("uintptr_t", data))
+            context = ffi.new("struct bpf_xdp_ctx *", {"data": base, "data_end": base + len(memory), "data_meta": base})
+        elif prog.hook == Hook.TIMER:
+            context = ffi.new("struct bpf_timer_ctx *", {"now_ns": ktime_ns, "period_ns": period_ns})
+        lib.native_set_ktime(ktime_ns)
+        lib.native_set_seed(seed)
+        out = ffi.new("struct bpf_run *")
+        lib.bpf_interp_filled(prog, context, self.wcet + 1 if fuel is None else fuel, fill, out)
+        return RunResult(
+            r0=out.r0,
+            executed=out.executed,
+            end=RunEnd(out.end),
+            slot=out.slot,
+            address=out.address,
+            memory=bytes(ffi.buffer(data, len(memory))),
+            trace=self._trace(),
+        )
+
+    def _trace(self) -> tuple[str, ...]:
+        ffi = _ffi()
+        buffer = ffi.new("char[]", _TRACE_SIZE)
+        length = int(self._lib.native_take_trace(buffer, _TRACE_SIZE))
+        return tuple(bytes(ffi.buffer(buffer, length)).decode("utf-8", "replace").splitlines())
+
+    def emit_arm64(self, code_va: int = 0xFFFF_8000_0100_0000) -> Emitted:
+        """The kernel's own JIT, run here: code for virtual address `code_va`. Raises ProgramRejected (stage jit)."""
+        ffi = _ffi()
+        size = max(_JIT_BYTES_MIN, self._prog.slots * _JIT_BYTES_PER_SLOT)
+        code = ffi.new("uint8_t[]", size)
+        offsets = ffi.new("uint32_t[]", self._prog.slots + 1)
+        out = ffi.new("struct bpf_jit_result *")
+        if not self._lib.bpf_jit_arm64(self._prog, code, size, code_va, offsets, out):
+            text = ffi.string(out.error).decode()
+            raise ProgramRejected(
+                f"program {self.program.name!r} does not become A64 at slot {out.slot}", stage="jit", reason=text
+            )
+        return Emitted(bytes(ffi.buffer(code, out.bytes)), tuple(offsets), int(out.max_per_slot))
+
+
+class Engine:
+    """The engine of one variant, loaded into this process."""
+
+    def __init__(self, variant: Variant = Variant.PLAIN) -> None:
+        self.lib = _open(variant)
+        self._arena_size = int(self.lib.bpf_verify_arena_size())
+
+    def load(self, program: Program, *, test_mem_size: int = 0) -> Loaded:
+        """Verifies a program as the kernel would. Raises VerifyRejected, or ConfigError for a malformed map."""
+        loaded = self.load_unverified(program, test_mem_size=test_mem_size)
+        ffi = _ffi()
+        arena = ffi.new("uint64_t[]", self._arena_size // 8 + 1)
+        verdict = ffi.new("struct bpf_verdict *")
+        accepted = self.lib.bpf_verify(loaded._prog, arena, self._arena_size, verdict)
+        if not accepted:
+            raise VerifyRejected(
+                program,
+                refusal=Refusal(verdict.refusal),
+                slot=verdict.slot,
+                processed=verdict.processed,
+                reason=ffi.string(verdict.reason).decode("utf-8", "replace"),
+            )
+        loaded.processed = int(verdict.processed)
+        loaded.peak_states = int(verdict.peak_states)
+        return loaded
+
+    def load_unverified(self, program: Program, *, test_mem_size: int = 0) -> Loaded:
+        """Loads a program as it is, for the interpreter alone: context loads and map references stay unresolved."""
+        ffi = _ffi()
+        if len(program.insns) % 8 or not 0 < program.slots <= MAX_SLOTS:
+            raise ProgramRejected(
+                f"program {program.name!r} is not a number of 8-byte slots",
+                stage="verify",
+                reason=f"{len(program.insns)} bytes",
+                expected=f"8 to {8 * MAX_SLOTS} bytes, a multiple of 8",
+            )
+        if len(program.maps) > MAX_MAPS:
+            raise ProgramRejected(
+                f"program {program.name!r} has too many maps",
+                stage="verify",
+                reason=f"{len(program.maps)} maps",
+                expected=f"at most {MAX_MAPS}",
+            )
+        insns = ffi.new("struct bpf_insn[]", program.slots)
+        ffi.memmove(insns, program.insns, len(program.insns))
+        flags = ffi.new("uint8_t[]", program.slots)
+        prog = ffi.new("struct bpf_prog *")
+        prog.insns = insns
+        prog.slots = program.slots
+        prog.hook = int(program.hook)
+        prog.test_mem_size = test_mem_size
+        prog.slot_flags = flags
+        maps = tuple(self._map(program, definition) for definition in program.maps)
+        for index, one in enumerate(maps):
+            prog.maps[index] = one.handle
+        prog.map_count = len(maps)
+        return Loaded(self.lib, program, prog, [insns, flags], maps)
+
+    def create_map(self, definition: MapDef) -> NativeMap:
+        """A map on its own. Raises ConfigError when the shape is refused."""
+        ffi = _ffi()
+        shape = ffi.new("struct bpf_map_def *")
+        shape.name = definition.name.encode()[:15]
+        shape.type = int(definition.type)
+        shape.key_size = definition.key_size
+        shape.value_size = definition.value_size
+        shape.max_entries = definition.max_entries
+        shape.flags = definition.flags
+        reason = ffi.new("const char **")
+        size = int(self.lib.bpf_map_footprint(shape, reason))
+        if size == 0:
+            raise ConfigError(
+                f"map {definition.name!r} is refused", expected=ffi.string(reason[0]).decode(), seen=repr(definition)
+            )
+        memory = ffi.new("uint64_t[]", size // 8 + 1)
+        init = ffi.from_buffer(definition.init) if definition.init else ffi.NULL
+        handle = self.lib.bpf_map_init(memory, shape, init, len(definition.init))
+        if handle == ffi.NULL:
+            raise ConfigError(
+                f"map {definition.name!r}: its initial contents are refused",
+                expected="a frozen array map (RDONLY_PROG) and no more bytes than it holds",
+                seen=f"{len(definition.init)} bytes for a {MapType(definition.type).name.lower()} map",
+            )
+        return NativeMap(self.lib, handle, definition, memory)
+
+    def _map(self, program: Program, definition: MapDef) -> NativeMap:
+        try:
+            return self.create_map(definition)
+        except ConfigError as refused:
+            raise ProgramRejected(
+                f"program {program.name!r}: {refused.what}", stage="verify", reason=refused.seen, expected=refused.expected
+            ) from refused
+
+
+@cache
+def _open(variant: Variant) -> Any:
+    return _ffi().dlopen(str(library(variant)))
