@@ -210,17 +210,23 @@ def backports_stanza(sources: Iterable[AptSource], codename: str) -> str:
     )
 
 
-def _backports_commands(sources: Iterable[AptSource], codename: str, packages: list[str]) -> tuple[str, ...]:
+def _commands(sources: Iterable[AptSource], codename: str, packages: list[str]) -> list[str]:
+    """The shell lines that install `packages` by hand; QEMU comes from backports on Debian 12."""
+    from_backports = [
+        package for package in packages if package == "qemu-system-arm" and codename == "bookworm"
+    ]
+    others = [package for package in packages if package not in from_backports]
     commands: list[str] = []
-    if not any(f"{codename}-backports" in source.suites for source in sources):
+    if from_backports and not any(f"{codename}-backports" in source.suites for source in sources):
         text = backports_stanza(sources, codename).strip().replace("\n", "\\n")
         commands.append(f"printf '{text}\\n' >{_APT / 'sources.list.d' / BACKPORTS_FILE}")
     commands.append("apt-get update")
-    others = [package for package in packages if package != "qemu-system-arm"]
+    install = "apt-get install -y --no-install-recommends"
     if others:
-        commands.append(f"apt-get install -y --no-install-recommends {' '.join(others)}")
-    commands.append(f"apt-get install -y --no-install-recommends -t {codename}-backports qemu-system-arm")
-    return tuple(commands)
+        commands.append(f"{install} {' '.join(others)}")
+    if from_backports:
+        commands.append(f"{install} -t {codename}-backports {' '.join(from_backports)}")
+    return commands
 
 
 def _os_release() -> dict[str, str]:
