@@ -30,6 +30,12 @@ uint64_t timer_ticks_to_ns(uint64_t ticks);
 /* Arms this core's alarm `delta_ns` from now (rounded up to a tick), replacing an earlier one. */
 void timer_arm_ns(uint64_t delta_ns, timer_expired_fn expired, void *arg);
 
+/* Moves an armed alarm to CNTVCT == `deadline`: one register write, for code that does so at every call. */
+static inline void timer_rearm_ticks(uint64_t deadline)
+{
+    __asm__ volatile("msr cntv_cval_el0, %0" : : "r"(deadline));
+}
+
 /* Disarms it; no callback follows. Safe when nothing is armed. */
 void timer_cancel(void);
 
