@@ -96,12 +96,7 @@ def ensure(progress: Progress) -> None:
     codename = release.get("VERSION_CODENAME", "")
     sources = read_sources(_APT)
     if os.geteuid() != 0:
-        commands: tuple[str, ...] = (
-            "apt-get update",
-            f"apt-get install -y --no-install-recommends {' '.join(packages)}",
-        )
-        if "qemu-system-arm" in packages and codename == "bookworm":
-            commands = _backports_commands(sources, codename, packages)
+        commands = _commands(sources, codename, packages)
         raise _by_hand(needs, "system packages are missing and this is not root", commands)
     _install(progress, packages, codename, sources)
     still = missing()
