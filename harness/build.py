@@ -31,7 +31,8 @@ Variant = Literal["release", "testing"]
 
 _TIMEOUT_S: Final = 300.0
 _NOTE_HEADER: Final = 16
-_TARGET: Final = ("-target", "aarch64-freestanding-none", "-mcpu=cortex_a72")
+# clang itself, out of zig: `zig cc` accepts -mgeneral-regs-only and then vectorises all the same.
+_TARGET: Final = ("--target=aarch64-none-elf", "-mcpu=cortex-a72", "-nostdinc")
 _DEFINE = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
 
@@ -125,10 +126,13 @@ def _build(folder: Path, board: str, variant: Variant, key: LabKey, defines: Map
     monocypher = fetch_source("pymonocypher")
     _write_if_changed(inputs / "build_inputs.h", _inputs_header(key))
     cross = folder / "cross.ini"
+    linker = folder / "ld.lld"
+    _write_if_changed(linker, f'#!/bin/sh\nexec "{_zig()}" ld.lld "$@"\n')
+    linker.chmod(0o755)
     setup = _meson_setup(work, cross, board, variant, inputs, monocypher, defines)
     configured = folder / "configured"
-    stamp = _cross_file() + "\n".join(setup)
-    _write_if_changed(cross, _cross_file())
+    stamp = _cross_file(linker) + "\n".join(setup)
+    _write_if_changed(cross, _cross_file(linker))
     if not (work / "build.ninja").is_file() or _read(configured) != stamp:
         configured.unlink(missing_ok=True)
         shutil.rmtree(work, ignore_errors=True)
@@ -163,8 +167,9 @@ def _meson_setup(
     return command
 
 
-def _cross_file() -> str:
-    zig = [_zig(), "cc", *_TARGET]
+def _cross_file(linker: Path) -> str:
+    headers = Path(_zig()).parent / "lib" / "include"
+    zig = [_zig(), "clang", *_TARGET, "-isystem", str(headers), f"--ld-path={linker}", "-Qunused-arguments"]
     return "\n".join(
         [
             "[binaries]",
