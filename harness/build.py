@@ -64,22 +64,24 @@ def build_kernel(
     key: Path | None = None,
     extra_defines: Mapping[str, str] | None = None,
     out: Path | None = None,
+    probe: Path | None = None,
 ) -> KernelImage:
     """Build the kernel of `board` (a folder of firmware/boards) and return its image.
 
     The image goes to build/kernel/<board>-<variant>/, with a suffix when `key` (a lab key file; None: the
-    development key) or `extra_defines` (C macros) differ from the default; `out` names another folder. Builds of
-    one folder exclude each other by a file lock. Raises ConfigError for an unknown board or key, SetupError when
+    development key) or `extra_defines` (C macros) differ from the default; `out` names another folder. `probe`
+    is a C file that takes the place of eBPF, live and channel code, to test the kernel base alone. Builds of one
+    folder exclude each other by a file lock. Raises ConfigError for an unknown board or key, SetupError when
     a source distribution cannot be had, BuildError with the tool's output when the sources do not build.
     """
     defines = dict(sorted((extra_defines or {}).items()))
     _check(board, variant, defines)
     lab_key = load_key(key)
-    folder = out or ROOT / "build" / "kernel" / _folder_name(board, variant, lab_key, defines)
+    folder = out or ROOT / "build" / "kernel" / _folder_name(board, variant, lab_key, defines, probe)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=_TIMEOUT_S):
-            return _build(folder, board, variant, lab_key, defines)
+            return _build(folder, board, variant, lab_key, defines, probe)
     except Timeout as error:
         raise BuildError(
             f"another process has been building {folder.name} for {_TIMEOUT_S:.0f} s",
@@ -112,15 +114,21 @@ def _check(board: str, variant: str, defines: Mapping[str, str]) -> None:
             )
 
 
-def _folder_name(board: str, variant: str, key: LabKey, defines: Mapping[str, str]) -> str:
+def _folder_name(
+    board: str, variant: str, key: LabKey, defines: Mapping[str, str], probe: Path | None
+) -> str:
     name = f"{board}-{variant}"
+    if probe is not None:
+        name += f"-{probe.stem}"
     if not key.is_development or defines:
         inputs = repr((key.public, sorted(defines.items()))).encode()
         name += f"-{hashlib.sha256(inputs).hexdigest()[:8]}"
     return name
 
 
-def _build(folder: Path, board: str, variant: Variant, key: LabKey, defines: Mapping[str, str]) -> KernelImage:
+def _build(
+    folder: Path, board: str, variant: Variant, key: LabKey, defines: Mapping[str, str], probe: Path | None
+) -> KernelImage:
     work = folder / "ninja"
     inputs = folder / "inputs"
     monocypher = fetch_source("pymonocypher")
@@ -129,7 +137,7 @@ def _build(folder: Path, board: str, variant: Variant, key: LabKey, defines: Map
     linker = folder / "ld.lld"
     _write_if_changed(linker, f'#!/bin/sh\nexec "{_zig()}" ld.lld "$@"\n')
     linker.chmod(0o755)
-    setup = _meson_setup(work, cross, board, variant, inputs, monocypher, defines)
+    setup = _meson_setup(work, cross, board, variant, inputs, monocypher, defines, probe)
     configured = folder / "configured"
     stamp = _cross_file(linker) + "\n".join(setup)
     _write_if_changed(cross, _cross_file(linker))
@@ -150,6 +158,7 @@ def _meson_setup(
     inputs: Path,
     monocypher: Path,
     defines: Mapping[str, str],
+    probe: Path | None,
 ) -> list[str]:
     command = [_tool("meson"), "setup", str(work), str(FIRMWARE), "--cross-file", str(cross), "--buildtype=plain"]
     options = {
@@ -160,6 +169,7 @@ def _meson_setup(
         "monocypher": str(monocypher),
         "source_prefix": str(ROOT),
         "build_prefix": str(work),
+        "probe": str(probe.resolve()) if probe is not None else "",
     }
     command += [f"-D{name}={value}" for name, value in options.items()]
     if defines:

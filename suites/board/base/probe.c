@@ -1,0 +1,216 @@
+/*
+ * A main program for the kernel base alone: one-byte commands on the UART, an answer line each. It stands in for
+ * the channel when a test builds with `probe` (suites/board/base/test_kernel_base.py).
+ */
+#include <string.h>
+
+#include "kernel/kernel.h"
+
+static volatile uint64_t alarms;
+static volatile bool abandoned;
+static bool contain;
+static uint64_t sum_before;
+
+static void say(const char *text)
+{
+    uart_write((const uint8_t *)text, strlen(text));
+}
+
+#define TELL(...)                                                                                            \
+    do {                                                                                                     \
+        char line[256];                                                                                      \
+        format(line, sizeof(line), __VA_ARGS__);                                                             \
+        say(line);                                                                                           \
+    } while (0)
+
+static void count_alarm(struct trap_frame *frame, void *arg)
+{
+    (void)frame;
+    alarms += (uint64_t)arg;
+}
+
+/* Rewrites the interrupted frame to go on at `arg`, as a watchdog does. */
+static void abandon(struct trap_frame *frame, void *arg)
+{
+    abandoned = true;
+    frame->elr = (uint64_t)arg;
+}
+
+bool live_contain_fault(struct trap_frame *frame)
+{
+    if (contain && ESR_EC(frame->esr) == EC_BRK) {
+        frame->elr += 4U;
+        frame->x[0] = 42U;
+        return true;
+    }
+    return false;
+}
+
+static void tell_status(void)
+{
+    TELL("status board %s el %lu cores %x source %u overhead %u hz %lu irqs %lu rx %lu overruns %u drops %u\n",
+         build_board, (uint64_t)0, cores_online(), (uint32_t)pmu_source(), pmu_overhead(), timer_frequency_hz(),
+         (uint64_t)this_cpu()->irqs, uart_stats()->rx_bytes, uart_stats()->overruns, uart_stats()->ring_drops);
+}
+
+static void tell_build_id(void)
+{
+    char hex[2U * BUILD_ID_SIZE + 1U];
+
+    for (uint32_t i = 0; i < BUILD_ID_SIZE; i++) {
+        format(hex + 2U * i, 3, "%02x", build_id()[i]);
+    }
+    TELL("build %s\n", hex);
+}
+
+/* 1000 turns of a two-instruction loop. */
+static void measure(void)
+{
+    uint64_t begin = pmu_begin();
+    uint64_t empty = pmu_end(begin);
+    uint64_t turns = 1000;
+
+    begin = pmu_begin();
+    __asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(turns) : : "cc");
+    TELL("measure empty %lu loop %lu\n", empty, pmu_end(begin));
+}
+
+static void alarm(void)
+{
+    uint64_t before = timer_now_ns();
+    uint64_t end = before + 50000000UL;
+
+    alarms = 0;
+    timer_arm_ns(1000000, count_alarm, (void *)1UL);
+    while (alarms == 0 && timer_now_ns() < end) {
+    }
+    TELL("alarm %lu after %lu ns\n", (uint64_t)alarms, timer_now_ns() - before);
+}
+
+static void landing(void)
+{
+    TELL("abandoned %u\n", abandoned);
+    timer_cancel();
+}
+
+/* Loops for ever; the alarm moves the interrupted frame to the loop's exit. */
+static void runaway(void)
+{
+    void *out = &&out;
+
+    abandoned = false;
+    timer_arm_ns(1000000, abandon, out);
+    __asm__ goto volatile("1: b 1b" : : : "memory" : out);
+out:
+    landing();
+}
+
+typedef uint64_t code(uint64_t);
+
+static void jit(void)
+{
+    static const uint32_t add_one[] = {0x91000400U, 0xd65f03c0U}; /* add x0, x0, #1; ret */
+    uintptr_t at = JIT_VA + 4096U - 4U;                           /* over a page boundary */
+    bool written = code_write(at, add_one, sizeof(add_one));
+    uint64_t result = ((code *)at)(41);
+
+    TELL("jit written %u result %lu alias %u readable %u writable %u outside %u\n", written, result,
+         vm_alias_mapped(), vm_readable(at), vm_writable(at), code_write(JIT_VA + JIT_SIZE - 4U, add_one, 8));
+}
+
+static void protection(void)
+{
+    extern const uint8_t text_start[], text_end[], rodata_end[];
+    uintptr_t stack = STACKS_VA + KERNEL_STACK_BASE;
+
+    TELL("protection text %u%u rodata %u%u data %u%u guard %u stack %u low %u\n", vm_readable((uintptr_t)text_start),
+         vm_writable((uintptr_t)text_start), vm_readable((uintptr_t)text_end), vm_writable((uintptr_t)text_end),
+         vm_readable((uintptr_t)rodata_end), vm_writable((uintptr_t)rodata_end), vm_readable(stack - 1U),
+         vm_writable(stack), vm_readable(0x40200000UL));
+}
+
+static void pools(void)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < MAP_POOL_SIZE; i += 8U) {
+        sum |= *(uint64_t *)(map_pool() + i);
+    }
+    memset(map_pool(), 0xa5, MAP_POOL_SIZE);
+    memset(trace_pool() + TRACE_POOL_SIZE - 8U, 0x5a, 8);
+    memset(arena_pool() + ARENA_SIZE - 8U, 0x5a, 8);
+    memset(blob_pool() + BLOB_POOL_SIZE - 8U, 0x5a, 8);
+    TELL("pools clear %u\n", sum == 0);
+}
+
+static volatile uint64_t depth_max = UINT64_MAX;
+
+__attribute__((noinline, optnone)) static uint64_t recurse(uint64_t depth)
+{
+    volatile uint64_t frame[64];
+
+    frame[depth % 64U] = depth;
+    if (depth == depth_max) {
+        return 0;
+    }
+    return recurse(depth + 1U) + frame[(depth + 1U) % 64U];
+}
+
+static void overflow_exception_stack(struct trap_frame *frame, void *arg)
+{
+    (void)frame;
+    sum_before = recurse((uint64_t)arg);
+}
+
+static void brk(void)
+{
+    register uint64_t x0 __asm__("x0") = 0;
+
+    contain = true;
+    __asm__ volatile("brk #7" : "+r"(x0));
+    contain = false;
+    TELL("contained %lu\n", x0);
+}
+
+static void command(uint8_t what)
+{
+    switch (what) {
+    case 's': tell_status(); break;
+    case 'b': tell_build_id(); break;
+    case 'm': measure(); break;
+    case 'a': alarm(); break;
+    case 'j': jit(); break;
+    case 'p': protection(); break;
+    case 'z': pools(); break;
+    case 'c': brk(); break;
+    case 'i': TELL("instructions %lu\n", pmu_instructions()); break;
+    case 'o': power_off();
+    case 'r': power_reset();
+    case 'N': *(volatile uint64_t *)8 = 1; break;
+    case 'U': __asm__ volatile("udf #1"); break;
+    case 'F': __asm__ volatile(".inst 0x1e604000"); break; /* fmov d0, d0 */
+    case 'W': *(volatile uint32_t *)(uintptr_t)command = 0; break;
+    case 'X': ((code *)(uintptr_t)map_pool())(0); break;
+    case 'S': sum_before = recurse(0); break;
+    case 'E': timer_arm_ns(1000, overflow_exception_stack, 0); for (;;) { }
+    case 'A': panic("asked for");
+    case 'R': runaway(); break;
+    default: break;
+    }
+}
+
+void channel_init(void)
+{
+    say("probe\n");
+}
+
+bool channel_poll(void)
+{
+    uint8_t bytes[64];
+    size_t count = uart_read(bytes, sizeof(bytes));
+
+    for (size_t i = 0; i < count; i++) {
+        command(bytes[i]);
+    }
+    return count != 0;
+}
