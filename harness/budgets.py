@@ -1,0 +1,190 @@
+"""Budgets: the limits of `lab-config/budgets.yaml`, and the one place where samples become a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from contracts.errors import ConfigError
+from contracts.measurement import Budget, Clock, Measurement, Stat, Verdict
+from harness.config import load_yaml
+
+DEFAULT_BUDGETS: Final = Path(__file__).resolve().parent.parent / "lab-config" / "budgets.yaml"
+
+# A figure within this share of its limit is `marginal`.
+MARGINAL_BAND: Final = 0.10
+
+# The stages of the journey, in order (DESIGN, "The journey of one extension"), then the whole of it.
+STAGES: Final = (
+    "observe",
+    "diagnose",
+    "generate",
+    "compile",
+    "review",
+    "analyse",
+    "seal",
+    "unseal",
+    "verify",
+    "jit",
+    "trial",
+    "deploy",
+    "execute",
+    "watch",
+    "rollback",
+    "wasm_call",
+    "adapt",
+    "unadapted",
+    "uart",
+)
+
+_NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "%": 1.0}
+
+
+class BudgetEntry(BaseModel):
+    """One row of the budget file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    stage: Literal[STAGES]
+    stat: Literal["max", "p99", "median"]
+    unit: Literal["ns", "us", "ms", "s", "%"]
+    clock: Literal["virtual", "hardware", "host"]
+    min_samples: int
+    warmup: int
+    limit: float
+    stretch: float | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> BudgetEntry:
+        if self.min_samples < 1 or self.warmup < 0:
+            raise ValueError("min_samples must be 1 or more and warmup 0 or more")
+        if self.limit <= 0 or (self.stretch is not None and not 0 < self.stretch <= self.limit):
+            raise ValueError("limit must be above 0 and stretch between 0 and limit")
+        return self
+
+
+class BudgetFile(BaseModel):
+    """The budget file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    version: Literal[1] = Field(alias="schema")
+    budgets: list[BudgetEntry]
+
+
+def load_budgets(path: Path = DEFAULT_BUDGETS) -> dict[tuple[str, Clock], Budget]:
+    """Budgets by (stage, clock), limits in the entry's own unit. Raises ConfigError with file, line and column."""
+    document = load_yaml(path, BudgetFile)
+    out: dict[tuple[str, Clock], Budget] = {}
+    for entry in document.budgets:
+        key = (entry.stage, Clock(entry.clock))
+        if key in out:
+            raise ConfigError(
+                f"{path}: two budgets for stage {entry.stage!r} on the {entry.clock} clock",
+                expected="one budget a stage and clock",
+                seen="a second one",
+                do="remove one of the two",
+            )
+        out[key] = Budget(
+            entry.stage,
+            Stat(entry.stat),
+            entry.unit,
+            Clock(entry.clock),
+            entry.min_samples,
+            entry.warmup,
+            float(entry.limit),
+            None if entry.stretch is None else float(entry.stretch),
+        )
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One row of the result table. Values are in `unit`; `limit` and `stretch` are None where nothing is judged."""
+
+    name: str
+    value: float | None
+    unit: str
+    clock: Clock
+    stat: Stat | None
+    samples: int
+    p50: float | None
+    p99: float | None
+    max: float | None
+    limit: float | None
+    stretch: float | None
+    verdict: Verdict
+    reason: str = ""
+
+    @property
+    def missed_stretch(self) -> bool:
+        """True when the figure is above its stretch limit (never a failure)."""
+        return self.stretch is not None and self.value is not None and self.value > self.stretch
+
+
+def percentile(samples: Sequence[float], q: float) -> float:
+    """The nearest-rank percentile: the smallest sample with at least q percent at or below it.
+
+    Below 100 samples the 99th percentile is their maximum. Raises ValueError on an empty sequence.
+    """
+    if not samples:
+        raise ValueError("a percentile needs at least one sample")
+    ordered = sorted(samples)
+    return ordered[max(0, math.ceil(q / 100 * len(ordered)) - 1)]
+
+
+def judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]) -> Judged:
+    """Judge samples by the budget of their stage and clock.
+
+    A budget is never applied to another clock: without one for this clock the row is reported, verdict `pass`
+    when it has samples and `skip` when it has none. Too few samples are `inconclusive`.
+    """
+    budget = budgets.get((measurement.stage, measurement.clock))
+    unit = budget.unit if budget else measurement.unit
+    scale = _NS_PER_UNIT[measurement.unit] / _NS_PER_UNIT[unit]
+    warmup = budget.warmup if budget else 0
+    samples = [value * scale for value in measurement.samples[warmup:]]
+    p50 = percentile(samples, 50) if samples else None
+    p99 = percentile(samples, 99) if samples else None
+    worst = max(samples) if samples else None
+    if budget is None:
+        verdict = Verdict.PASS if samples else Verdict.SKIP
+        return Judged(
+            measurement.stage, p50, unit, measurement.clock, Stat.MEDIAN if samples else None, len(samples), p50,
+            p99, worst, None, None, verdict, "" if samples else "not measured",
+        )  # fmt: skip
+    value = {Stat.MAX: worst, Stat.P99: p99, Stat.MEDIAN: p50}[budget.stat]
+    if value is None or len(samples) < budget.min_samples:
+        verdict = Verdict.INCONCLUSIVE
+        reason = f"{len(samples)} samples after {warmup} of warm-up, {budget.min_samples} needed"
+    elif value > budget.limit:
+        verdict = Verdict.FAIL
+        reason = f"{value:.4g} {unit} is above the limit of {budget.limit:.4g} {unit}"
+    elif value > budget.limit * (1 - MARGINAL_BAND):
+        verdict, reason = Verdict.MARGINAL, f"within {MARGINAL_BAND:.0%} of the limit"
+    else:
+        verdict, reason = Verdict.PASS, ""
+    return Judged(
+        budget.stage, value, unit, budget.clock, budget.stat, len(samples), p50, p99, worst, budget.limit,
+        budget.stretch, verdict, reason,
+    )  # fmt: skip
+
+
+def skipped(stage: str, reason: str, clock: Clock = Clock.HOST) -> Judged:
+    """A row for a stage that is not built or not there: `skip`, with why."""
+    return Judged(stage, None, "", clock, None, 0, None, None, None, None, None, Verdict.SKIP, reason)
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """One verdict for many: fail, then infra, then inconclusive outrank the rest; all skipped is inconclusive."""
+    for verdict in (Verdict.FAIL, Verdict.INFRA, Verdict.INCONCLUSIVE):
+        if verdict in verdicts:
+            return verdict
+    if all(verdict is Verdict.SKIP for verdict in verdicts):
+        return Verdict.INCONCLUSIVE
+    return Verdict.MARGINAL if Verdict.MARGINAL in verdicts else Verdict.PASS

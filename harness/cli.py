@@ -1,0 +1,256 @@
+"""The command line: `./assay COMMAND`. Commands import what they need when they run, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from contracts.errors import AssayError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Variant(StrEnum):
+    """Kernel variants."""
+
+    RELEASE = "release"
+    TESTING = "testing"
+
+
+app = typer.Typer(
+    name="assay",
+    help="A hardware-in-the-loop lab for an AI-extensible ARM64 kernel.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+bpf_app = typer.Typer(help="Look at eBPF programs with the kernel's own engine, built for the host.", no_args_is_help=True)
+app.add_typer(bpf_app, name="bpf")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+BoardOption = Annotated[
+    list[str] | None,
+    typer.Option("--board", "-b", metavar="KIND", help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]"),
+]
+KeyOption = Annotated[
+    Path | None, typer.Option("--key", help="Lab key file. [default: the committed development key]")
+]
+
+
+@app.command()
+def run(
+    board: BoardOption = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="Scenario family for every board. [default: one a kind, see `assay boards`]")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A Llama GGUF instead of the shipped one; no latency is promised for it.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the situations; same seed, same virtual figures.")] = 1,
+    situations: Annotated[int, typer.Option(min=1, help="Seeded situations a board, after one of warm-up.")] = 20,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write run.json to this file.")] = None,
+    results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = ROOT / "results",
+    budgets: Annotated[Path | None, typer.Option(help="Budget file. [default: lab-config/budgets.yaml]")] = None,
+    key: KeyOption = None,
+) -> None:
+    """The main job: build, boot, observe, write, verify, swap, watch and roll back, on every chosen board."""
+    from harness.main_job import main_job
+
+    raise typer.Exit(
+        main_job(out, board or [], scenario, model, seed, situations, json_file, results, budgets, key, sys.argv)
+    )
+
+
+@app.command()
+def replay(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, its folder, or `last`.")],
+    results: Annotated[Path, typer.Option(help="Where the runs lie.")] = ROOT / "results",
+    key: KeyOption = None,
+) -> None:
+    """Run a recorded run's images on its recorded kernels again and compare every virtual figure."""
+    from harness.replay import replay_run
+
+    raise typer.Exit(replay_run(out, name, results, key))
+
+
+def _pytest(arguments: list[str]) -> int:
+    """Run pytest in this interpreter's environment and return its exit code."""
+    import subprocess
+
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(context: typer.Context) -> None:
+    """Lint, then every test: host and board suites. Extra arguments go to pytest (and skip the lint)."""
+    from harness.lint import run_lint
+
+    if not context.args:
+        code = run_lint()
+        if code:
+            raise typer.Exit(code)
+    raise typer.Exit(_pytest(context.args or ["suites/host", "suites/board"]))
+
+
+@app.command()
+def lint() -> None:
+    """ruff, mypy, clang-format and the dependency direction."""
+    from harness.lint import run_lint
+
+    raise typer.Exit(run_lint())
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """The benchmarks of suites/bench: every performance figure with its clock, beside its goal."""
+    import subprocess
+
+    raise typer.Exit(
+        subprocess.run([sys.executable, "-m", "suites.bench", *context.args], cwd=ROOT, check=False).returncode
+    )
+
+
+@app.command()
+def boards() -> None:
+    """The board kinds that this lab describes."""
+    from rich.table import Table
+
+    from harness.registry import load_boards
+
+    table = Table()
+    for column in ("kind", "tags", "instances", "machine", "cores", "console", "scenario"):
+        table.add_column(column)
+    for spec in load_boards():
+        table.add_row(
+            spec.kind,
+            ", ".join(spec.tags),
+            str(spec.instances),
+            f"QEMU {spec.qemu.machine}" if spec.qemu else "hardware",
+            str(spec.qemu.cores) if spec.qemu else "",
+            spec.console,
+            spec.scenario or "",
+        )
+    out.print(table)
+
+
+@app.command()
+def build(
+    board: BoardOption = None,
+    variant: Annotated[Variant, typer.Option(help="testing kernels plant faults on request.")] = Variant.RELEASE,
+    key: KeyOption = None,
+) -> None:
+    """Cross-build the kernel for each chosen board; same source and key give the same bytes."""
+    from harness.build import build_kernel
+    from harness.registry import select
+
+    for spec in select(board or []):
+        image = build_kernel(spec.firmware, variant=variant.value, key=key)
+        out.print(f"{spec.kind}: {image.img} {image.size} bytes, build id {image.build_id.hex()}", soft_wrap=True)
+
+
+@app.command()
+def console(
+    board: Annotated[str, typer.Argument(metavar="BOARD", help="One board kind.")],
+    variant: Annotated[Variant, typer.Option(help="testing kernels plant faults on request.")] = Variant.RELEASE,
+    key: KeyOption = None,
+) -> None:
+    """Boot a board and watch its debug channel: frames, events and log as they come. Ctrl-C ends it."""
+    from harness.build import build_kernel
+    from harness.console import run_console
+    from harness.keys import load_key
+    from harness.registry import select_one
+
+    spec = select_one(board)
+    image = build_kernel(spec.firmware, variant=variant.value, key=key)
+    raise typer.Exit(run_console(spec, image, load_key(key)))
+
+
+@app.command()
+def doctor() -> None:
+    """Check the machine: what Assay needs, what was found, what to do."""
+    from harness.doctor import print_doctor
+
+    raise typer.Exit(print_doctor(out))
+
+
+def _source_program(path: Path) -> Any:
+    """A program from a .c source or an eBPF ELF object."""
+    from contracts.errors import ConfigError
+    from harness.bpf.compile import compile_c
+    from harness.bpf.elf import load_elf
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}", expected="a .c or .o file", seen=str(error)) from error
+    programs = load_elf(data) if path.suffix == ".o" else compile_c(data.decode()).programs
+    return programs[0]
+
+
+@bpf_app.command("verify")
+def bpf_verify(
+    file: Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")],
+    memory: Annotated[int, typer.Option(help="`test` hook: bytes of memory at r1.")] = 0,
+) -> None:
+    """Verify a program: its bound, or why it is refused."""
+    from harness.bpf.native import Engine
+
+    program = _source_program(file)
+    loaded = Engine().load(program, test_mem_size=memory)
+    out.print(f"accepted: {program.name}, {program.slots} slots, WCET {loaded.wcet} instructions")
+
+
+@bpf_app.command("disasm")
+def bpf_disasm(file: Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")]) -> None:
+    """Disassemble a program."""
+    from harness.bpf.disasm import disassemble
+
+    program = _source_program(file)
+    source = file.read_text() if file.suffix == ".c" else ""
+    out.print(disassemble(program, source), markup=False)
+
+
+@bpf_app.command("run")
+def bpf_run(
+    memory: Annotated[str, typer.Argument(help="Memory at r1, in hex.")] = "",
+    program: Annotated[str, typer.Option(help="Bytecode in hex. [default: read from standard input]")] = "",
+    engine: Annotated[str, typer.Option(help="interpreter, or model (the JIT's code in an A64 model).")] = "interpreter",
+) -> None:
+    """Verify and run raw bytecode of the `test` hook; prints r0 in hex (the plugin protocol of conformance suites)."""
+    from harness.bpf.plugin import run_hex
+
+    raise typer.Exit(run_hex(memory, program or sys.stdin.read(), engine))
+
+
+def main() -> int:
+    """Run the command line; every error of ours becomes one message and its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except AssayError as error:
+        err.print(f"assay: {error}", markup=False)
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        err.print("assay: interrupted")
+        return 130
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.ClickException):
+            error.show()
+            return 4
+        raise
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

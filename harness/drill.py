@@ -1,0 +1,71 @@
+"""The rollback drill: a testing kernel is given one image that faults and one that overruns, and must take each back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from contracts.board import BoardSpec
+from contracts.errors import KernelError
+from contracts.program import Hook, Program
+from contracts.trace import Trace, TracePacket
+from harness import pipeline
+from harness.board import Board, open_board
+from harness.bpf.asm import assemble, exit_, mov64
+from harness.bpf.seal import seal
+from harness.build import KernelImage
+from harness.channel.messages import BlobKind, Event, ImageFlag, RollbackCause, RollbackEvent
+from harness.keys import LabKey
+from harness.record import Folder
+from harness.stopwatch import Stopwatch
+
+PACKETS: Final = 48
+PLANT_AFTER: Final = 5
+XDP_PASS: Final = 2
+EVENT_TIMEOUT_S: Final = 5.0
+
+_CASES: Final = ((ImageFlag.PLANT_FAULT, RollbackCause.FAULT), (ImageFlag.PLANT_OVERRUN, RollbackCause.OVERRUN))
+
+
+def drill(spec: BoardSpec, key: LabKey, testing: KernelImage, folder: Folder, watch: Stopwatch) -> None:
+    """Provoke both kinds of automatic rollback on a freshly booted testing kernel, and time them in the guest.
+
+    Adds two `rollback` samples. Raises KernelError when a rollback does not happen, takes back the wrong thing, or
+    the kernel does not answer afterwards.
+    """
+    with open_board(spec, key, testing, transcript=folder.path / "drill.jsonl", seed=0) as board:
+        for flag, cause in _CASES:
+            provoke(board, key, flag, cause, watch)
+
+
+def provoke(board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause, watch: Stopwatch) -> RollbackEvent:
+    """Deploy a sound program, then one with a planted defect, replay, and return the rollback that must follow."""
+    client = board.client
+    board.pristine()
+    client.upload_trace(_trace(), BlobKind.WORKLOAD)
+    program = Program("drill", Hook.NET_RX, assemble([mov64(0, XDP_PASS), exit_()]))
+    sound = pipeline.load(board, program, seal(program, key))
+    pipeline.deploy(board, sound)
+    client.replay()
+    image = seal(program, key, flags=ImageFlag.TESTING | flag, plant_after=PLANT_AFTER)
+    before = client.status().generation
+    pipeline.deploy(board, pipeline.load(board, program, image))
+    replay = client.replay()
+    event = client.wait_event(Event.ROLLBACK, timeout_s=EVENT_TIMEOUT_S)
+    assert isinstance(event, RollbackEvent)
+    after = client.status()
+    if event.cause != cause or replay.rollbacks != 1 or replay.packets != PACKETS:
+        raise KernelError(
+            f"a planted {cause.name.lower()} was not rolled back as it should be",
+            expected=f"one rollback of cause {cause.name}, {PACKETS} packets replayed",
+            seen=f"cause {event.cause}, {replay.rollbacks} rollbacks, {replay.packets} packets "
+            f"(generation {before} -> {after.generation})",
+            do="read drill.jsonl in the run's folder",
+        )
+    watch.add("rollback", pipeline.guest_clock(board), event.rollback_instructions)
+    return event
+
+
+def _trace() -> Trace:
+    """Minimal Ethernet frames, 1 us apart: the drill is about the program, not about the traffic."""
+    frame = bytes(12) + b"\x08\x00" + bytes(46)
+    return Trace(tuple(TracePacket(1000 * i, frame) for i in range(PACKETS)))

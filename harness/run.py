@@ -1,0 +1,263 @@
+"""`assay run`: the journey on every chosen board in parallel, recorded, judged, and summed up in one verdict."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from contracts.board import BoardSpec
+from contracts.errors import AssayError, InfraError, KernelError
+from contracts.measurement import Budget, Clock, Measurement, Verdict
+from harness import pipeline
+from harness.artifacts import write_situation
+from harness.board import open_board
+from harness.budgets import STAGES, Judged, judge, skipped, worst
+from harness.build import KernelImage
+from harness.drill import drill
+from harness.host_turn import host_turn
+from harness.keys import LabKey
+from harness.pipeline import Adaptation, Writer
+from harness.record import SCHEMA_VERSION, Folder
+from harness.stopwatch import Stopwatch
+
+SITUATIONS: Final = 20
+"""Seeded situations a board goes through by default, after one of warm-up."""
+
+# Stages that later work builds: shown, never judged.
+NOT_BUILT: Final[Mapping[str, str]] = {
+    "review": "the model as critic is not built yet",
+    "analyse": "symbolic execution is not built yet",
+    "wasm_call": "WASM plugins are not built yet",
+}
+
+
+class Interrupted(Exception):
+    """The user ended the run; boards are freed and records written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of a board's work, for a live display: `done` of `total` situations, and what it does now."""
+
+    kind: str
+    done: int
+    total: int
+    doing: str
+
+
+@dataclass(slots=True)
+class BoardOutcome:
+    """What came of one board: its rows, its situations' summaries, and the error that ended it early, if any."""
+
+    kind: str
+    instance: str
+    build_id: str = ""
+    scenario: str = ""
+    source: str = ""
+    stages: list[Judged] = field(default_factory=list)
+    situations: list[dict[str, Any]] = field(default_factory=list)
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    error: str = ""
+    crash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does; the same plan gives the same virtual figures and sources."""
+
+    boards: tuple[tuple[BoardSpec, KernelImage, KernelImage], ...]
+    """Each kind with its release kernel and its testing kernel (for the rollback drill)."""
+    scenarios: Mapping[str, str]
+    situation: Callable[[str, int], Any]
+    writer: Writer
+    key: LabKey
+    budgets: Mapping[tuple[str, Clock], Budget]
+    seed: int
+    situations: int = SITUATIONS
+
+
+def situation_seed(seed: int, index: int) -> int:
+    """The seed of a run's situation number `index` (0 is the warm-up)."""
+    return seed * 1_000_000 + index
+
+
+def run(
+    plan: Plan,
+    folder: Folder,
+    name: str,
+    report: Callable[[Progress], None],
+    stop: threading.Event,
+    command: Sequence[str] = (),
+) -> tuple[dict[str, Any], Verdict]:
+    """Carry out a plan; returns the document written as `run.json` and the run's verdict.
+
+    One thread a board, as many at once as there are cores. Raises InfraError when the results folder cannot be
+    written. `stop` ends every board between two steps; the record is written all the same.
+    """
+    began = time.monotonic()
+    started = datetime.now(UTC)
+    outcomes: dict[str, BoardOutcome] = {}
+    workers = max(1, min(len(plan.boards), os.cpu_count() or 1))
+    with concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="board") as pool:
+        futures = {
+            pool.submit(_run_board, plan, spec, release, testing, folder.sub(spec.kind), report, stop): spec.kind
+            for spec, release, testing in plan.boards
+        }
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                outcomes[futures[future]] = future.result()
+        except BaseException:
+            stop.set()
+            raise
+    boards = [outcomes[spec.kind] for spec, _, _ in plan.boards]
+    verdict = worst([board.verdict for board in boards])
+    document = {
+        "schema": SCHEMA_VERSION,
+        "run": {
+            "name": name,
+            "started": started.isoformat(timespec="seconds"),
+            "wall_s": round(time.monotonic() - began, 3),
+            "seed": plan.seed,
+            "situations": plan.situations,
+            "writer": plan.writer.name,
+            "model_hash": plan.writer.model_hash.hex(),
+            "command": list(command),
+            "python": platform.python_version(),
+            "interrupted": stop.is_set(),
+            "verdict": verdict.value,
+        },
+        "boards": [board_document(board) for board in boards],
+    }
+    folder.write_json("run.json", document)
+    return document, verdict
+
+
+def board_document(board: BoardOutcome) -> dict[str, Any]:
+    """A board's part of `run.json`."""
+    return {
+        "kind": board.kind,
+        "instance": board.instance,
+        "build_id": board.build_id,
+        "scenario": board.scenario,
+        "source": board.source,
+        "verdict": board.verdict.value,
+        "error": board.error,
+        "crash": board.crash,
+        "stages": [{**asdict(row), "missed_stretch": row.missed_stretch} for row in board.stages],
+        "situations": board.situations,
+    }
+
+
+def _run_board(
+    plan: Plan,
+    spec: BoardSpec,
+    release: KernelImage,
+    testing: KernelImage,
+    folder: Folder,
+    report: Callable[[Progress], None],
+    stop: threading.Event,
+) -> BoardOutcome:
+    """Everything one board does. An AssayError ends the board with its verdict; it never escapes."""
+    outcome = BoardOutcome(spec.kind, f"{spec.kind}-0", release.build_id.hex(), plan.scenarios[spec.kind])
+    watch = Stopwatch()
+    total = plan.situations + 2
+    refused = 0
+    try:
+        folder.write("kernel.elf", release.elf.read_bytes())
+        folder.write("kernel.img", release.img.read_bytes())
+        report(Progress(spec.kind, 0, total, "boots"))
+        with open_board(spec, plan.key, release, transcript=folder.path / "transcript.jsonl", seed=plan.seed) as board:
+            try:
+                for index in range(plan.situations + 1):
+                    if stop.is_set():
+                        raise Interrupted
+                    report(Progress(spec.kind, index, total, "warms up" if index == 0 else f"situation {index}"))
+                    situation = plan.situation(outcome.scenario, situation_seed(plan.seed, index))
+                    mark = {key: len(values) for key, values in watch.samples.items()}
+                    pipeline.prepare(board, situation)
+                    with host_turn():
+                        adaptation = pipeline.adapt(board, situation, plan.writer, plan.key, watch)
+                    if adaptation.deployed:
+                        pipeline.execute_and_watch(board, adaptation, watch)
+                    elif index > 0:
+                        refused += 1
+                    summary = _summary(index, situation, adaptation, watch, mark)
+                    outcome.situations.append(summary)
+                    folder.append("records.jsonl", summary)
+                    write_situation(folder.sub(f"{index:02d}"), situation, adaptation)
+                    if adaptation.deployed:
+                        outcome.source = adaptation.source
+            except KernelError:
+                outcome.crash = board.crash_record()
+                raise
+        report(Progress(spec.kind, plan.situations + 1, total, "rollback drill"))
+        if stop.is_set():
+            raise Interrupted
+        drill(spec, plan.key, testing, folder, watch)
+        report(Progress(spec.kind, total, total, "done"))
+    except AssayError as error:
+        outcome.error = str(error)
+        outcome.verdict = Verdict.INFRA if isinstance(error, InfraError) else Verdict.FAIL
+        report(Progress(spec.kind, total, total, f"ended early: {error.what}"))
+    except Interrupted:
+        outcome.error = "interrupted by the user"
+    done = [s for s in outcome.situations if s["index"] > 0]
+    if done:
+        watch.add("unadapted", Clock.HOST, 100.0 * refused / len(done))
+    outcome.stages = _rows(plan, watch, outcome)
+    if not outcome.error:
+        outcome.verdict = worst([row.verdict for row in outcome.stages])
+    folder.append("records.jsonl", {"board": board_document(outcome)})
+    return outcome
+
+
+def _rows(plan: Plan, watch: Stopwatch, outcome: BoardOutcome) -> list[Judged]:
+    """One judged row a stage and clock, in the order of the journey."""
+    rows: dict[str, list[Judged]] = {stage: [] for stage in STAGES}
+    for measurement in watch.measurements():
+        budgets = plan.budgets
+        if measurement.stage == "unadapted":
+            measurement = Measurement(measurement.stage, measurement.clock, measurement.samples, unit="%")
+        if measurement.stage in ("generate", "adapt") and not plan.writer.promises_latency:
+            budgets = {}
+        rows[measurement.stage].append(judge(measurement, budgets))
+    nothing_deployed = bool(outcome.situations) and not any(s["deployed"] for s in outcome.situations)
+    for stage in STAGES:
+        if rows[stage] or stage in ("rollback", "uart"):
+            continue
+        if stage in NOT_BUILT:
+            rows[stage].append(skipped(stage, NOT_BUILT[stage]))
+        elif nothing_deployed:
+            rows[stage].append(skipped(stage, "no program was deployed"))
+    return [row for stage in STAGES for row in rows[stage]]
+
+
+def _summary(
+    index: int, situation: Any, adaptation: Adaptation, watch: Stopwatch, mark: Mapping[tuple[str, Clock], int]
+) -> dict[str, Any]:
+    """One situation's line in the record; `virtual` holds the figures that a replay must meet."""
+    taken = {key: values[mark.get(key, 0) :] for key, values in watch.samples.items()}
+    return {
+        "index": index,
+        "warmup": index == 0,
+        "family": situation.family,
+        "seed": situation.seed,
+        "deployed": adaptation.deployed,
+        "attempts": [
+            {"stage": a.refusal.stage, "reason": a.refusal.reason} if a.refusal else {"stage": "deploy", "reason": ""}
+            for a in adaptation.attempts
+        ],
+        "diagnosis": asdict(adaptation.diagnosis) if adaptation.diagnosis else None,
+        "source": adaptation.source,
+        "program": pipeline.describe(adaptation.loaded.program) if adaptation.loaded else None,
+        "virtual": {stage: values for (stage, clock), values in taken.items() if clock is Clock.VIRTUAL},
+        "host": {stage: values for (stage, clock), values in taken.items() if clock is Clock.HOST},
+    }
+

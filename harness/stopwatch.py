@@ -1,0 +1,45 @@
+"""Samples by stage and clock: what each stage took, on the clock that its budget was written for."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from contracts.measurement import Clock, Measurement
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Collects samples in ns, in the order they were taken. Not shared between threads."""
+
+    samples: dict[tuple[str, Clock], list[float]] = field(default_factory=dict)
+    wall: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, stage: str, clock: Clock, ns: float) -> None:
+        """Record one sample of `stage`."""
+        self.samples.setdefault((stage, clock), []).append(float(ns))
+
+    @contextlib.contextmanager
+    def cpu(self, stage: str) -> Iterator[None]:
+        """Time a host stage: thread CPU time is the sample, wall time stands beside it."""
+        cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.add(stage, Clock.HOST, time.thread_time_ns() - cpu)
+            self.wall.setdefault(stage, []).append(float(time.perf_counter_ns() - wall))
+
+    @contextlib.contextmanager
+    def elapsed(self, stage: str) -> Iterator[None]:
+        """Time a stage that waits for a board: wall time is the sample."""
+        wall = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.add(stage, Clock.HOST, time.perf_counter_ns() - wall)
+
+    def measurements(self) -> list[Measurement]:
+        """Everything recorded, one Measurement a stage and clock."""
+        return [Measurement(stage, clock, tuple(values)) for (stage, clock), values in self.samples.items()]
