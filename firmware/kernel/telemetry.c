@@ -102,7 +102,8 @@ static uint32_t be32(const uint8_t *p)
 }
 
 /* Counts ports and flags of a TCP or UDP header of which `room` bytes are there; false when it is cut off. */
-static bool count_transport(const uint8_t *header, uint32_t room, uint32_t protocol, struct sketch_entry *source)
+static bool count_transport(const uint8_t *header, uint32_t room, uint32_t protocol,
+                            struct sketch_entry *source)
 {
     if (room < (protocol == IPPROTO_TCP ? 20u : 8u))
         return false;
@@ -160,7 +161,8 @@ void telemetry_verdict(uint32_t verdict)
 }
 
 /* The entry of `sketch` that comes next in the report after `previous` (null: the first), or null at the end. */
-static const struct sketch_entry *sketch_next(const struct sketch *sketch, const struct sketch_entry *previous)
+static const struct sketch_entry *sketch_next(const struct sketch *sketch,
+                                              const struct sketch_entry *previous)
 {
     const struct sketch_entry *best = NULL;
     for (uint32_t i = 0; i < SKETCH_ENTRIES; i++) {

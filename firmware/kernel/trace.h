@@ -10,7 +10,8 @@
 
 #define TRACE_FRAME_MIN 14u
 #define TRACE_FRAME_MAX 1514u
-#define TRACE_PACKETS_MAX (ASSAY_TRACE_MAX / 32u) /* a record of 16 bytes and a frame of at least 16, padded */
+#define TRACE_PACKETS_MAX                                                                                    \
+    (ASSAY_TRACE_MAX / 32u) /* a record of 16 bytes and a frame of at least 16, padded */
 
 /* A trace that trace_open accepted; valid as long as its bytes stay as they are. */
 struct trace {

@@ -67,13 +67,16 @@ static bool check_flags(const struct assay_image_header *header, struct image_re
     if ((header->flags & ~known) != 0)
         return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, marker, "flags within 0xf", header->flags);
     if (header->flags != 0 && (header->flags & ASSAY_IMAGE_FLAG_TESTING) == 0)
-        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, marker, "TESTING beside any other flag", header->flags);
+        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, marker, "TESTING beside any other flag",
+                      header->flags);
     if ((header->flags & plants) == plants)
-        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, marker, "one planted defect at most", header->flags);
+        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, marker, "one planted defect at most",
+                      header->flags);
     return true;
 #else
     if (header->flags != 0)
-        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, "flags", "0: this is a release kernel", header->flags);
+        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, "flags", "0: this is a release kernel",
+                      header->flags);
     return true;
 #endif
 }
@@ -110,8 +113,8 @@ static bool check_maps(const struct image *image, struct image_refusal *refusal)
                           "at most 15 printable characters, then zeros", (uint8_t)map->name[0]);
         if (map->init_offset > image->header->rodata_size ||
             map->init_size > image->header->rodata_size - map->init_offset)
-            return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "a map's initial value", "inside the read-only data",
-                          ((uint64_t)map->init_offset << 32) | map->init_size);
+            return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "a map's initial value",
+                          "inside the read-only data", ((uint64_t)map->init_offset << 32) | map->init_size);
         for (uint32_t j = 0; j < i; j++) {
             if (__builtin_memcmp(map->name, image->maps[j].name, sizeof(map->name)) == 0)
                 return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "a map's name", "a name of its own", i);
@@ -120,15 +123,15 @@ static bool check_maps(const struct image *image, struct image_refusal *refusal)
     return true;
 }
 
-bool image_unseal(const uint8_t *bytes, size_t size, const uint8_t public_key[IMAGE_KEY_SIZE], struct image *image,
-                  struct image_refusal *refusal)
+bool image_unseal(const uint8_t *bytes, size_t size, const uint8_t public_key[IMAGE_KEY_SIZE],
+                  struct image *image, struct image_refusal *refusal)
 {
     if (!find_parts(bytes, size, image, refusal))
         return false;
     size_t signed_size = size - ASSAY_SIGNATURE_SIZE;
     if (crypto_eddsa_check(bytes + signed_size, public_key, bytes, signed_size) != 0)
-        return refuse(refusal, ASSAY_STATUS_BAD_SIGNATURE, "signature", "this kernel's key over all before it",
-                      signed_size);
+        return refuse(refusal, ASSAY_STATUS_BAD_SIGNATURE, "signature",
+                      "this kernel's key over all before it", signed_size);
     if (!check_header(image->header, refusal) || !check_maps(image, refusal))
         return false;
     uint8_t id[SHA256_SIZE];

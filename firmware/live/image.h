@@ -15,8 +15,8 @@
 struct image {
     const struct assay_image_header *header;
     const struct assay_image_map *maps; /* header->map_count of them */
-    const uint8_t *code;                /* header->code_size bytes, 8-byte aligned when the image is */
-    const uint8_t *rodata;              /* header->rodata_size bytes */
+    const uint8_t *code; /* header->code_size bytes, 8-byte aligned when the image is */
+    const uint8_t *rodata; /* header->rodata_size bytes */
 };
 
 /* Why an image is refused: an ASSAY_STATUS_*, and static texts. */
@@ -31,7 +31,7 @@ struct image_refusal {
  * Checks `size` bytes (8-byte aligned) as an image signed with `public_key`. Sizes and version first, because they
  * say where the signature is; then the signature; only then everything else. Release kernels refuse every flag.
  */
-bool image_unseal(const uint8_t *bytes, size_t size, const uint8_t public_key[IMAGE_KEY_SIZE], struct image *image,
-                  struct image_refusal *refusal);
+bool image_unseal(const uint8_t *bytes, size_t size, const uint8_t public_key[IMAGE_KEY_SIZE],
+                  struct image *image, struct image_refusal *refusal);
 
 #endif

@@ -1,0 +1,45 @@
+/* Dispatch of an event to the programs of its hook. */
+#include "kernel/hooks.h"
+
+#include "kernel/telemetry.h"
+#include "live/live.h"
+
+/* One at a time: hooks are not nested, and run on the boot core. */
+static struct invocation invocation;
+
+/* Calls one program; false when the call was contained. */
+static bool call(struct program *program, void *context, struct hook_calls *calls, uint64_t *value)
+{
+    *value = invoke(&invocation, program, &program->live, context, 0, NET_PASS);
+    calls->calls++;
+    if (__builtin_expect(invocation.cause != INVOKE_CLEAN, 0)) {
+        invoke_report(&invocation);
+        calls->contained++;
+        return false;
+    }
+    watch_clean_call(program);
+    return true;
+}
+
+uint32_t hooks_net_rx(struct bpf_xdp_ctx *context, struct hook_calls *calls)
+{
+    const struct chain *chain = &config_active()->hooks[BPF_HOOK_NET_RX];
+    for (uint32_t i = 0; i < chain->count; i++) {
+        uint64_t value;
+        if (!call(chain->programs[i], context, calls, &value))
+            return NET_PASS;
+        if ((uint32_t)value != NET_PASS)
+            return (uint32_t)value <= NET_TX ? (uint32_t)value : NET_ABORTED;
+    }
+    return NET_PASS;
+}
+
+void hooks_timer(struct bpf_timer_ctx *context, struct hook_calls *calls)
+{
+    const struct chain *chain = &config_active()->hooks[BPF_HOOK_TIMER];
+    for (uint32_t i = 0; i < chain->count; i++) {
+        uint64_t value;
+        if (!call(chain->programs[i], context, calls, &value))
+            return;
+    }
+}

@@ -1,0 +1,197 @@
+/*
+ * Configurations: which programs sit on which hooks. The active one is named by a single 8-byte aligned pointer, so a
+ * deploy and a rollback are each one store-release, and whoever dispatches sees the old configuration or the new one,
+ * whole. Configurations live in a ring of HISTORY_MAX; the one that is overwritten is the oldest rollback point, and
+ * that happens in a handler only, where no hook runs.
+ */
+#include <string.h>
+
+#include "live/live.h"
+
+static struct live_config ring[HISTORY_MAX];
+static const struct live_config *active __attribute__((aligned(8)));
+static uint32_t active_at; /* index of the active one in the ring */
+static uint32_t depth;     /* rollback points before it */
+static uint32_t generation, rollbacks;
+
+static struct {
+    const struct program *program; /* null: no window is open */
+    uint32_t size, remaining;
+    bool passed;
+    uint32_t generation;
+} watch;
+
+void config_init(void)
+{
+    memset(ring, 0, sizeof(ring));
+    memset(&watch, 0, sizeof(watch));
+    active_at = 0;
+    depth = 0;
+    generation = 0;
+    rollbacks = 0;
+    __atomic_store_n(&active, &ring[0], __ATOMIC_RELEASE);
+}
+
+const struct live_config *config_active(void)
+{
+    return __atomic_load_n(&active, __ATOMIC_ACQUIRE);
+}
+
+uint32_t config_generation(void)
+{
+    return generation;
+}
+
+uint32_t config_depth(void)
+{
+    return depth;
+}
+
+uint32_t config_rollbacks(void)
+{
+    return rollbacks;
+}
+
+uint32_t config_deployed(void)
+{
+    const struct live_config *config = config_active();
+    uint32_t count = 0;
+    for (uint32_t hook = 0; hook < HOOKS_MAX; hook++)
+        count += config->hooks[hook].count;
+    return count;
+}
+
+struct program *config_program_at(struct slot slot)
+{
+    const struct chain *chain = &config_active()->hooks[slot.hook];
+    for (uint32_t i = 0; i < chain->count; i++) {
+        if (chain->programs[i]->slot.priority == slot.priority)
+            return chain->programs[i];
+    }
+    return NULL;
+}
+
+static bool holds(const struct live_config *config, const struct program *program)
+{
+    const struct chain *chain = &config->hooks[program->slot.hook];
+    for (uint32_t i = 0; i < chain->count; i++) {
+        if (chain->programs[i] == program)
+            return true;
+    }
+    return false;
+}
+
+/* The configuration `back` rollback points before the active one. */
+static struct live_config *kept(uint32_t back)
+{
+    return &ring[(active_at + HISTORY_MAX - back) % HISTORY_MAX];
+}
+
+bool config_holds(const struct program *program, bool history)
+{
+    for (uint32_t back = 0; back <= (history ? depth : 0); back++) {
+        if (holds(kept(back), program))
+            return true;
+    }
+    return false;
+}
+
+const char *config_deploy_fault(const struct program *program)
+{
+    if (program->slot.hook == ASSAY_HOOK_TEST)
+        return "a net_rx or timer program: the test hook is for RUN";
+    const struct chain *chain = &config_active()->hooks[program->slot.hook];
+    if (chain->count == CHAIN_MAX && config_program_at(program->slot) == NULL)
+        return "at most 4 programs on a hook: deploy with the priority of the one to replace";
+    return NULL;
+}
+
+/* Puts the program where its priority says, in place of the one of the same priority. */
+static void chain_put(struct chain *chain, struct program *program)
+{
+    uint32_t at = 0;
+    while (at < chain->count && chain->programs[at]->slot.priority < program->slot.priority)
+        at++;
+    if (at == chain->count || chain->programs[at]->slot.priority != program->slot.priority) {
+        for (uint32_t i = chain->count; i > at; i--)
+            chain->programs[i] = chain->programs[i - 1];
+        chain->count++;
+    }
+    chain->programs[at] = program;
+}
+
+void config_deploy(struct program *program)
+{
+    uint32_t next_at = (active_at + 1) % HISTORY_MAX;
+    struct live_config *next = &ring[next_at];
+    *next = *kept(0);
+    chain_put(&next->hooks[program->slot.hook], program);
+    __atomic_store_n(&active, next, __ATOMIC_RELEASE);
+    active_at = next_at;
+    depth = depth < HISTORY_MAX - 1 ? depth + 1 : depth;
+    generation++;
+}
+
+bool config_take_back(const struct program *program)
+{
+    uint32_t back = 1;
+    if (program != NULL && !holds(kept(0), program))
+        return false;
+    while (back <= depth && program != NULL && holds(kept(back), program))
+        back++;
+    if (back > depth) {
+        if (program == NULL)
+            return false;
+        /* Every kept configuration holds the culprit: only an empty one is safe, and no way leads back from it. */
+        active_at = (active_at + 1) % HISTORY_MAX;
+        memset(&ring[active_at], 0, sizeof(ring[active_at]));
+        depth = 0;
+    } else {
+        active_at = (active_at + HISTORY_MAX - back) % HISTORY_MAX;
+        depth -= back;
+    }
+    __atomic_store_n(&active, &ring[active_at], __ATOMIC_RELEASE);
+    generation++;
+    rollbacks++;
+    return true;
+}
+
+void watch_open(struct program *program, uint32_t invocations)
+{
+    watch.program = invocations == 0 ? NULL : program;
+    watch.size = invocations;
+    watch.remaining = invocations;
+    watch.passed = invocations == 0;
+    watch.generation = generation;
+}
+
+uint32_t watch_remaining(void)
+{
+    return watch.program == NULL ? 0 : watch.remaining;
+}
+
+void watch_close(const struct program *program)
+{
+    if (program == NULL || watch.program == program) {
+        watch.program = NULL;
+        watch.passed = false;
+    }
+}
+
+void watch_clean_call(const struct program *program)
+{
+    if (watch.program == program && --watch.remaining == 0) {
+        watch.program = NULL;
+        watch.passed = true;
+    }
+}
+
+bool watch_take_commit(struct assay_commit_event *event)
+{
+    if (!watch.passed)
+        return false;
+    watch.passed = false;
+    event->generation = watch.generation;
+    event->invocations = watch.size;
+    return true;
+}

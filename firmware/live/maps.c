@@ -1,0 +1,69 @@
+/* Refcounted maps in the map pool. */
+#include <string.h>
+
+#include "kernel/memory.h"
+#include "live/live.h"
+
+#define MAP_GRAIN 64u
+
+struct pool map_memory;
+static struct live_map table[LIVE_MAPS_MAX];
+
+void maps_init(void)
+{
+    pool_init(&map_memory, MAP_POOL_VA, MAP_POOL_SIZE, MAP_GRAIN);
+    memset(table, 0, sizeof(table));
+}
+
+struct live_map *maps_create(const struct bpf_map_def *def, const void *init, size_t init_size,
+                             const char **reason)
+{
+    size_t footprint = bpf_map_footprint(def, reason);
+    if (footprint == 0)
+        return NULL;
+    uint32_t i = 0;
+    while (i < LIVE_MAPS_MAX && table[i].refs != 0)
+        i++;
+    if (i == LIVE_MAPS_MAX) {
+        *reason = "too many maps: expected at most 256 at a time";
+        return NULL;
+    }
+    uintptr_t memory = pool_take(&map_memory, footprint);
+    if (memory == 0) {
+        *reason = "the map pool (4 MiB) has no room for it: unload programs or use smaller maps";
+        return NULL;
+    }
+    table[i].map = bpf_map_init((void *)memory, def, init, init_size);
+    if (table[i].map == NULL) {
+        pool_give(&map_memory, memory);
+        *reason = "an initial value is for frozen array maps, and at most as large as the map";
+        return NULL;
+    }
+    table[i].refs = 1;
+    return &table[i];
+}
+
+void maps_hold(struct live_map *map)
+{
+    map->refs++;
+}
+
+void maps_drop(struct live_map *map)
+{
+    if (map == NULL || map->refs == 0)
+        return;
+    if (--map->refs == 0) {
+        pool_give(&map_memory, (uintptr_t)map->map);
+        map->map = NULL;
+    }
+}
+
+bool maps_inheritable(const struct live_map *map, const struct bpf_map_def *def)
+{
+    const struct bpf_map_def *have = bpf_map_def_of(map->map);
+    uint32_t own = BPF_MAP_FRESH | BPF_MAP_RDONLY_PROG;
+    return (def->flags & own) == 0 && (have->flags & BPF_MAP_RDONLY_PROG) == 0 &&
+           (have->flags & ~BPF_MAP_FRESH) == def->flags && have->type == def->type &&
+           have->key_size == def->key_size && have->value_size == def->value_size &&
+           have->max_entries == def->max_entries && memcmp(have->name, def->name, sizeof(def->name)) == 0;
+}

@@ -1,0 +1,134 @@
+/* REPLAY and TELEMETRY: an uploaded workload through telemetry and the live hooks, on virtual time. */
+#include "channel/channel.h"
+#include "kernel/hooks.h"
+#include "kernel/kernel.h"
+#include "kernel/telemetry.h"
+#include "live/live.h"
+#include "live/packet.h"
+
+#define TIMER_CALLS_MAX 100000u
+
+struct replay {
+    uint64_t period_ns; /* 0: the timer hook is not called */
+    uint64_t next_timer_ns;
+    uint32_t packets, timer_calls;
+    uint32_t program_calls, contained, committed;
+    uint64_t max, total; /* instructions of a program's call, dispatch included */
+};
+
+/* Takes one dispatch into account. What a contained call cost is in its event, not among the calls. */
+static void count(struct replay *replay, const struct hook_calls *calls, uint64_t instructions)
+{
+    struct assay_commit_event event;
+    contained.invocations += calls->calls;
+    replay->program_calls += calls->calls;
+    replay->contained += calls->contained;
+    if (calls->calls != 0 && calls->contained == 0) {
+        uint64_t one = (instructions + calls->calls - 1) / calls->calls;
+        replay->max = one > replay->max ? one : replay->max;
+        replay->total += instructions;
+    }
+    if (watch_take_commit(&event)) {
+        replay->committed++;
+        (void)channel_event(ASSAY_EVENT_COMMIT, &event, sizeof(event), NULL, 0);
+    }
+}
+
+/* Calls the timer hook for every period that has passed by `now_ns`. */
+static void tick(struct replay *replay, uint64_t now_ns)
+{
+    while (replay->period_ns != 0 && replay->next_timer_ns <= now_ns &&
+           replay->timer_calls < TIMER_CALLS_MAX) {
+        struct bpf_timer_ctx context = {replay->next_timer_ns, replay->period_ns};
+        struct hook_calls calls = {0};
+        env_virtual_time(replay->next_timer_ns);
+        uint64_t window = pmu_begin();
+        hooks_timer(&context, &calls);
+        count(replay, &calls, pmu_end(window));
+        replay->timer_calls++;
+        replay->next_timer_ns += replay->period_ns;
+    }
+}
+
+static void receive(struct replay *replay, const struct trace_packet *packet)
+{
+    struct bpf_xdp_ctx context;
+    struct hook_calls calls = {0};
+    telemetry_packet(packet->frame, packet->length, packet->arrival_ns);
+    packet_receive(packet, &context);
+    env_virtual_time(packet->arrival_ns);
+    uint64_t window = pmu_begin();
+    uint32_t verdict = hooks_net_rx(&context, &calls);
+    uint64_t cost = pmu_end(window);
+    count(replay, &calls, cost);
+    telemetry_verdict(verdict);
+    results_add(verdict, cost);
+    replay->packets++;
+}
+
+/* One sequence for the whole replay, from the seeds of what is deployed. */
+static uint64_t deployed_seed(void)
+{
+    const struct live_config *config = config_active();
+    uint64_t seed = 0;
+    for (uint32_t hook = 0; hook < HOOKS_MAX; hook++) {
+        for (uint32_t i = 0; i < config->hooks[hook].count; i++)
+            seed = seed * 31 + config->hooks[hook].programs[i]->seed;
+    }
+    return seed;
+}
+
+uint16_t handle_REPLAY(const uint8_t *request, size_t size, struct reply *reply)
+{
+    (void)size;
+    const struct assay_replay_request *want = (const void *)request;
+    struct trace trace;
+    uint16_t status = packet_open_trace(ASSAY_BLOB_WORKLOAD, "REPLAY", &trace, reply);
+    if (status != ASSAY_STATUS_OK)
+        return status;
+    uint64_t duration = trace.last_ns - trace.first_ns;
+    if (want->timer_period_ns != 0 && duration / want->timer_period_ns >= TIMER_CALLS_MAX)
+        return reply_refuse(
+            reply, ASSAY_STATUS_BAD_ARGUMENT,
+            "REPLAY: expected: a timer period that fits less than %u times into %lu ns, seen: %lu",
+            TIMER_CALLS_MAX, (unsigned long)duration, (unsigned long)want->timer_period_ns);
+
+    struct replay replay = {.period_ns = want->timer_period_ns,
+                            .next_timer_ns = trace.first_ns + want->timer_period_ns};
+    uint32_t rollbacks = config_rollbacks();
+    struct trace_packet packet;
+    size_t offset = 0;
+    env_seed(deployed_seed());
+    telemetry_trace_begins();
+    results_begin(0);
+    uint64_t window = pmu_begin();
+    invoke_batch_begin();
+    while (trace_next(&trace, &offset, &packet)) {
+        tick(&replay, packet.arrival_ns);
+        receive(&replay, &packet);
+    }
+    invoke_batch_end();
+    uint64_t cost = pmu_end(window);
+    env_real_time();
+
+    struct assay_replay_response *body = reply_body(reply, sizeof(*body));
+    body->packets = replay.packets;
+    body->program_invocations = replay.program_calls;
+    body->timer_invocations = replay.timer_calls;
+    body->rollbacks = config_rollbacks() - rollbacks;
+    body->contained = replay.contained;
+    body->committed = replay.committed;
+    body->generation = config_generation();
+    body->instructions_max = replay.max;
+    body->instructions_total = replay.total;
+    body->replay_instructions = cost;
+    body->virtual_ns = duration;
+    return ASSAY_STATUS_OK;
+}
+
+uint16_t handle_TELEMETRY(const uint8_t *request, size_t size, struct reply *reply)
+{
+    (void)request, (void)size;
+    telemetry_fill(reply_body(reply, sizeof(struct assay_telemetry_response)));
+    return ASSAY_STATUS_OK;
+}
