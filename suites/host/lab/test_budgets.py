@@ -1,0 +1,108 @@
+"""Budgets: samples become verdicts by the table of DESIGN, and bad budget files say where they are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ConfigError
+from contracts.measurement import Budget, Clock, Measurement, Stat, Verdict
+from harness.budgets import DEFAULT_BUDGETS, judge, load_budgets, percentile, worst
+
+VERIFY = Budget("verify", Stat.MAX, "ms", Clock.VIRTUAL, 1, 0, 10.0, 0.1)
+GENERATE = Budget("generate", Stat.P99, "ms", Clock.HOST, 20, 1, 100.0, 50.0)
+BUDGETS = {("verify", Clock.VIRTUAL): VERIFY, ("generate", Clock.HOST): GENERATE}
+
+
+def _verify(*ms: float) -> Measurement:
+    return Measurement("verify", Clock.VIRTUAL, tuple(value * 1e6 for value in ms))
+
+
+def test_virtual_figures_are_judged_by_their_maximum() -> None:
+    judged = judge(_verify(1, 8, 2), BUDGETS)
+    assert (judged.value, judged.unit, judged.verdict) == (8.0, "ms", Verdict.PASS)
+    assert judge(_verify(1, 10.001, 2), BUDGETS).verdict is Verdict.FAIL
+
+
+def test_a_figure_within_a_tenth_of_its_limit_is_marginal() -> None:
+    assert judge(_verify(9.0), BUDGETS).verdict is Verdict.PASS
+    assert judge(_verify(9.01), BUDGETS).verdict is Verdict.MARGINAL
+    assert judge(_verify(10.0), BUDGETS).verdict is Verdict.MARGINAL
+
+
+def test_too_few_samples_are_inconclusive_and_never_a_pass() -> None:
+    samples = (1e6,) * 20  # one of them is warm-up
+    assert judge(Measurement("generate", Clock.HOST, samples), BUDGETS).verdict is Verdict.INCONCLUSIVE
+    assert judge(Measurement("generate", Clock.HOST, samples + (1e6,)), BUDGETS).verdict is Verdict.PASS
+    assert judge(Measurement("verify", Clock.VIRTUAL, ()), BUDGETS).verdict is Verdict.INCONCLUSIVE
+
+
+def test_warm_up_samples_are_dropped_before_judging() -> None:
+    samples = (9e9,) + (1e6,) * 20
+    assert judge(Measurement("generate", Clock.HOST, samples), BUDGETS).max == 1.0
+
+
+def test_a_budget_is_never_applied_to_another_clock() -> None:
+    judged = judge(Measurement("verify", Clock.HOST, (1e12,)), BUDGETS)
+    assert judged.limit is None
+    assert judged.verdict is Verdict.PASS
+
+
+def test_a_missed_stretch_is_shown_and_does_not_fail() -> None:
+    judged = judge(_verify(5), BUDGETS)
+    assert judged.missed_stretch
+    assert judged.verdict is Verdict.PASS
+
+
+def test_below_a_hundred_samples_the_99th_percentile_is_the_maximum() -> None:
+    assert percentile(list(range(99)), 99) == 98
+    assert percentile(list(range(200)), 99) == 197
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["pass", "infra", "fail"], Verdict.FAIL),
+        (["pass", "inconclusive", "infra"], Verdict.INFRA),
+        (["pass", "inconclusive", "marginal"], Verdict.INCONCLUSIVE),
+        (["pass", "skip", "marginal"], Verdict.MARGINAL),
+        (["skip", "skip"], Verdict.INCONCLUSIVE),
+    ],
+)
+def test_the_worst_verdict_of_many(verdicts: list[str], expected: Verdict) -> None:
+    assert worst([Verdict(v) for v in verdicts]) is expected
+
+
+def test_every_seed_budget_is_in_the_shipped_file() -> None:
+    budgets = load_budgets(DEFAULT_BUDGETS)
+    limits_ns = {
+        budget.stage: budget.limit * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9, "%": 0}[budget.unit]
+        for budget in budgets.values()
+    }
+    seed = {
+        "generate": 100e6, "verify": 10e6, "jit": 5e6, "deploy": 1e6, "execute": 1e3, "wasm_call": 10e3,
+        "adapt": 1e9, "rollback": 100e6,
+    }  # fmt: skip
+    assert {stage: limits_ns[stage] for stage in seed} == seed
+
+
+@pytest.mark.parametrize(
+    ("broken", "hint"),
+    [
+        ("limti: 10", "limit"),
+        ("limit: ten", "number"),
+        ("limit: 10, stage: verfy", "verify"),
+    ],
+)
+def test_a_typo_in_a_budget_file_is_named_with_file_and_line(tmp_path: Path, broken: str, hint: str) -> None:
+    stage = "" if "stage:" in broken else "stage: verify, "
+    path = tmp_path / "budgets.yaml"
+    path.write_text(
+        "schema: 1\nbudgets:\n"
+        f"  - {{{stage}stat: max, unit: ms, clock: virtual, min_samples: 1, warmup: 0, {broken}}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_budgets(path)
+    assert f"{path}:3" in str(caught.value)
+    assert hint in str(caught.value)
