@@ -1,0 +1,182 @@
+"""`ChannelClient`: every command of the kernel as a typed method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from contracts.errors import KernelError
+from contracts.telemetry import Telemetry, TopPort, TopSource
+from contracts.trace import Trace
+from harness.channel import messages as m
+from harness.channel.requester import Requester
+from harness.channel.traces import pack_trace
+
+READ_PAGES_MAX: Final = 4096
+
+
+def to_telemetry(answer: m.TelemetryResponse) -> Telemetry:
+    """The wire's telemetry as the contract has it: unused top entries dropped, the rest by packets."""
+    sources = [TopSource(t.saddr, t.packets, t.distinct_ports) for t in answer.top_sources if t.packets]
+    ports = [TopPort(t.dport, t.packets) for t in answer.top_ports if t.packets]
+    return Telemetry(
+        rx_packets=answer.rx_packets,
+        rx_bytes=answer.rx_bytes,
+        rx_malformed=answer.rx_malformed,
+        ipv4=answer.ipv4,
+        tcp=answer.tcp,
+        udp=answer.udp,
+        icmp=answer.icmp,
+        other=answer.other,
+        tcp_syn=answer.tcp_syn,
+        verdict_aborted=answer.verdict_aborted,
+        verdict_drop=answer.verdict_drop,
+        verdict_pass=answer.verdict_pass,
+        verdict_tx=answer.verdict_tx,
+        size_hist=answer.size_hist,
+        gap_hist=answer.gap_hist,
+        top_sources=tuple(sorted(sources, key=lambda t: (-t.packets, t.saddr))),
+        top_ports=tuple(sorted(ports, key=lambda t: (-t.packets, t.dport))),
+    )
+
+
+class ChannelClient(Requester):
+    """A board's kernel as its commands. Errors are those of `Requester`; refusals are RequestRefused."""
+
+    def echo(self, data: bytes) -> bytes:
+        """Send bytes and get them back."""
+        return self.request(m.ECHO, m.Echo(data)).data
+
+    def status(self) -> m.StatusResponse:
+        """The kernel's health and frame statistics."""
+        return self.request(m.STATUS, m.Empty())
+
+    def telemetry(self) -> Telemetry:
+        """What the kernel counted since the last pristine."""
+        return to_telemetry(self.request(m.TELEMETRY, m.Empty()))
+
+    def upload_trace(self, trace: Trace, kind: m.BlobKind = m.BlobKind.WORKLOAD) -> None:
+        """Upload a trace as WORKLOAD (for `replay`) or TRIAL (for `trial`)."""
+        self.upload(kind, pack_trace(trace))
+
+    def load(self, image: bytes, timeout_s: float | None = None) -> m.LoadResponse:
+        """Upload a sealed extension image; the kernel unseals, verifies and JITs it."""
+        self.upload(m.BlobKind.IMAGE, image)
+        return self.request(m.LOAD, m.Empty(), timeout_s)
+
+    def unload(self, handle: int) -> None:
+        """Forget a loaded program that is not deployed."""
+        self.request(m.UNLOAD, m.HandleRequest(handle))
+
+    def read_code(self, handle: int) -> bytes:
+        """The A64 code of a loaded program."""
+        return self._read_all(m.READ_CODE, handle)
+
+    def run(
+        self,
+        handle: int,
+        memory: bytes = b"",
+        *,
+        mode: m.RunMode = m.RunMode.JIT,
+        repeat: int = 1,
+        timeout_s: float | None = None,
+    ) -> m.RunResponse:
+        """Run a `test` program `repeat` times, each on a fresh copy of `memory`."""
+        return self.request(m.RUN, m.RunRequest(handle, mode, repeat, memory), timeout_s)
+
+    def trial(
+        self, handle: int, *, mode: m.RunMode = m.RunMode.JIT, timeout_s: float | None = None
+    ) -> tuple[m.TrialResponse, list[m.ResultRecord]]:
+        """Run a program dry over the TRIAL upload; a record an invocation, in order."""
+        answer = self.request(m.TRIAL, m.TrialRequest(handle, mode), timeout_s)
+        raw = self._read_all(m.RESULTS, handle)
+        size = m.ResultRecord.wire_size()
+        records = [m.ResultRecord.unpack(raw[at : at + size]) for at in range(0, len(raw), size)]
+        if len(records) != answer.invocations:
+            raise KernelError(
+                "the kernel gave another number of trial results than invocations",
+                expected=f"{answer.invocations} records",
+                seen=f"{len(records)}",
+                do="look at RESULTS in the transcript",
+            )
+        return answer, records
+
+    def results(self, handle: int = 0) -> list[m.ResultRecord]:
+        """The records of the last trial or replay."""
+        raw = self._read_all(m.RESULTS, handle)
+        size = m.ResultRecord.wire_size()
+        return [m.ResultRecord.unpack(raw[at : at + size]) for at in range(0, len(raw), size)]
+
+    def read_map(self, handle: int, map_index: int, *, trial: bool = False) -> dict[bytes, bytes]:
+        """All entries of a loaded program's map, key to value; `trial` reads the trial's own maps."""
+        entries: dict[bytes, bytes] = {}
+        cursor = 0
+        for _ in range(READ_PAGES_MAX):
+            page = self.request(m.MAP_READ, m.MapReadRequest(handle, map_index, cursor, int(trial)))
+            step = page.key_size + page.value_size
+            if step == 0 or len(page.data) != page.count * step:
+                raise KernelError(
+                    "a page of a map has another size than its header says",
+                    expected=f"{page.count} entries of {step} bytes",
+                    seen=f"{len(page.data)} bytes",
+                    do="look at MAP_READ in the transcript",
+                )
+            for at in range(0, len(page.data), step):
+                entries[page.data[at : at + page.key_size]] = page.data[at + page.key_size : at + step]
+            if page.next == 0:
+                return entries
+            cursor = page.next
+        raise self._endless("MAP_READ")
+
+    def _read_all(self, message: m.Message[m.ReadRequest, m.ReadResponse], handle: int) -> bytes:
+        out = bytearray()
+        for _ in range(READ_PAGES_MAX):
+            page = self.request(message, m.ReadRequest(handle, len(out)))
+            out += page.data
+            if len(out) >= page.total:
+                return bytes(out[: page.total])
+            if not page.data:
+                break
+        raise self._endless(message.name)
+
+    def _endless(self, name: str) -> KernelError:
+        return KernelError(
+            f"{name} does not come to its end",
+            expected=f"the whole within {READ_PAGES_MAX} pages, none of them empty",
+            seen="pages that lead nowhere",
+            do="look at the transcript",
+        )
+
+    def deploy(self, handle: int, watch_invocations: int) -> m.SwapResponse:
+        """Put a loaded program on its hook, watched for so many calls."""
+        return self.request(m.DEPLOY, m.DeployRequest(handle, watch_invocations))
+
+    def rollback(self) -> m.SwapResponse:
+        """Take the last deployed configuration back."""
+        return self.request(m.ROLLBACK, m.Empty())
+
+    def replay(self, *, timer_period_ns: int = 0, timeout_s: float | None = None) -> m.ReplayResponse:
+        """Replay the WORKLOAD upload through the live hooks."""
+        return self.request(m.REPLAY, m.ReplayRequest(timer_period_ns), timeout_s)
+
+    def pristine(self) -> None:
+        """Back to the state after boot: programs, maps, uploads and telemetry gone."""
+        self.request(m.PRISTINE, m.Empty())
+
+    def power_off(self) -> None:
+        """End the board's run; the link closes soon after."""
+        self.request(m.POWER_OFF, m.Empty())
+
+    def provoke(self, what: m.Provocation, timeout_s: float | None = None) -> None:
+        """Hurt a testing kernel: raises KernelFault, or ChannelError for a hang."""
+        self.request(m.PROVOKE, m.ProvokeRequest(what), timeout_s)
+
+
+@contextmanager
+def closing(client: ChannelClient) -> Iterator[ChannelClient]:
+    """The client, closed at the end."""
+    try:
+        yield client
+    finally:
+        client.close()

@@ -1,0 +1,100 @@
+"""A link: a console port with frames on it. One thread reads; anybody may send."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from harness.channel.frames import Frame, FrameDecoder, FrameStats, encode
+from harness.channel.transcript import Transcript
+from targets.serial import Port
+
+_READ_MAX: Final = 65536
+_JOIN_S: Final = 5.0
+
+
+class LinkClosedError(OSError):
+    """The link is closed, or was lost while sending."""
+
+
+class Link:
+    """Frames over `port`.
+
+    `on_frame` and `on_lost(reason)` are called from the reader thread, `on_lost` once, and never after `close`.
+    Owns the port: `close` closes it.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        *,
+        on_frame: Callable[[Frame], None],
+        on_lost: Callable[[str], None],
+        transcript: Transcript | None = None,
+    ) -> None:
+        self._port = port
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self._transcript = transcript
+        self._decoder = FrameDecoder()
+        self._closing = threading.Event()
+        self._send_lock = threading.Lock()
+        self.bytes_received = 0
+        self._reader = threading.Thread(target=self._read, name="channel-reader", daemon=True)
+        self._reader.start()
+
+    @property
+    def stats(self) -> FrameStats:
+        """What the decoder has seen so far."""
+        return self._decoder.stats
+
+    def send(self, frame: Frame) -> None:
+        """Send one frame. Raises LinkClosedError, and FrameError for a frame that cannot be."""
+        wire = encode(frame)
+        if self._transcript is not None:
+            self._transcript.record(">", frame)
+        # The leading delimiter ends whatever half frame the board may still hold.
+        self.send_raw(b"\0" + wire)
+
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are (tests of damage). Raises LinkClosedError."""
+        if self._closing.is_set():
+            raise LinkClosedError("the link is closed")
+        try:
+            with self._send_lock:
+                self._port.write(data)
+        except OSError as error:
+            raise LinkClosedError(str(error)) from error
+
+    def _read(self) -> None:
+        reason = ""
+        try:
+            while not self._closing.is_set():
+                data = self._port.read(1)
+                if not data:
+                    continue
+                waiting = self._port.in_waiting
+                if waiting:
+                    data += self._port.read(min(waiting, _READ_MAX))
+                self.bytes_received += len(data)
+                for frame in self._decoder.push(data):
+                    if self._transcript is not None:
+                        self._transcript.record("<", frame)
+                    self._on_frame(frame)
+        except (OSError, TypeError) as error:
+            # TypeError: pyserial's POSIX port, closed under a waiting read, selects on None.
+            reason = str(error)
+        if not self._closing.is_set():
+            self._on_lost(reason or "the reader ended")
+
+    def close(self) -> None:
+        """Close port and transcript and end the reader; may be called twice."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._port.close()
+        if threading.current_thread() is not self._reader:
+            self._reader.join(_JOIN_S)
+        if self._transcript is not None:
+            self._transcript.close()

@@ -1,0 +1,414 @@
+"""Requests and their responses: sequences, MACs, credits, retransmission, events, and what a silent board raises."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from contracts.errors import AssayError, BoardLost, ChannelError, KernelError, KernelFault, RequestRefused
+from harness.channel.faults import fault_error
+from harness.channel.frames import Frame, FrameStats
+from harness.channel.link import Link, LinkClosedError
+from harness.channel.messages import (
+    BLOB_BEGIN,
+    BLOB_END,
+    BLOB_WRITE,
+    CREDITS,
+    DEPLOY,
+    EVENTS,
+    HELLO,
+    LOAD,
+    MAX_PAYLOAD,
+    NONCE_SIZE,
+    OPEN,
+    PROTOCOL_VERSION,
+    REPLAY,
+    ROLLBACK,
+    RUN,
+    TRIAL,
+    BlobBeginRequest,
+    BlobEndRequest,
+    BlobKind,
+    BlobWriteRequest,
+    Event,
+    FaultEvent,
+    FrameFlag,
+    FrameHeader,
+    FrameKind,
+    HelloRequest,
+    HelloResponse,
+    LogEvent,
+    Message,
+    ResponseHeader,
+    Status,
+)
+from harness.channel.schema import Record, RecordError
+from harness.channel.session import SessionKey
+from harness.channel.transcript import Transcript, status_name
+from targets.serial import Port
+
+Q = TypeVar("Q", bound=Record)
+R = TypeVar("R", bound=Record)
+
+FIRST_RETRY_S: Final = 0.25
+GRACE_S: Final = 1.0
+EVENTS_KEPT: Final = 4096
+_LEAD: Final = ResponseHeader.wire_size()
+_WRITE_MAX: Final = MAX_PAYLOAD - BlobWriteRequest.wire_size()
+
+# Measured commands: while one is under way the host is silent, so it is repeated only once its time is up.
+LONG: Final = frozenset(message.number for message in (LOAD, RUN, TRIAL, DEPLOY, ROLLBACK, REPLAY))
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """An unsolicited message: its number, its record, and when it came (host's monotonic clock, seconds)."""
+
+    event: Event
+    record: Record
+    received_s: float
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request under way."""
+
+    message: Message[Record, Record]
+    frame: Frame
+    sent_s: float
+    payload: bytes | None = None
+
+
+class Requester:
+    """One conversation with a board over `port`, which it owns.
+
+    Requests may come from any thread, one at a time. Every request ends with its response or one of:
+    RequestRefused (the kernel said no), KernelFault (the kernel died), KernelError (an answer against the schema),
+    ChannelError (silence until the timeout), BoardLost (the link closed). `explain` may turn the last two into
+    something that knows more (whether QEMU still runs, what its registers were).
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        *,
+        name: str,
+        timeout_s: float,
+        transcript: Path | None = None,
+        on_event: Callable[[ReceivedEvent], None] | None = None,
+        explain: Callable[[AssayError], AssayError] | None = None,
+    ) -> None:
+        self.name = name
+        self.timeout_s = timeout_s
+        self.events: deque[ReceivedEvent] = deque(maxlen=EVENTS_KEPT)
+        self.log: deque[str] = deque(maxlen=EVENTS_KEPT)
+        self.stray_frames = 0
+        self.retransmissions = 0
+        self._callbacks: list[Callable[[ReceivedEvent], None]] = [on_event] if on_event else []
+        self._explain = explain
+        self._transcript = Transcript(transcript) if transcript else None
+        self._turn = threading.RLock()
+        self._changed = threading.Condition()
+        self._pending: dict[int, _Pending] = {}
+        self._fault: KernelFault | None = None
+        self._lost: str | None = None
+        self._credits = CREDITS
+        self._sequence = secrets.randbelow(1 << 24)  # so that another client's last answers are not taken for ours
+        self._session = 0
+        self._session_key: SessionKey | None = None
+        self._link = Link(port, on_frame=self._received, on_lost=self._link_lost, transcript=self._transcript)
+
+    # --- what arrives (reader thread) ---------------------------------------------------------------------------
+
+    def _received(self, frame: Frame) -> None:
+        if frame.header.kind == FrameKind.RESPONSE:
+            with self._changed:
+                pending = self._pending.get(frame.header.sequence)
+                if pending is None or pending.frame.header.message != frame.header.message:
+                    self.stray_frames += 1
+                else:
+                    pending.payload = frame.payload
+                    self._changed.notify_all()
+        elif frame.header.kind == FrameKind.EVENT and frame.header.message in EVENTS:
+            self._event(Event(frame.header.message), frame.payload)
+        else:
+            self.stray_frames += 1
+
+    def _event(self, number: Event, payload: bytes) -> None:
+        try:
+            record = EVENTS[number].unpack(payload)
+        except RecordError:
+            self.stray_frames += 1
+            return
+        received = ReceivedEvent(number, record, time.monotonic())
+        with self._changed:
+            self.events.append(received)
+            if isinstance(record, LogEvent):
+                self.log.append(record.text.decode("utf-8", "replace"))
+            if isinstance(record, FaultEvent) and self._fault is None:
+                self._fault = fault_error(record)
+            self._changed.notify_all()
+        for callback in self._callbacks:
+            callback(received)
+
+    def _link_lost(self, reason: str) -> None:
+        with self._changed:
+            self._lost = reason
+            self._changed.notify_all()
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    @property
+    def frame_stats(self) -> FrameStats:
+        """What the host's decoder has seen."""
+        return self._link.stats
+
+    @property
+    def fault(self) -> KernelFault | None:
+        """The fault that the kernel died of, if it did."""
+        return self._fault
+
+    def request(self, message: Message[Q, R], request: Q, timeout_s: float | None = None) -> R:
+        """Send `request` and return its response. Raises as the class says; `timeout_s` None is the board's."""
+        with self._turn:
+            return message.response.unpack(self._body(self._begin(message, request), timeout_s))
+
+    def _begin(self, message: Message[Q, R], request: Q) -> _Pending:
+        """Send a request without waiting for its response."""
+        self._check_alive()
+        self._sequence += 1
+        flags = FrameFlag.MAC if message.authenticated and self._session_key else FrameFlag(0)
+        header = FrameHeader(FrameKind.REQUEST, flags, message.number, self._sequence, self._session)
+        frame = Frame(header, request.pack())
+        if flags and self._session_key:
+            frame = Frame(header, frame.payload, self._session_key.mac(frame.signed))
+        pending = _Pending(message, frame, time.monotonic())  # type: ignore[arg-type]  # a request of its own type
+        with self._changed:
+            self._pending[self._sequence] = pending
+        self._send(frame)
+        return pending
+
+    def _send(self, frame: Frame) -> None:
+        try:
+            self._link.send(frame)
+        except LinkClosedError as error:
+            with self._changed:
+                self._lost = self._lost or str(error)
+            self._check_alive()
+
+    def _check_alive(self) -> None:
+        """Raise what ended this conversation, if something did."""
+        if self._transcript is not None:
+            self._transcript.check()
+        if self._fault is not None:
+            raise self._fault
+        if self._lost is not None:
+            raise self._explained(
+                BoardLost(
+                    f"the link to board {self.name} is lost",
+                    expected="a console that stays open",
+                    seen=self._lost,
+                    do="look whether the board's process or cable went away; then start it again",
+                )
+            )
+
+    def _explained(self, error: AssayError) -> AssayError:
+        return self._explain(error) if self._explain else error
+
+    def _wait(self, pending: _Pending, until_s: float) -> bool:
+        """Wait for the response until `until_s` (monotonic). False: it is still missing."""
+        with self._changed:
+            while pending.payload is None and self._fault is None and self._lost is None:
+                left = until_s - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+        if pending.payload is None:
+            self._check_alive()
+        return True
+
+    def _answered(self, pending: _Pending, timeout_s: float | None) -> bool:
+        """Wait for the response, sending the same bytes again as the message's kind allows."""
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        end_s = pending.sent_s + limit_s
+        retry_s = FIRST_RETRY_S
+        if pending.message.number in LONG:
+            if self._wait(pending, end_s):
+                return True
+            end_s = time.monotonic() + min(limit_s, GRACE_S)
+            retry_s = GRACE_S
+        else:
+            if self._wait(pending, min(end_s, time.monotonic() + retry_s)):
+                return True
+        while time.monotonic() < end_s:
+            self.retransmissions += 1
+            self._send(pending.frame)
+            retry_s *= 2
+            if self._wait(pending, min(end_s, time.monotonic() + retry_s)):
+                return True
+        return False
+
+    def _body(self, pending: _Pending, timeout_s: float | None) -> bytes:
+        """The response's body, once it is there and OK."""
+        received = self._link.bytes_received
+        try:
+            answered = self._answered(pending, timeout_s)
+        finally:
+            with self._changed:
+                self._pending.pop(pending.frame.header.sequence, None)
+        if not answered or pending.payload is None:
+            raise self._explained(self._silence(pending, timeout_s, self._link.bytes_received - received))
+        return self._open_response(pending.message.name, pending.payload)
+
+    def _silence(self, pending: _Pending, timeout_s: float | None, heard: int) -> ChannelError:
+        stats = self._link.stats
+        waited_s = time.monotonic() - pending.sent_s
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        seen = f"nothing at all for {waited_s:.2f} s"
+        if heard:
+            seen = (
+                f"{heard} bytes in {waited_s:.2f} s, but not the response ({stats.crc_errors} CRC errors, "
+                f"{stats.malformed} malformed and {stats.oversized} oversized frames so far)"
+            )
+        where = f"; the transcript is {self._transcript.path}" if self._transcript else ""
+        return ChannelError(
+            f"board {self.name} does not answer {pending.message.name}",
+            expected=f"a response to sequence {pending.frame.header.sequence} within {limit_s:g} s",
+            seen=seen,
+            do=f"power-cycle the board, or raise the board file's request_timeout_s if it is merely slow{where}",
+        )
+
+    def _open_response(self, name: str, payload: bytes) -> bytes:
+        if len(payload) < _LEAD:
+            raise KernelError(
+                f"the kernel's answer to {name} is no response",
+                expected=f"{_LEAD} bytes or more",
+                seen=f"{len(payload)} bytes",
+                do="build kernel and host from the same tree",
+            )
+        lead = ResponseHeader.unpack(payload[:_LEAD])
+        self._credits = max(1, lead.credits)
+        if lead.status != Status.OK:
+            text = payload[_LEAD:].decode("utf-8", "replace")
+            status = status_name(lead.status)
+            raise RequestRefused(f"board {self.name} refused {name}: {status}", status=status, detail=text)
+        return payload[_LEAD:]
+
+    # --- session ------------------------------------------------------------------------------------------------
+
+    def hello(self, timeout_s: float | None = None) -> HelloResponse:
+        """Ask what the kernel is. Raises KernelError for one that speaks another protocol."""
+        return self._hello(secrets.token_bytes(NONCE_SIZE), timeout_s)
+
+    def _hello(self, host_nonce: bytes, timeout_s: float | None) -> HelloResponse:
+        answer = self.request(HELLO, HelloRequest(PROTOCOL_VERSION, 0, host_nonce), timeout_s)
+        if answer.protocol != PROTOCOL_VERSION or answer.max_payload != MAX_PAYLOAD:
+            raise KernelError(
+                f"board {self.name} speaks another channel protocol",
+                expected=f"protocol {PROTOCOL_VERSION} with payloads of {MAX_PAYLOAD} bytes",
+                seen=f"protocol {answer.protocol} with payloads of {answer.max_payload} bytes",
+                do="build kernel and host from the same tree",
+            )
+        return answer
+
+    def open_session(self, channel_key: bytes, epoch: int = 0) -> HelloResponse:
+        """Open an authenticated session and return the hello that it was made from.
+
+        Raises RequestRefused: BAD_MAC when the kernel has another channel key, STALE_EPOCH when a later holder
+        has been here.
+        """
+        with self._turn:
+            host_nonce = secrets.token_bytes(NONCE_SIZE)
+            hello = self._hello(host_nonce, None)
+            key = SessionKey.derive(channel_key, host_nonce, hello.board_nonce, epoch)
+            self._session = 0
+            self._session_key = None
+            self._session = self.request(OPEN, key.open_request()).session
+            self._session_key = key
+            return hello
+
+    # --- uploads ------------------------------------------------------------------------------------------------
+
+    def upload(
+        self, kind: BlobKind, data: bytes, *, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Upload `data` into the kernel's buffer of `kind`, as many writes under way as the kernel gives credits.
+
+        `progress(done, total)` is called in bytes as writes are acknowledged.
+        """
+        from harness.channel.frames import crc32c
+
+        with self._turn:
+            self.request(BLOB_BEGIN, BlobBeginRequest(kind, len(data), crc32c(data)))
+            flight: deque[tuple[_Pending, int]] = deque()
+            try:
+                for offset in range(0, len(data), _WRITE_MAX):
+                    while len(flight) >= min(self._credits, CREDITS):
+                        self._land(flight, len(data), progress)
+                    piece = data[offset : offset + _WRITE_MAX]
+                    write = BlobWriteRequest(kind, offset, piece)
+                    flight.append((self._begin(BLOB_WRITE, write), offset + len(piece)))
+                while flight:
+                    self._land(flight, len(data), progress)
+            finally:
+                with self._changed:
+                    for pending, _ in flight:
+                        self._pending.pop(pending.frame.header.sequence, None)
+            self.request(BLOB_END, BlobEndRequest(kind))
+
+    def _land(
+        self,
+        flight: deque[tuple[_Pending, int]],
+        total: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        pending, done = flight.popleft()
+        self._body(pending, None)
+        if progress is not None:
+            progress(done, total)
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def on_event(self, callback: Callable[[ReceivedEvent], None]) -> None:
+        """Call `callback` for every later event, from the reader thread."""
+        self._callbacks.append(callback)
+
+    def wait_event(self, event: Event, timeout_s: float | None = None) -> ReceivedEvent:
+        """Take the oldest event of that number out of `events`, waiting for it. Raises ChannelError if none comes."""
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        end_s = time.monotonic() + limit_s
+        with self._changed:
+            while True:
+                for received in self.events:
+                    if received.event == event:
+                        self.events.remove(received)
+                        return received
+                left = end_s - time.monotonic()
+                if left <= 0 or self._lost is not None or self._fault is not None:
+                    break
+                self._changed.wait(left)
+        self._check_alive()
+        raise self._explained(
+            ChannelError(
+                f"board {self.name} sent no {event.name} event",
+                expected=f"one within {limit_s:g} s",
+                seen=f"{len(self.events)} other events",
+                do="look into the transcript for what happened instead",
+            )
+        )
+
+    # --- lifetime -----------------------------------------------------------------------------------------------
+
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are, past all framing: for tests of damage."""
+        self._link.send_raw(data)
+
+    def close(self) -> None:
+        """Close the link; may be called twice."""
+        self._link.close()

@@ -1,0 +1,64 @@
+"""How a QEMU process ended, and whose fault that is."""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+from contracts.errors import AssayError, BoardLost, KernelError
+
+# Signals that a program brings on itself; any other came from outside.
+_OWN_FAULTS: Final = frozenset(
+    {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
+)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def explain_exit(kind: str, code: int, stderr: str) -> AssayError:
+    """The error for a QEMU that ended while its board was in use.
+
+    `code` is subprocess's: negative for a signal. Ended from outside: BoardLost. QEMU aborting or the guest ending
+    the machine: KernelError. QEMU refusing to start: BoardLost with its message.
+    """
+    said = stderr.strip()[-2000:] or "no message"
+    if code < 0 and -code not in _OWN_FAULTS:
+        return BoardLost(
+            f"board {kind}: QEMU was ended from outside",
+            expected="QEMU running until the board is given back",
+            seen=signal_name(-code),
+            do="find what ended it (out of memory? a clean-up script?) and run again",
+        )
+    if code >= 0 and "terminating on signal" in said:
+        return BoardLost(
+            f"board {kind}: QEMU was ended from outside",
+            expected="QEMU running until the board is given back",
+            seen=said,
+            do="find what ended it and run again",
+        )
+    if code < 0:
+        return KernelError(
+            f"board {kind}: QEMU aborted on what the kernel did",
+            expected="a machine that runs on",
+            seen=f"{signal_name(-code)}: {said}",
+            do="look at the last requests in the transcript",
+        )
+    if code == 0:
+        return KernelError(
+            f"board {kind}: the kernel ended the machine by itself",
+            expected="a power-off or reset on request only",
+            seen=f"QEMU ended with code 0: {said}",
+            do="look at the last requests in the transcript",
+        )
+    return BoardLost(
+        f"board {kind}: QEMU gave up",
+        expected="QEMU running until the board is given back",
+        seen=f"exit code {code}: {said}",
+        do="run `assay doctor`; check the `qemu` part of the board file",
+    )

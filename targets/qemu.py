@@ -1,0 +1,227 @@
+"""A board that is a QEMU process: started, let go, looked into, and ended without ever leaving an orphan."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from contracts.board import BoardSpec
+from contracts.errors import AssayError, BoardLost, ConfigError, InfraError, SetupError
+from targets.exits import explain_exit
+from targets.qmp import Qmp
+
+START_TIMEOUT_S: Final = 15.0
+STOP_TIMEOUT_S: Final = 5.0
+_SUN_PATH_MAX: Final = 107  # bytes of a UNIX socket's path, unix(7)
+_POLL_S: Final = 0.005
+
+
+def qemu_program() -> str:
+    """QEMU's path: `ASSAY_QEMU`, or the distribution's. Raises SetupError."""
+    name = os.environ.get("ASSAY_QEMU", "qemu-system-aarch64")
+    path = shutil.which(name)
+    if path is None:
+        raise SetupError(
+            f"{name} is not installed",
+            expected="QEMU 9 or later for AArch64",
+            seen="nothing of that name on PATH",
+            do="run `./assay doctor`, which says what to install",
+        )
+    return path
+
+
+def command_line(
+    spec: BoardSpec, image: Path, folder: Path, *, icount: bool = True, seed: int | None = None
+) -> list[str]:
+    """The whole command, `setpriv` included. Sockets `uart` and `qmp` lie in `folder`."""
+    if spec.qemu is None:
+        raise ConfigError(f"board {spec.kind} is not a QEMU board", expected="a `qemu` part in its file")
+    machine = spec.qemu
+    uart = f"socket,id=uart,path={folder / 'uart'},server=on,wait=off"
+    command = ["setpriv", "--pdeathsig", "KILL", "--", qemu_program()]
+    command += ["-machine", machine.machine, "-m", f"{machine.memory_mib}M", "-smp", str(machine.cores)]
+    if machine.cpu is not None:
+        command += ["-cpu", machine.cpu]
+    command += ["-nodefaults", "-display", "none", "-no-reboot", "-S", "-kernel", str(image)]
+    command += ["-chardev", "pty,id=uart" if spec.console == "pty" else uart, "-serial", "chardev:uart"]
+    command += ["-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"]
+    if icount:
+        command += ["-icount", "shift=0,sleep=off"]
+    if seed is not None:
+        command += ["-seed", str(seed)]
+    return [*command, *machine.extra]
+
+
+def _private_folder() -> Path:
+    """A temporary folder whose sockets' paths are short enough."""
+    for parent in (None, "/tmp"):  # noqa: S108 - TMPDIR may be too deep for a socket
+        folder = Path(tempfile.mkdtemp(prefix="assay-", dir=parent))
+        if len(os.fsencode(folder / "uart")) <= _SUN_PATH_MAX:
+            return folder
+        folder.rmdir()
+    raise InfraError("no temporary folder has a path short enough for a UNIX socket")
+
+
+class QemuBoard:
+    """One QEMU board of `spec` with `image` (ELF or raw image, as the board file's `boot` says).
+
+    A context manager: inside it the machine exists, held before its first instruction until `go`. QEMU dies with
+    the thread that called `start` (PR_SET_PDEATHSIG, prctl(2)): start a board in the thread that uses it.
+    `icount` False runs without virtual time: faster, nothing exact.
+    """
+
+    def __init__(self, spec: BoardSpec, image: Path, *, icount: bool = True, seed: int | None = None) -> None:
+        self.spec = spec
+        self.image = image
+        self._icount = icount
+        self._seed = seed
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._qmp: Qmp | None = None
+        self._console = ""
+        self.expects_exit = False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id; 0 while it is not started."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def console_url(self) -> str:
+        """`unix://PATH` or a pty's path."""
+        return self._console
+
+    def start(self) -> None:
+        """Start QEMU with its cores held. Raises SetupError, BoardLost with QEMU's own message, InfraError."""
+        if self._process is not None:
+            raise InfraError(f"board {self.spec.kind} is started already")
+        self._folder = _private_folder()
+        command = command_line(self.spec, self.image, self._folder, icount=self._icount, seed=self._seed)
+        try:
+            with (self._folder / "stderr").open("wb") as stderr:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd="/"
+                )
+            self._qmp = self._connect(time.monotonic() + START_TIMEOUT_S)
+            self._console = self._find_console()
+        except OSError as error:
+            self.stop()
+            raise SetupError(
+                f"board {self.spec.kind}: QEMU cannot be started",
+                expected="setpriv and QEMU on PATH",
+                seen=str(error),
+                do="run `./assay doctor`",
+            ) from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def _connect(self, end_s: float) -> Qmp:
+        assert self._folder is not None
+        path = self._folder / "qmp"
+        while time.monotonic() < end_s:
+            ended = self.exit_error()
+            if ended is not None:
+                raise BoardLost(
+                    f"board {self.spec.kind}: QEMU did not start", seen=self._stderr(), do=ended.do
+                ) from ended
+            if path.exists():
+                with suppress(BoardLost):  # bound, but not listening yet
+                    return Qmp(path)
+            time.sleep(_POLL_S)
+        raise BoardLost(
+            f"board {self.spec.kind}: QEMU opened no control socket",
+            expected=f"a socket within {START_TIMEOUT_S:g} s",
+            seen=self._stderr() or "no message",
+            do="see whether the machine is overloaded",
+        )
+
+    def _find_console(self) -> str:
+        assert self._folder is not None
+        if self.spec.console != "pty":
+            return f"unix://{self._folder / 'uart'}"
+        for device in self._control().execute("query-chardev"):
+            name = str(device.get("filename", ""))
+            if device.get("label") == "uart" and name.startswith("pty:"):
+                return name.removeprefix("pty:")
+        raise InfraError(f"board {self.spec.kind}: QEMU names no pty for its console")
+
+    def _control(self) -> Qmp:
+        if self._qmp is None:
+            raise BoardLost(f"board {self.spec.kind} is not started")
+        return self._qmp
+
+    def go(self) -> None:
+        """Let the cores run (or run on, after `hold`)."""
+        self._control().execute("cont")
+
+    def hold(self) -> None:
+        """Stop every core where it is."""
+        self._control().execute("stop")
+
+    def registers(self) -> str:
+        """Registers of every core, as QEMU's monitor prints them. Works with interrupts masked, too."""
+        return str(self._control().execute("human-monitor-command", **{"command-line": "info registers -a"}))
+
+    def _stderr(self) -> str:
+        if self._folder is None:
+            return ""
+        with suppress(OSError):
+            return (self._folder / "stderr").read_text("utf-8", "replace").strip()
+        return ""
+
+    def exit_error(self, wait_s: float = 0.0) -> AssayError | None:
+        """Why QEMU ended by itself; None while it runs, was never started, or was asked to power off."""
+        if self._process is None:
+            return None
+        try:
+            code = self._process.wait(wait_s) if wait_s > 0 else self._process.poll()
+        except subprocess.TimeoutExpired:
+            return None
+        if code is None or (code == 0 and self.expects_exit):
+            return None
+        return explain_exit(self.spec.kind, code, self._stderr())
+
+    def wait_off(self, timeout_s: float) -> int:
+        """Wait until QEMU ends and return its exit code (negative: a signal). Raises InfraError if it runs on."""
+        if self._process is None:
+            return 0
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise InfraError(
+                f"board {self.spec.kind} does not power off",
+                expected=f"QEMU ended within {timeout_s:g} s",
+                seen="it runs on",
+                do="look at its registers",
+            ) from error
+
+    def stop(self) -> None:
+        """End QEMU, by its process id, and remove its folder. May be called twice, and on a lost board."""
+        qmp, self._qmp = self._qmp, None
+        if qmp is not None:
+            qmp.close()
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_TIMEOUT_S)
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

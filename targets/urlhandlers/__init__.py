@@ -1,0 +1,1 @@
+"""pyserial URL schemes of ours; importing `targets.serial` makes pyserial look here."""

@@ -1,0 +1,134 @@
+"""`unix://PATH` for pyserial: a UNIX stream socket as a serial port (pyserial has none of its own)."""
+
+from __future__ import annotations
+
+import fcntl
+import select
+import socket
+import struct
+import termios
+import time
+from typing import Any
+
+from serial.serialutil import PortNotOpenError, SerialBase, SerialException
+
+SCHEME = "unix://"
+
+
+class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
+    """A serial port on a UNIX socket. Line settings are accepted and mean nothing here.
+
+    The far end closing is a SerialException on read, as it is for a USB adapter that is pulled out.
+    """
+
+    _socket: socket.socket | None = None
+
+    def open(self) -> None:
+        """Connect. Raises SerialException when nobody listens."""
+        path = self.portstr
+        if not path or not path.startswith(SCHEME):
+            raise SerialException(f"expected: {SCHEME}PATH, seen: {path!r}")
+        if self.is_open:
+            raise SerialException("port is already open")
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            link.connect(path[len(SCHEME) :])
+        except OSError as error:
+            link.close()
+            raise SerialException(f"could not open port {path}: {error}") from error
+        link.setblocking(False)
+        self._socket = link
+        self.is_open = True
+
+    def close(self) -> None:
+        """Close; a reader that waits is woken. Does nothing when closed already."""
+        link, self._socket = self._socket, None
+        self.is_open = False
+        if link is None:
+            return
+        try:
+            link.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the far end went first
+        finally:
+            link.close()
+
+    def _open_socket(self) -> socket.socket:
+        if self._socket is None:
+            raise PortNotOpenError
+        return self._socket
+
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that a read would get at once."""
+        raw = fcntl.ioctl(self._open_socket(), termios.FIONREAD, struct.pack("I", 0))
+        count: int = struct.unpack("I", raw)[0]
+        return count
+
+    def read(self, size: int = 1) -> bytes:
+        """Up to `size` bytes, as many as come within the port's timeout (None: wait for all)."""
+        link = self._open_socket()
+        out = bytearray()
+        end = None if self._timeout is None else time.monotonic() + self._timeout
+        while len(out) < size:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            try:
+                if not select.select([link], [], [], left)[0]:
+                    break
+                piece = link.recv(size - len(out))
+            except (OSError, ValueError) as error:
+                raise SerialException(f"read of {self.portstr} failed: {error}") from error
+            if not piece:
+                raise SerialException(f"{self.portstr}: the other end closed the connection")
+            out += piece
+        return bytes(out)
+
+    def write(self, data: Any) -> int:
+        """Send all of `data`. Raises SerialException, also when the write timeout passes first."""
+        link = self._open_socket()
+        view = memoryview(bytes(data))
+        end = None if self._write_timeout is None else time.monotonic() + self._write_timeout
+        while view:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            try:
+                if not select.select([], [link], [], left)[1]:
+                    raise SerialException(f"write to {self.portstr} timed out with {len(view)} bytes to go")
+                view = view[link.send(view) :]
+            except (OSError, ValueError) as error:
+                if isinstance(error, SerialException):
+                    raise
+                raise SerialException(f"write to {self.portstr} failed: {error}") from error
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def reset_input_buffer(self) -> None:
+        """Drop what has arrived."""
+        link = self._open_socket()
+        while select.select([link], [], [], 0)[0] and link.recv(4096):
+            pass
+
+    def reset_output_buffer(self) -> None:
+        """Nothing is held back here."""
+
+    def cancel_read(self) -> None:
+        """Wake a reader: it sees the connection closed."""
+        if self._socket is not None:
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def _reconfigure_port(self) -> None:
+        """Line settings mean nothing on a socket."""
+
+    def _update_dtr_state(self) -> None:
+        """No such line."""
+
+    def _update_rts_state(self) -> None:
+        """No such line."""
+
+    def _update_break_state(self) -> None:
+        """No such line."""
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for select."""
+        return self._open_socket().fileno()
