@@ -1,0 +1,65 @@
+"""The command line: wrong words end with 4 and a suggestion, before anything is booted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def assay(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["run", "--board", "qemu-vrit"], "did you mean 'qemu-virt'"),
+        (["run", "--board", "qemu-virt", "--scenario", "flod"], "did you mean 'flood'"),
+        (["run", "--model", "/nowhere/model.gguf"], "/nowhere/model.gguf"),
+        (["run", "--key", "/nowhere/lab.key"], "/nowhere/lab.key"),
+        (["run", "--situations", "0"], "situations"),
+        (["replay", "no-such-run"], "no run 'no-such-run'"),
+        (["rnu"], "rnu"),
+    ],
+)
+def test_a_wrong_argument_ends_with_4_and_says_what_was_meant(arguments: list[str], hint: str, tmp_path: Path) -> None:
+    done = assay(*arguments)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_truncated_model_ends_with_4_and_names_the_file(tmp_path: Path) -> None:
+    shipped = next((ROOT / "ai" / "models").glob("*.gguf"))
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(shipped.read_bytes()[: shipped.stat().st_size // 2])
+    done = assay("run", "--model", str(cut))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "cut.gguf" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_command_explains_itself() -> None:
+    for command in ([], ["run"], ["replay"], ["test"], ["bench"], ["boards"], ["build"], ["console"], ["doctor"]):
+        done = assay(*command, "--help")
+        assert done.returncode == 0
+        assert "Usage: assay" in done.stdout
+
+
+def test_boards_lists_the_three_qemu_kinds() -> None:
+    done = assay("boards")
+    assert done.returncode == 0
+    for kind in ("qemu-virt", "qemu-rpi3", "qemu-rpi4"):
+        assert kind in done.stdout
