@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Sizes of the network. `width` splits evenly into `heads`; `heads` into groups that share one key-value head."""
-
-    vocabulary: int = 1024
-    width: int = 256
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
-    feed_forward: int = 704
-    context: int = 512
-    rope_base: float = 10_000.0
-    norm_epsilon: float = 1e-5
-
-    @property
-    def head_width(self) -> int:
-        """Width of one attention head."""
-        return self.width // self.heads
+from ai.train.shape import Shape
 
 
 class Layer(nn.Module):

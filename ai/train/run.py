@@ -26,7 +26,8 @@ from ai.scenarios.programs import PREFIX, reference
 from ai.tokens import BEGIN, END, PROGRAM, Tokeniser
 from ai.train import data, tokeniser
 from ai.train.muon import Muon
-from ai.train.network import Llama, Shape
+from ai.train.network import Llama
+from ai.train.shape import Shape
 
 VOCABULARY: Final = 1024
 BATCH_TOKENS: Final = 4096

@@ -1,0 +1,162 @@
+"""Writes a checkpoint as GGUF: `python -m ai.train.export --checkpoint DIR --out FILE [--f32]`, or random weights.
+
+`--random SEED` needs neither torch nor a checkpoint: weights of the same shapes, drawn from a normal distribution, with
+the shipped model's tokeniser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai import gguf
+from ai.tokens import BEGIN, END, FIRST_BYTE, FIRST_WORD, PROGRAM, SPECIALS, UNKNOWN, WORDS, Tokeniser
+from ai.train.shape import Shape
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
+
+
+def metadata(shape: Shape, tokens: Tokeniser, name: str, provenance: Mapping[str, str]) -> dict[str, gguf.Value]:
+    """The keys that llama.cpp's loader wants, and ours: the prompt's form, its end marker, the provenance."""
+    texts: list[gguf.Value] = []
+    types: list[gguf.Value] = []
+    for i, raw in enumerate(tokens.vocabulary()):
+        if i < FIRST_BYTE:
+            texts.append(SPECIALS[i])
+            types.append(_UNKNOWN if i == UNKNOWN else _CONTROL)
+        elif i < FIRST_WORD:
+            texts.append(f"<0x{i - FIRST_BYTE:02X}>")
+            types.append(_BYTE)
+        else:
+            texts.append(raw.decode() if i < FIRST_WORD + len(WORDS) else raw.decode().replace(" ", "\u2581"))
+            types.append(_USER_DEFINED if i < FIRST_WORD + len(WORDS) else _NORMAL)
+    return {
+        "general.architecture": "llama",
+        "general.name": name,
+        "general.license": "apache-2.0",
+        **{f"assay.{key}": value for key, value in provenance.items()},
+        "assay.prompt": "compact-1",
+        "assay.program_token": PROGRAM,
+        "llama.context_length": shape.context,
+        "llama.embedding_length": shape.width,
+        "llama.block_count": shape.layers,
+        "llama.feed_forward_length": shape.feed_forward,
+        "llama.attention.head_count": shape.heads,
+        "llama.attention.head_count_kv": shape.kv_heads,
+        "llama.attention.layer_norm_rms_epsilon": shape.norm_epsilon,
+        "llama.rope.freq_base": shape.rope_base,
+        "llama.rope.dimension_count": shape.head_width,
+        "llama.vocab_size": shape.vocabulary,
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": texts,
+        "tokenizer.ggml.scores": [tokens.score(i) for i in range(len(tokens))],
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.bos_token_id": BEGIN,
+        "tokenizer.ggml.eos_token_id": END,
+        "tokenizer.ggml.unknown_token_id": UNKNOWN,
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.ggml.add_eos_token": False,
+        "tokenizer.ggml.add_space_prefix": False,
+    }
+
+
+def tensors(shape: Shape, weights: Weights) -> dict[str, NDArray[np.float32]]:
+    """GGUF tensors from the network's state: fused matrices are cut, the output matrix is the embedding (tied)."""
+    made = {"token_embd.weight": weights["embedding.weight"], "output_norm.weight": weights["norm.weight"]}
+    kv = shape.kv_heads * shape.head_width
+    for i in range(shape.layers):
+        mine = {name.removeprefix(f"layers.{i}."): w for name, w in weights.items() if name.startswith(f"layers.{i}.")}
+        q, k, v = np.split(mine["qkv.weight"], (shape.width, shape.width + kv))
+        gate, up = np.split(mine["gate_up.weight"], 2)
+        named = {"attn_q": q, "attn_k": k, "attn_v": v, "ffn_gate": gate, "ffn_up": up}
+        named |= {"attn_norm": mine["attention_norm.weight"], "attn_output": mine["output.weight"]}
+        named |= {"ffn_norm": mine["ffn_norm.weight"], "ffn_down": mine["down.weight"]}
+        made |= {f"blk.{i}.{name}.weight": value for name, value in named.items()}
+    return made
+
+
+def random_weights(shape: Shape, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Weights that have learnt nothing: norms of one, matrices from a normal distribution."""
+    rng = np.random.default_rng(seed)
+
+    def matrix(rows: int, columns: int) -> NDArray[np.float32]:
+        return (rng.standard_normal((rows, columns)) * columns**-0.5).astype(np.float32)
+
+    kv = shape.kv_heads * shape.head_width
+    made = {"embedding.weight": matrix(shape.vocabulary, shape.width), "norm.weight": np.ones(shape.width, np.float32)}
+    for i in range(shape.layers):
+        made |= {
+            f"layers.{i}.attention_norm.weight": np.ones(shape.width, np.float32),
+            f"layers.{i}.qkv.weight": matrix(shape.width + 2 * kv, shape.width),
+            f"layers.{i}.output.weight": matrix(shape.width, shape.width),
+            f"layers.{i}.ffn_norm.weight": np.ones(shape.width, np.float32),
+            f"layers.{i}.gate_up.weight": matrix(2 * shape.feed_forward, shape.width),
+            f"layers.{i}.down.weight": matrix(shape.width, shape.feed_forward),
+        }
+    return made
+
+
+def write_model(
+    path: Path, shape: Shape, weights: Weights, tokens: Tokeniser, provenance: Mapping[str, str], *, q8: bool
+) -> None:
+    """Writes the network as a GGUF file."""
+    name = f"assay-{sum(w.size for w in weights.values()) / 1e6:.1f}m"
+    gguf.write(path, metadata(shape, tokens, name, provenance), tensors(shape, weights), q8=q8)
+
+
+def shipped_tokeniser() -> Tokeniser:
+    """The tokeniser of the shipped model, from its GGUF."""
+    from ai.model import SHIPPED
+
+    return tokeniser_of(gguf.read(SHIPPED))
+
+
+def tokeniser_of(file: gguf.Gguf) -> Tokeniser:
+    """The tokeniser that a file of ours carries."""
+    texts = file.metadata["tokenizer.ggml.tokens"]
+    assert isinstance(texts, list)
+    return Tokeniser([str(text).replace("\u2581", " ") for text in texts[FIRST_WORD + len(WORDS) :]])
+
+
+def write_random_gguf(path: Path, seed: int) -> None:
+    """A whole, loadable model with random weights: what a program generator must survive."""
+    shape = Shape()
+    write_model(path, shape, random_weights(shape, seed), shipped_tokeniser(), {"weights": f"random, seed {seed}"}, q8=True)
+
+
+def from_checkpoint(folder: Path) -> tuple[Shape, dict[str, NDArray[np.float32]], Tokeniser, int]:
+    """Shape, weights, tokeniser and step of a training folder. Needs torch."""
+    import torch
+
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    weights = {name: value.float().numpy() for name, value in saved["weights"].items()}
+    tokens = Tokeniser(json.loads((folder / "tokeniser.json").read_text()))
+    return Shape(**saved["shape"]), weights, tokens, int(saved["step"])
+
+
+def main(arguments: list[str]) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m ai.train.export", description=(__doc__ or "").split("\n\n")[0])
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, help="folder written by ai.train.run")
+    source.add_argument("--random", type=int, metavar="SEED", help="random weights instead of trained ones")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--f32", action="store_true", help="keep matrices in F32, for the parity check")
+    chosen = parser.parse_args(arguments)
+    if chosen.checkpoint is None:
+        write_random_gguf(chosen.out, chosen.random)
+        return
+    shape, weights, tokens, step = from_checkpoint(chosen.checkpoint)
+    write_model(chosen.out, shape, weights, tokens, {"step": str(step)}, q8=not chosen.f32)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
