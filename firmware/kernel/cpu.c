@@ -47,6 +47,7 @@ void cpu_start_secondaries(void)
     uint64_t end = timer_now_ns() + SECONDARY_WAIT_NS;
 
     while (cores_online() != (1U << CPU_MAX) - 1U && timer_now_ns() < end) {
+        __asm__ volatile("yield"); /* under -icount the cores take turns */
     }
 #endif
 }

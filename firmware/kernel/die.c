@@ -138,7 +138,7 @@ static void say(const char *text)
 /* Without a channel: text, for whoever watches the line. */
 __attribute__((weak)) void fault_report_send(const struct fault_report *report)
 {
-    char line[224];
+    char line[384];
 
     format(line, sizeof(line), "\r\nFAULT core %u: %s\r\nesr %016lx far %016lx elr %016lx spsr %08lx sp %016lx\r\n",
            report->core, report->text, report->esr, report->far, report->elr, report->spsr, report->sp);

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "arch/arm64/boot_map.h"
 #include "kernel/kernel.h"
 
 static volatile uint64_t alarms;
@@ -48,8 +49,8 @@ bool live_contain_fault(struct trap_frame *frame)
 
 static void tell_status(void)
 {
-    TELL("status board %s el %lu cores %x source %u overhead %u hz %lu irqs %lu rx %lu overruns %u drops %u\n",
-         build_board, (uint64_t)0, cores_online(), (uint32_t)pmu_source(), pmu_overhead(), timer_frequency_hz(),
+    TELL("status board %s cores %x source %u overhead %u hz %lu irqs %lu rx %lu overruns %u drops %u\n",
+         build_board, cores_online(), (uint32_t)pmu_source(), pmu_overhead(), timer_frequency_hz(),
          (uint64_t)this_cpu()->irqs, uart_stats()->rx_bytes, uart_stats()->overruns, uart_stats()->ring_drops);
 }
 
@@ -201,7 +202,7 @@ static void command(uint8_t what)
 
 void channel_init(void)
 {
-    say("probe\n");
+    TELL("probe el %lu cores %x after %lu ns\n", boot_entry_el, cores_online(), timer_now_ns());
 }
 
 bool channel_poll(void)
