@@ -90,6 +90,11 @@ def render(checks: Sequence[Check], console: Console | None = None) -> int:
     return 69 if failed else 0
 
 
+def print_doctor(console: Console | None = None) -> int:
+    """Look at this machine and print what was found. Returns the exit code: 0, or 69."""
+    return render(run_doctor(), console)
+
+
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     inside = Path(sys.prefix).resolve() == (ROOT / ".venv").resolve()

@@ -188,7 +188,8 @@ def _cmake_args() -> str:
 
 def _sources_key() -> str:
     parts = [_digest(_SOURCES, _NO_COMMON), *LLAMA_CMAKE_ARGS, platform.machine(), *platform.libc_ver()]
-    parts += [sys.implementation.cache_tag or "", sys.version]
+    configuration = (VENV / "pyvenv.cfg").read_text(encoding="utf-8")
+    parts += [line for line in configuration.splitlines() if line.startswith("version")]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
