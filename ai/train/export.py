@@ -112,24 +112,12 @@ def write_model(
     gguf.write(path, metadata(shape, tokens, name, provenance), tensors(shape, weights), q8=q8)
 
 
-def shipped_tokeniser() -> Tokeniser:
-    """The tokeniser of the shipped model, from its GGUF."""
-    from ai.model import SHIPPED
-
-    return tokeniser_of(gguf.read(SHIPPED))
-
-
-def tokeniser_of(file: gguf.Gguf) -> Tokeniser:
-    """The tokeniser that a file of ours carries."""
-    texts = file.metadata["tokenizer.ggml.tokens"]
-    assert isinstance(texts, list)
-    return Tokeniser([str(text).replace("\u2581", " ") for text in texts[FIRST_WORD + len(WORDS) :]])
-
-
 def write_random_gguf(path: Path, seed: int) -> None:
     """A whole, loadable model with random weights: what a program generator must survive."""
-    shape = Shape()
-    write_model(path, shape, random_weights(shape, seed), shipped_tokeniser(), {"weights": f"random, seed {seed}"}, q8=True)
+    from ai.model import SHIPPED, own_tokeniser
+
+    shape, tokens = Shape(), own_tokeniser(gguf.read(SHIPPED))
+    write_model(path, shape, random_weights(shape, seed), tokens, {"weights": f"random, seed {seed}"}, q8=True)
 
 
 def from_checkpoint(folder: Path) -> tuple[Shape, dict[str, NDArray[np.float32]], Tokeniser, int]:
