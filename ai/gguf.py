@@ -27,11 +27,37 @@ Q8_BLOCK: Final = 32
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _U32, _F32, _BOOL, _STRING, _ARRAY = 4, 6, 7, 8, 9
 _BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
-    **{0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36)},
-    **{10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292)},
-    **{16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82)},
-    **{23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2)},
-    **{34: (256, 54), 35: (256, 66)},
+    0: (1, 4),
+    1: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    9: (32, 36),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    15: (256, 292),
+    16: (256, 66),
+    17: (256, 74),
+    18: (256, 98),
+    19: (256, 50),
+    20: (32, 18),
+    21: (256, 110),
+    22: (256, 82),
+    23: (256, 136),
+    24: (1, 1),
+    25: (1, 2),
+    26: (1, 4),
+    27: (1, 8),
+    28: (1, 8),
+    29: (256, 56),
+    30: (1, 2),
+    34: (256, 54),
+    35: (256, 66),
 }
 """Elements and bytes of a block, by ggml type (enum ggml_type of ggml.h)."""
 _ENTRIES_MAX: Final = 1 << 20
@@ -163,7 +189,14 @@ def _read(r: _Reader) -> Gguf:
         name = r.string("a tensor name")
         dimensions = r.count("I", f"dimensions of {name}", 4)
         shape = tuple(r.count("Q", f"shape of {name}", 1 << 40) for _ in range(dimensions))
-        table.append((name, shape, r.count("I", f"type of {name}", 1 << 31), r.count("Q", f"offset of {name}", 1 << 50)))
+        table.append(
+            (
+                name,
+                shape,
+                r.count("I", f"type of {name}", 1 << 31),
+                r.count("Q", f"offset of {name}", 1 << 50),
+            )
+        )
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 8 or alignment % 8 or alignment > 1 << 16:
         raise _malformed(r.path, "general.alignment that is a small multiple of 8", str(alignment))
@@ -199,7 +232,9 @@ def _truncated(path: Path, wanted: str, size: int) -> ModelError:
 
 
 def _malformed(path: Path, expected: str, seen: str) -> ModelError:
-    return ModelError(f"model {path} is not a usable GGUF", expected=expected, seen=seen, do="use a Llama GGUF file")
+    return ModelError(
+        f"model {path} is not a usable GGUF", expected=expected, seen=seen, do="use a Llama GGUF file"
+    )
 
 
 def check_llama(file: Gguf) -> None:
@@ -252,7 +287,9 @@ def quantise(values: NDArray[np.float32]) -> bytes:
     return out.tobytes()
 
 
-def write(path: Path, metadata: Mapping[str, Value], tensors: Mapping[str, NDArray[np.float32]], *, q8: bool) -> None:
+def write(
+    path: Path, metadata: Mapping[str, Value], tensors: Mapping[str, NDArray[np.float32]], *, q8: bool
+) -> None:
     """Writes a version 3 file. Matrices become Q8_0 when `q8` says so; vectors stay F32.
 
     Whole numbers are written as u32, arrays by the type of their first element.
@@ -265,7 +302,9 @@ def write(path: Path, metadata: Mapping[str, Value], tensors: Mapping[str, NDArr
         raw = quantise(values) if kind == Q8_0 else np.ascontiguousarray(values, "<f4").tobytes()
         raw += bytes(-len(raw) % ALIGNMENT)
         shape = values.shape[::-1]
-        head.append(_packed_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset))
+        head.append(
+            _packed_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+        )
         data.append(raw)
         offset += len(raw)
     header = b"".join(head)

@@ -1,8 +1,8 @@
 """The restricted C that a model may write, as a GBNF grammar: what follows the include, to the closing brace.
 
-Maps, then one program for `net_rx`; straight-line code with `if` up to three levels deep; no loops, no pointers but map
-values, layout fixed. Repetitions and nesting are bounded, so every sentence is finite. Names are checked by the compiler,
-types and memory by the verifier, meaning by the trial.
+Maps, then one program for `net_rx`; straight-line code with `if` up to three levels deep; no loops, no pointers but
+map values, layout fixed. Repetitions and nesting are bounded, so every sentence is finite. Names are checked by the
+compiler, types and memory by the verifier, meaning by the trial.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ program ::= "SEC(\"net_rx\")\nint prog(struct xdp_md *ctx)\n{\n" (parse block1)?
 parse ::= "\tstruct flow f;\n\n\tif (!parse_flow(ctx, &f))\n\t\treturn XDP_PASS;\n"
 verdict ::= "XDP_PASS" | "XDP_DROP" | "XDP_TX" | "XDP_ABORTED"
 name ::= [a-z] [a-z0-9_]{0,14}
-number ::= "0" | [1-9] [0-9]{0,9}
+number ::= "0" | [1-9] [0-9]{0,8}
 
 simple ::= (declare | call | assign) ";"
 action ::= ("return " verdict | call | assign) ";"

@@ -93,8 +93,12 @@ class Model:
         self._context = self._api.llama_init_from_model(self._model, settings)
         if not self._context:
             self._api.llama_model_free(self._model)
-            raise ModelError(f"no context for {path}", expected=f"memory for {self.context_size} tokens",
-                             seen=" | ".join(library.log[-4:]), do="free memory or use a smaller model")
+            raise ModelError(
+                f"no context for {path}",
+                expected=f"memory for {self.context_size} tokens",
+                seen=" | ".join(library.log[-4:]),
+                do="free memory or use a smaller model",
+            )
         self._vocab = self._api.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(self._api.llama_vocab_n_tokens(self._vocab))
         self._memory = self._api.llama_get_memory(self._context)
@@ -134,8 +138,12 @@ class Model:
         array = (self._api.llama_token * len(tokens))(*tokens)
         status = self._api.llama_decode(self._context, self._api.llama_batch_get_one(array, len(tokens)))
         if status != 0:
-            raise ModelError(f"llama.cpp stopped in {self.path.name}", expected="status 0", seen=f"status {status}",
-                             do="use a model with a longer context")
+            raise ModelError(
+                f"llama.cpp stopped in {self.path.name}",
+                expected="status 0",
+                seen=f"status {status}",
+                do="use a model with a longer context",
+            )
         logits = self._api.llama_get_logits_ith(self._context, -1)
         view: NDArray[np.float32] = np.ctypeslib.as_array(logits, (self.vocabulary_size,))
         return view
@@ -149,8 +157,12 @@ class Model:
         buffer = (self._api.llama_token * room)()
         count = self._api.llama_tokenize(self._vocab, raw, len(raw), buffer, room, special, special)
         if count < 0:
-            raise ModelError(f"{self.path.name} does not tokenise the prompt", expected=f"at most {room} tokens",
-                             seen=str(-count), do="use another model")
+            raise ModelError(
+                f"{self.path.name} does not tokenise the prompt",
+                expected=f"at most {room} tokens",
+                seen=str(-count),
+                do="use another model",
+            )
         return list(buffer[:count])
 
     def piece(self, token: int) -> bytes:
@@ -168,7 +180,7 @@ class Model:
         return Grammar(self._api, self._vocab, gbnf, root)
 
     def chat(self, user: str) -> str | None:
-        """`user` as the model's chat template puts it, ready for the answer; None when the file has no known template."""
+        """`user` as the model's chat template puts it, ready for the answer; None when it has no known template."""
         template = self._api.llama_model_chat_template(self._model, None)
         if not template:
             return None
@@ -193,7 +205,9 @@ class Grammar:
         self._api = api
         self._sampler = api.llama_sampler_init_grammar(vocab, gbnf.encode(), root.encode())
         if not self._sampler:
-            raise ModelError("the grammar does not parse", expected="GBNF", seen="a syntax error", do="report this")
+            raise ModelError(
+                "the grammar does not parse", expected="GBNF", seen="a syntax error", do="report this"
+            )
         self._one = (api.llama_token_data * 1)()
         self.scans = 0
 

@@ -74,7 +74,7 @@ def compact_parameters(p: Parameters, evidence: str) -> str:
 
 
 def refused(refusal: Refusal) -> str:
-    """A refusal as it follows the prompt: the stage, its reason cut to one line, then the program without its include."""
+    """A refusal as it follows the prompt: stage, reason cut to one line, then the program without its include."""
     reason = " ".join(refusal.reason.split())[:REFUSAL_TEXT_MAX]
     return f"refused by {refusal.stage}: {reason}\n{refusal.source.removeprefix(PREFIX)}"
 
@@ -82,15 +82,18 @@ def refused(refusal: Refusal) -> str:
 def explained(diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> str:
     """The prompt for a model that was not trained here: the task in words, with the interface and the empty program."""
     p = Parameters.from_text(diagnosis.bottleneck, diagnosis.parameters)
-    kind = f"ARRAY({map_name(p)}, {value_type(p)}, 256)" if p.key == "proto" else (
-        f"HASH({map_name(p)}, {'u64' if p.key == 'pair' else 'u32'}, {value_type(p)}, {p.entries})"
+    kind = (
+        f"ARRAY({map_name(p)}, {value_type(p)}, 256)"
+        if p.key == "proto"
+        else (f"HASH({map_name(p)}, {'u64' if p.key == 'pair' else 'u32'}, {value_type(p)}, {p.entries})")
     )
     lines = [
         "Write an eBPF program in C for the XDP hook net_rx. Use only assay.h: HASH and ARRAY declare maps;",
         "parse_flow(ctx, &f) fills struct flow {saddr, daddr, sport, dport, proto, flags, len} or returns 0;",
         "bpf_map_lookup_elem, bpf_map_update_elem, bpf_ktime_get_ns, popcount, log2_floor, hash_bit. No loops.",
         f"Problem: {diagnosis.bottleneck} ({diagnosis.evidence}).",
-        f"Consider {_FILTER_WORDS[p.filter]}" + (f" of at least {p.min_length} bytes." if p.min_length else "."),
+        f"Consider {_FILTER_WORDS[p.filter]}"
+        + (f" of at least {p.min_length} bytes." if p.min_length else "."),
         f"Group packets by {_KEY_WORDS[p.key]} in the map {kind}. Measure {_MEASURE_WORDS[p.measure]}.",
     ]
     if p.limit:
@@ -99,7 +102,6 @@ def explained(diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> str:
     if p.buckets:
         lines.append(f"Count log2 of the gap in {p.scale} in ARRAY({HISTOGRAM}, u64, {p.buckets}).")
     lines.append(f"Everything else returns XDP_PASS. This is the empty program:\n{EMPTY}")
-    for refusal in feedback[-1:]:
-        lines.append(f"An earlier program was {refused(refusal)}")
+    lines.extend(f"An earlier program was {refused(refusal)}" for refusal in feedback[-1:])
     lines.append("Write the whole program, code only.")
     return "\n".join(lines) + "\n"

@@ -1,9 +1,10 @@
 """The tokeniser of the shipped model: SentencePiece-style merges over superwords, as llama.cpp runs them.
 
-Vocabulary layout: 0 `<unk>`, 1 `<s>`, 2 `</s>`, 3 `<program>` (ends the prompt), 4 to 259 the bytes, then the closed-set
-words (never merged with what surrounds them), then single characters and merged pieces by falling score. Text is split
-at the closed-set words, longest first; within a fragment the adjacent pair whose join has the best score is merged until
-none is left; what has no piece falls back to bytes. Spaces are ordinary characters, so a piece may span words.
+Vocabulary layout: 0 `<unk>`, 1 `<s>`, 2 `</s>`, 3 `<program>` (ends the prompt), 4 to 259 the bytes, then the
+closed-set words (never merged with what surrounds them), then merged pieces by falling score, single characters last.
+Text is split at the closed-set words, longest first; within a fragment the adjacent pair whose join has the best score
+is merged until none is left; what has no piece falls back to bytes. Spaces are ordinary characters, so a piece may span
+words.
 """
 
 from __future__ import annotations
@@ -23,9 +24,33 @@ FIRST_WORD: Final = FIRST_BYTE + 256
 
 WORDS: Final = (
     # keys and measures: the same token in prompt, map name and code
-    *("source", "dest", "subnet", "pair", "dport", "sport", "proto", "packets", "bytes", "ports", "hosts", "both"),
+    *(
+        "source",
+        "dest",
+        "subnet",
+        "pair",
+        "dport",
+        "sport",
+        "proto",
+        "packets",
+        "bytes",
+        "ports",
+        "hosts",
+        "both",
+    ),
     # map name prefixes
-    *("rate_", "volume_", "ports_", "hosts_", "packets_", "bytes_", "tally_", "last_", "gap_log2", "log2_floor"),
+    *(
+        "rate_",
+        "volume_",
+        "ports_",
+        "hosts_",
+        "packets_",
+        "bytes_",
+        "tally_",
+        "last_",
+        "gap_log2",
+        "log2_floor",
+    ),
     # types that hold digits
     *("u32", "u64"),
     # numbers of the closed sets (and buckets - 1)

@@ -135,7 +135,9 @@ def wrong_choices(parameters: Parameters) -> list[Parameters]:
     if p.family in LIMITING:
         wrong += [replace(p, limit=n) for n in LIMITS[p.measure] if n != p.limit]
         wrong += [replace(p, action=a) for a in ACTIONS if a != p.action]
-        wrong += [replace(p, window_ms=w) for w in WINDOWS_MS if w and w != p.window_ms] if p.window_ms else []
+        wrong += (
+            [replace(p, window_ms=w) for w in WINDOWS_MS if w and w != p.window_ms] if p.window_ms else []
+        )
     if p.family == "latency":
         wrong += [replace(p, scale=s) for s in SCALES if s != p.scale]
     return wrong

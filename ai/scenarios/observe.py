@@ -28,8 +28,10 @@ def telemetry(trace: Trace) -> Telemetry:
     return Telemetry(
         rx_packets=len(flows),
         rx_bytes=sum(len(packet.frame) for packet in trace.packets),
-        rx_malformed=sum(flow is None and packet.frame[12:14] == b"\x08\x00"
-                         for flow, packet in zip(flows, trace.packets, strict=True)),
+        rx_malformed=sum(
+            flow is None and packet.frame[12:14] == b"\x08\x00"
+            for flow, packet in zip(flows, trace.packets, strict=True)
+        ),
         ipv4=len(known),
         tcp=protocols[packets.TCP],
         udp=protocols[packets.UDP],
@@ -43,7 +45,8 @@ def telemetry(trace: Trace) -> Telemetry:
         size_hist=_histogram([len(packet.frame) for packet in trace.packets]),
         gap_hist=_histogram([b.arrival_ns - a.arrival_ns for a, b in pairwise(trace.packets)]),
         top_sources=tuple(
-            TopSource(saddr, count, bits[saddr].bit_count()) for saddr, count in sources.most_common(TOP_ENTRIES)
+            TopSource(saddr, count, bits[saddr].bit_count())
+            for saddr, count in sources.most_common(TOP_ENTRIES)
         ),
         top_ports=tuple(TopPort(port, count) for port, count in ports.most_common(TOP_ENTRIES)),
     )

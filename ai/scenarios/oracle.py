@@ -56,7 +56,8 @@ def expect(parameters: Parameters, trace: Trace) -> Expectation:
         verdicts.append(verdict)
     key_format = "<Q" if parameters.key == "pair" else "<I"
     main = {
-        struct.pack(key_format, group): struct.pack(f"<{len(value)}Q", *value) for group, value in state.items()
+        struct.pack(key_format, group): struct.pack(f"<{len(value)}Q", *value)
+        for group, value in state.items()
     }
     maps: dict[str, Mapping[bytes, bytes]] = {map_name(parameters): main}
     arrays = {map_name(parameters)} if parameters.key == "proto" else set()
@@ -100,7 +101,12 @@ def hash_bit(value: int) -> int:
 
 
 def _over_limit(p: Parameters, state: dict[int, list[int]], group: int, flow: packets.Flow, now: int) -> bool:
-    amount = {"packets": 1, "bytes": flow.length, "ports": hash_bit(flow.dport), "hosts": hash_bit(flow.daddr)}[p.measure]
+    amount = {
+        "packets": 1,
+        "bytes": flow.length,
+        "ports": hash_bit(flow.dport),
+        "hosts": hash_bit(flow.daddr),
+    }[p.measure]
     bits = p.family == "portscan"
     if group not in state:
         state[group] = [now, amount] if p.window_ms else [amount]
@@ -131,7 +137,7 @@ def judge(expected: Expectation, observed: TrialObservation) -> TrialResult:
     """Compares verdicts, then maps; the reason names the first difference in words fit for a repair prompt."""
     if len(observed.verdicts) != len(expected.verdicts):
         return TrialResult(False, f"{len(observed.verdicts)} verdicts for {len(expected.verdicts)} packets")
-    for name, want in expected.maps.items():
+    for name in expected.maps:
         if name not in observed.maps:
             return TrialResult(False, f"map {name} is missing")
     wrong = [i for i, (a, b) in enumerate(zip(observed.verdicts, expected.verdicts, strict=True)) if a != b]

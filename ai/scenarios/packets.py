@@ -48,7 +48,9 @@ def frame(flow: Flow) -> bytes:
 def arp() -> bytes:
     """A frame that is not IPv4 (an ARP request, 42 bytes)."""
     head = b"\xff" * 6 + b"\x02\x00\x00\x00\x00\x01" + b"\x08\x06"
-    return head + b"\x00\x01\x08\x00\x06\x04\x00\x01" + b"\x02\x00\x00\x00\x00\x01\x0a\x00\x00\x01" + bytes(10)
+    return (
+        head + b"\x00\x01\x08\x00\x06\x04\x00\x01" + b"\x02\x00\x00\x00\x00\x01\x0a\x00\x00\x01" + bytes(10)
+    )
 
 
 def truncated(flow: Flow) -> bytes:
@@ -74,7 +76,7 @@ def parse(data: bytes) -> Flow | None:
 
 
 def _checksum(header: bytes) -> int:
-    total = sum(struct.unpack(">10H", header))
+    total: int = sum(struct.unpack(">10H", header))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -107,11 +107,15 @@ class Parameters:
         }
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{self.family}: {name} is {getattr(self, name)!r}; expected one of {choices}")
+                raise ValueError(
+                    f"{self.family}: {name} is {getattr(self, name)!r}; expected one of {choices}"
+                )
         if self.filter == "icmp" and self.key in ("dport", "sport"):
             raise ValueError(f"{self.family}: icmp has no ports, so key {self.key!r} groups nothing")
         if self.measure == "hosts" and self.key not in ("source", "subnet"):
-            raise ValueError(f"{self.family}: key {self.key!r} names one host, so counting hosts says nothing")
+            raise ValueError(
+                f"{self.family}: key {self.key!r} names one host, so counting hosts says nothing"
+            )
 
     @property
     def template(self) -> tuple[str, ...]:

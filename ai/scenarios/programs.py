@@ -64,7 +64,9 @@ def reference(parameters: Parameters) -> str:
     if parameters.min_length:
         lines += [f"\tif (f.len < {parameters.min_length})", "\t\treturn XDP_PASS;"]
     lines.append(f"\t{key_type} key = {key};")
-    body = {"flood": _flood, "portscan": _portscan, "hotport": _hotport, "latency": _latency}[parameters.family]
+    body = {"flood": _flood, "portscan": _portscan, "hotport": _hotport, "latency": _latency}[
+        parameters.family
+    ]
     lines += body(parameters)
     lines += ["\treturn XDP_PASS;", "}"]
     return PREFIX + "\n".join(lines) + "\n"
@@ -88,7 +90,11 @@ def _lookup(p: Parameters, name: str) -> str:
 
 
 def _insert(p: Parameters, value: str) -> list[str]:
-    return [f"\t\tbpf_map_update_elem(&{map_name(p)}, &key, &{value}, BPF_ANY);", "\t\treturn XDP_PASS;", "\t}"]
+    return [
+        f"\t\tbpf_map_update_elem(&{map_name(p)}, &key, &{value}, BPF_ANY);",
+        "\t\treturn XDP_PASS;",
+        "\t}",
+    ]
 
 
 def _act(p: Parameters, over: str) -> list[str]:
@@ -119,7 +125,12 @@ def _flood(p: Parameters) -> list[str]:
         lines = [_lookup(p, "n"), "\tif (!n) {", f"\t\tu64 first = {amount};", *_insert(p, "first")]
         return [*lines, f"\t*n += {amount};", *_act(p, "*n")]
     lines = ["\tu64 now = bpf_ktime_get_ns();", _lookup(p, "w")]
-    lines += ["\tif (!w) {", f"\t\tstruct window first = {{now, {amount}}};", *_insert(p, "first"), *_renew(p)]
+    lines += [
+        "\tif (!w) {",
+        f"\t\tstruct window first = {{now, {amount}}};",
+        *_insert(p, "first"),
+        *_renew(p),
+    ]
     return [*lines, f"\tw->count += {amount};", *_act(p, "w->count")]
 
 
@@ -149,6 +160,11 @@ def _latency(p: Parameters) -> list[str]:
     gap = "now - *last" if p.scale == "ns" else f"(now - *last) / NS_PER_{p.scale.upper()}"
     top = p.buckets - 1
     lines = ["\tu64 now = bpf_ktime_get_ns();", _lookup(p, "last"), "\tif (!last) {", *_insert(p, "now")]
-    lines += [f"\tu32 slot = log2_floor({gap});", "\t*last = now;", f"\tif (slot > {top})", f"\t\tslot = {top};"]
+    lines += [
+        f"\tu32 slot = log2_floor({gap});",
+        "\t*last = now;",
+        f"\tif (slot > {top})",
+        f"\t\tslot = {top};",
+    ]
     lines += [f"\tu64 *n = bpf_map_lookup_elem(&{HISTOGRAM}, &slot);", "\tif (n)", "\t\t*n += 1;"]
     return lines

@@ -157,8 +157,10 @@ def _burst(parameters: Parameters, hot: Flow, count: int, rng: Random) -> tuple[
     if parameters.window_ms > 10:
         # Some pauses are longer than a shorter window of the closed set, so that the wrong window shows.
         long = parameters.window_ms * _MS // 9
-        return frames, [long if i in (count // 3, 2 * count // 3) else rng.randrange(1_000, span // 4 // count + 2_000)
-                        for i in range(count)]
+        return frames, [
+            long if i in (count // 3, 2 * count // 3) else rng.randrange(1_000, span // 4 // count + 2_000)
+            for i in range(count)
+        ]
     return frames, [rng.randrange(1_000, span // count) for _ in frames]
 
 
@@ -185,12 +187,16 @@ def _decoys(parameters: Parameters, hot: Flow, rng: Random, count: int) -> list[
 def _other_protocol(parameters: Parameters, flow: Flow, rng: Random) -> Flow:
     if parameters.filter == "syn" and rng.random() < 0.5:
         return replace(flow, flags=ACK)
-    choices = {"tcp": (UDP, ICMP), "syn": (UDP, ICMP), "udp": (TCP, ICMP), "icmp": (TCP, UDP)}[parameters.filter]
+    choices = {"tcp": (UDP, ICMP), "syn": (UDP, ICMP), "udp": (TCP, ICMP), "icmp": (TCP, UDP)}[
+        parameters.filter
+    ]
     made = _as_proto(flow, rng.choice(choices), rng)
     return replace(made, flags=SYN) if made.proto == TCP else made
 
 
-def _mix(frames: list[bytes], gaps: list[int], extra: list[bytes], rng: Random) -> tuple[list[bytes], list[int]]:
+def _mix(
+    frames: list[bytes], gaps: list[int], extra: list[bytes], rng: Random
+) -> tuple[list[bytes], list[int]]:
     frames, gaps = list(frames), list(gaps)
     for data in extra:
         at = rng.randrange(len(frames) + 1)

@@ -1,4 +1,4 @@
-"""Training examples: prompts of drawn parameters (none held out), paraphrased at times, and repairs of broken programs."""
+"""Training examples: prompts of drawn parameters (none held out), some paraphrased, some repairs of programs."""
 
 from __future__ import annotations
 
@@ -123,7 +123,9 @@ def _no_null_check(parameters: Parameters, rng: Random) -> Refusal:
 
 def _typo(parameters: Parameters, rng: Random) -> Refusal:
     source = reference(parameters)
-    wrong = rng.choice((("f.", "flow."), ("bpf_ktime_get_ns", "bpf_ktime_get"), ("&key", "&k"), ("XDP_PASS", "PASS")))
+    wrong = rng.choice(
+        (("f.", "flow."), ("bpf_ktime_get_ns", "bpf_ktime_get"), ("&key", "&k"), ("XDP_PASS", "PASS"))
+    )
     line = rng.randrange(5, 35)
     reason = f"line {line}: use of undeclared identifier '{wrong[1]}'"
     return Refusal("compile", reason, source.replace(*wrong))

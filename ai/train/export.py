@@ -24,7 +24,9 @@ Weights = Mapping[str, NDArray[np.float32]]
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 
 
-def metadata(shape: Shape, tokens: Tokeniser, name: str, provenance: Mapping[str, str]) -> dict[str, gguf.Value]:
+def metadata(
+    shape: Shape, tokens: Tokeniser, name: str, provenance: Mapping[str, str]
+) -> dict[str, gguf.Value]:
     """The keys that llama.cpp's loader wants, and ours: the prompt's form, its end marker, the provenance."""
     texts: list[gguf.Value] = []
     types: list[gguf.Value] = []
@@ -73,7 +75,11 @@ def tensors(shape: Shape, weights: Weights) -> dict[str, NDArray[np.float32]]:
     made = {"token_embd.weight": weights["embedding.weight"], "output_norm.weight": weights["norm.weight"]}
     kv = shape.kv_heads * shape.head_width
     for i in range(shape.layers):
-        mine = {name.removeprefix(f"layers.{i}."): w for name, w in weights.items() if name.startswith(f"layers.{i}.")}
+        mine = {
+            name.removeprefix(f"layers.{i}."): w
+            for name, w in weights.items()
+            if name.startswith(f"layers.{i}.")
+        }
         q, k, v = np.split(mine["qkv.weight"], (shape.width, shape.width + kv))
         gate, up = np.split(mine["gate_up.weight"], 2)
         named = {"attn_q": q, "attn_k": k, "attn_v": v, "ffn_gate": gate, "ffn_up": up}
@@ -88,10 +94,13 @@ def random_weights(shape: Shape, seed: int) -> dict[str, NDArray[np.float32]]:
     rng = np.random.default_rng(seed)
 
     def matrix(rows: int, columns: int) -> NDArray[np.float32]:
-        return (rng.standard_normal((rows, columns)) * columns**-0.5).astype(np.float32)
+        return np.asarray(rng.standard_normal((rows, columns)) * columns**-0.5, np.float32)
 
     kv = shape.kv_heads * shape.head_width
-    made = {"embedding.weight": matrix(shape.vocabulary, shape.width), "norm.weight": np.ones(shape.width, np.float32)}
+    made = {
+        "embedding.weight": matrix(shape.vocabulary, shape.width),
+        "norm.weight": np.ones(shape.width, np.float32),
+    }
     for i in range(shape.layers):
         made |= {
             f"layers.{i}.attention_norm.weight": np.ones(shape.width, np.float32),
@@ -117,7 +126,9 @@ def write_random_gguf(path: Path, seed: int) -> None:
     from ai.model import SHIPPED, own_tokeniser
 
     shape, tokens = Shape(), own_tokeniser(gguf.read(SHIPPED))
-    write_model(path, shape, random_weights(shape, seed), tokens, {"weights": f"random, seed {seed}"}, q8=True)
+    write_model(
+        path, shape, random_weights(shape, seed), tokens, {"weights": f"random, seed {seed}"}, q8=True
+    )
 
 
 def from_checkpoint(folder: Path) -> tuple[Shape, dict[str, NDArray[np.float32]], Tokeniser, int]:
@@ -132,7 +143,9 @@ def from_checkpoint(folder: Path) -> tuple[Shape, dict[str, NDArray[np.float32]]
 
 def main(arguments: list[str]) -> None:
     """Command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m ai.train.export", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ai.train.export", description=(__doc__ or "").split("\n\n")[0]
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint", type=Path, help="folder written by ai.train.run")
     source.add_argument("--random", type=int, metavar="SEED", help="random weights instead of trained ones")

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 class Muon:
     """Steps the given 2-D parameters. `heads_of` rows of a fused matrix are treated as one matrix."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], momentum: float = 0.95, decay: float = 0.01) -> None:
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], momentum: float = 0.95, decay: float = 0.01
+    ) -> None:
         self.parameters = list(parameters)
         self.momentum = momentum
         self.decay = decay

@@ -140,7 +140,10 @@ def train(steps: int, seed: int, out: Path, minutes: float | None, shape: Shape,
         losses.append(float(loss.detach()))
         if step % 20 == 0:
             speed = seen_tokens / (time.monotonic() - began)
-            print(f"step {step} progress {progress:.3f} loss {sum(losses[-20:]) / 20:.4f} {speed:.0f} tok/s", flush=True)
+            print(
+                f"step {step} progress {progress:.3f} loss {sum(losses[-20:]) / 20:.4f} {speed:.0f} tok/s",
+                flush=True,
+            )
         if time.monotonic() - saved > CHECKPOINT_S:
             saved = time.monotonic()
             save(out, network, step, _record(network, tests, step, seen_tokens, losses, began, seed))
@@ -149,17 +152,31 @@ def train(steps: int, seed: int, out: Path, minutes: float | None, shape: Shape,
 
 
 def _record(
-    network: Llama, tests: dict[str, list[Row]], step: int, tokens: int, losses: list[float], began: float, seed: int
+    network: Llama,
+    tests: dict[str, list[Row]],
+    step: int,
+    tokens: int,
+    losses: list[float],
+    began: float,
+    seed: int,
 ) -> dict[str, object]:
     exact = {name: round(score(network, rows), 4) for name, rows in tests.items()}
     loss = round(sum(losses[-50:]) / max(len(losses[-50:]), 1), 5)
-    return {"step": step, "seed": seed, "tokens": tokens, "wall_s": round(time.monotonic() - began), "loss": loss,
-            "exact": exact}
+    return {
+        "step": step,
+        "seed": seed,
+        "tokens": tokens,
+        "wall_s": round(time.monotonic() - began),
+        "loss": loss,
+        "exact": exact,
+    }
 
 
 def main(arguments: list[str]) -> None:
     """Command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m ai.train.run", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ai.train.run", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)

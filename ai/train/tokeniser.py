@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 from ai.tokens import FIRST_WORD, WORDS, split_words
@@ -15,7 +16,7 @@ PIECE_MAX: Final = 40
 
 
 def learn(texts: Iterable[str], size: int) -> list[str]:
-    """Pieces in order of falling score: merges as learnt, then the single characters. `size` is the whole vocabulary's."""
+    """Pieces in order of falling score: merges as learnt, then single characters. `size` is the whole vocabulary's."""
     order = sorted(WORDS, key=len, reverse=True)
     chunks: Counter[str] = Counter()
     for text in texts:
@@ -28,7 +29,7 @@ def learn(texts: Iterable[str], size: int) -> list[str]:
     while len(merges) < size - FIRST_WORD - len(WORDS) - len(characters):
         pairs: Counter[str] = Counter()
         for symbols, count in words:
-            for left, right in zip(symbols, symbols[1:], strict=False):
+            for left, right in pairwise(symbols):
                 if len(left) + len(right) <= PIECE_MAX:
                     pairs[left + right] += count
         if not pairs:
