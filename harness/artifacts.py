@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from contracts.trace import Trace
 from harness.bpf.disasm import annotate, disassemble
-from harness.channel.messages import TraceRecord
+from harness.channel.traces import pack_trace
 from harness.pipeline import Adaptation, Situation
 from harness.record import Folder
-
-
-def pack_trace(trace: Trace) -> bytes:
-    """The bytes of a trace as it is uploaded (messages.TraceRecord)."""
-    out = bytearray()
-    for packet in trace.packets:
-        out += TraceRecord(packet.arrival_ns, len(packet.frame), 0).pack()
-        out += packet.frame + bytes(-len(packet.frame) % 8)
-    return bytes(out)
 
 
 def write_situation(folder: Folder, situation: Situation, adaptation: Adaptation) -> None:

@@ -233,7 +233,7 @@ def bpf_run(
 def main() -> int:
     """Run the command line; every error of ours becomes one message and its exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="assay", standalone_mode=False)
     except AssayError as error:
         err.print(f"assay: {error}", markup=False)
         return error.exit_code

@@ -50,7 +50,7 @@ def provoke(board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause, wa
     before = client.status().generation
     pipeline.deploy(board, pipeline.load(board, program, image))
     replay = client.replay()
-    event = client.wait_event(Event.ROLLBACK, timeout_s=EVENT_TIMEOUT_S)
+    event = client.wait_event(Event.ROLLBACK, timeout_s=EVENT_TIMEOUT_S).record
     assert isinstance(event, RollbackEvent)
     after = client.status()
     if event.cause != cause or replay.rollbacks != 1 or replay.packets != PACKETS:

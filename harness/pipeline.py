@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ai.scenarios import Policy
 from contracts.diagnosis import Diagnosis, Generated, Refusal, TrialObservation, TrialResult
 from contracts.errors import KernelError, ProgramRejected, RequestRefused
 from contracts.measurement import Clock
@@ -52,12 +53,10 @@ _LOAD_STAGE: Final[Mapping[str, str]] = {
 class Writer(Protocol):
     """Who writes programs: a model, or a baseline. `promises_latency` is False for a model that is not ours."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def promises_latency(self) -> bool: ...
-    @property
-    def model_hash(self) -> bytes: ...
+    name: str
+    model_hash: bytes
+    promises_latency: bool
+
     def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
         """What the telemetry means, with the operator's policy of the situation."""
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
@@ -71,6 +70,8 @@ class Situation(Protocol):
     def family(self) -> str: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def policy(self) -> Policy: ...
     @property
     def workload(self) -> Trace: ...
     @property
@@ -174,7 +175,7 @@ def run_trial(
     board: Board, loaded: Loaded, mode: RunMode = RunMode.JIT
 ) -> tuple[TrialResponse, tuple[ResultRecord, ...], TrialObservation]:
     """Stage 11: the program's own hook, run dry over the TRIAL upload, and what it did."""
-    response, results = board.client.trial(loaded.response.handle, mode)
+    response, results = board.client.trial(loaded.response.handle, mode=mode)
     maps = {
         definition.name: board.client.read_map(loaded.response.handle, index, trial=True)
         for index, definition in enumerate(loaded.program.maps)
@@ -191,14 +192,18 @@ def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATI
 
 
 def _attempt(
-    board: Board, situation: Situation, generated: Generated, key: LabKey, model_hash: bytes, watch: Stopwatch
+    board: Board, situation: Situation, generated: Generated, key: LabKey, watch: Stopwatch
 ) -> tuple[Loaded, tuple[ResultRecord, ...]]:
     """Compile, seal, load and try one program. Raises ProgramRejected; a refused program is unloaded."""
     program, compile_cpu_s = compile_program(generated.source)
     watch.add("compile", Clock.HOST, compile_cpu_s * 1e9)
     with watch.cpu("seal"):
         image = seal(
-            program, key, model_hash=model_hash, prompt_hash=generated.prompt_hash, seed=situation.seed & (2**64 - 1)
+            program,
+            key,
+            model_hash=generated.model_hash,
+            prompt_hash=generated.prompt_hash,
+            seed=situation.seed,
         )
     loaded = load(board, program, image, watch)
     try:
@@ -237,9 +242,7 @@ def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch
                 generated = writer.generate(out.diagnosis, refusals)
                 watch.add("generate", Clock.HOST, generated.thread_cpu_s * 1e9)
                 watch.wall.setdefault("generate", []).append(generated.wall_s * 1e9)
-                out.loaded, out.trial_results = _attempt(
-                    board, situation, generated, key, generated.model_hash, watch
-                )
+                out.loaded, out.trial_results = _attempt(board, situation, generated, key, watch)
                 out.attempts.append(
                     Attempt(
                         generated.source, generated.prompt, generated.tokens, None, out.loaded.program, out.loaded.image

@@ -6,35 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ai.diagnose import diagnose
-from ai.generate import Generator, open_generator
+from ai.generate import Generator
+from ai.model import SHIPPED, Model
 from contracts.diagnosis import Diagnosis, Generated, Refusal
 from contracts.telemetry import Telemetry
 from harness.pipeline import Situation
 
 
 class ModelWriter:
-    """A model behind the pipeline's `Writer`. One generation at a time: callers hold the machine's turn."""
+    """A model behind the pipeline's `Writer`. One generation at a time: callers hold the machine's turn.
 
-    def __init__(self, generator: Generator) -> None:
-        self._generator = generator
+    `promises_latency` is True for the shipped model alone.
+    """
 
-    @property
-    def name(self) -> str:
-        """The model file's name."""
-        return self._generator.name
-
-    @property
-    def promises_latency(self) -> bool:
-        """True for the shipped model alone."""
-        return self._generator.promises_latency
-
-    @property
-    def model_hash(self) -> bytes:
-        """SHA-256 of the model file."""
-        return self._generator.model_hash
+    def __init__(self, model: Model, *, promises_latency: bool) -> None:
+        self._generator = Generator(model)
+        self.name = model.path.name
+        self.model_hash = model.hash
+        self.promises_latency = promises_latency
 
     def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
-        """The bottleneck in the telemetry, with the situation's policy as parameters."""
+        """The bottleneck in the telemetry, with the situation's policy as parameters. Raises NoBottleneck."""
         return diagnose(telemetry, situation.policy)
 
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
@@ -44,4 +36,4 @@ class ModelWriter:
 
 def open_writer(model: Path | None) -> ModelWriter:
     """The writer for `--model`; None is the shipped model. Raises ModelError."""
-    return ModelWriter(open_generator(model))
+    return ModelWriter(Model(model or SHIPPED), promises_latency=model is None)
