@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from ai import grammar, prompt
-from ai.model import Model
+from ai.model import SHIPPED, Model
 from ai.scenarios.programs import PREFIX
 from ai.tokens import BEGIN, PROGRAM
 from contracts.diagnosis import Diagnosis, Generated, Refusal
@@ -21,10 +22,13 @@ REPAIRS_MAX: Final = 2
 
 
 class Generator:
-    """Writes programs with one loaded model."""
+    """Writes programs with one loaded model. `promises_latency` is True for the shipped model alone."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.name = model.path.name
+        self.model_hash = model.hash
+        self.promises_latency = model.path.resolve() == SHIPPED.resolve()
 
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> Generated:
         """A syntactically complete program for `diagnosis`, heeding the latest refusal.
@@ -80,6 +84,11 @@ class Generator:
             raise _incomplete(f"no complete program within {bound} tokens", out, bound)
         finally:
             rules.close()
+
+
+def open_generator(path: Path | None = None) -> Generator:
+    """The generator of the GGUF at `path`; None is the shipped model. Raises ModelError."""
+    return Generator(Model(path or SHIPPED))
 
 
 def _incomplete(reason: str, out: bytearray, count: int) -> ProgramRejected:

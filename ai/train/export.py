@@ -1,8 +1,4 @@
-"""Writes a checkpoint as GGUF: `python -m ai.train.export --checkpoint DIR --out FILE [--f32]`, or random weights.
-
-`--random SEED` needs neither torch nor a checkpoint: weights of the same shapes, drawn from a normal distribution, with
-the shipped model's tokeniser.
-"""
+"""Writes a checkpoint as GGUF: `python -m ai.train.export --checkpoint DIR --out FILE [--f32]`."""
 
 from __future__ import annotations
 
@@ -89,46 +85,12 @@ def tensors(shape: Shape, weights: Weights) -> dict[str, NDArray[np.float32]]:
     return made
 
 
-def random_weights(shape: Shape, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Weights that have learnt nothing: norms of one, matrices from a normal distribution."""
-    rng = np.random.default_rng(seed)
-
-    def matrix(rows: int, columns: int) -> NDArray[np.float32]:
-        return np.asarray(rng.standard_normal((rows, columns)) * columns**-0.5, np.float32)
-
-    kv = shape.kv_heads * shape.head_width
-    made = {
-        "embedding.weight": matrix(shape.vocabulary, shape.width),
-        "norm.weight": np.ones(shape.width, np.float32),
-    }
-    for i in range(shape.layers):
-        made |= {
-            f"layers.{i}.attention_norm.weight": np.ones(shape.width, np.float32),
-            f"layers.{i}.qkv.weight": matrix(shape.width + 2 * kv, shape.width),
-            f"layers.{i}.output.weight": matrix(shape.width, shape.width),
-            f"layers.{i}.ffn_norm.weight": np.ones(shape.width, np.float32),
-            f"layers.{i}.gate_up.weight": matrix(2 * shape.feed_forward, shape.width),
-            f"layers.{i}.down.weight": matrix(shape.width, shape.feed_forward),
-        }
-    return made
-
-
 def write_model(
     path: Path, shape: Shape, weights: Weights, tokens: Tokeniser, provenance: Mapping[str, str], *, q8: bool
 ) -> None:
     """Writes the network as a GGUF file."""
     name = f"assay-{sum(w.size for w in weights.values()) / 1e6:.1f}m"
     gguf.write(path, metadata(shape, tokens, name, provenance), tensors(shape, weights), q8=q8)
-
-
-def write_random_gguf(path: Path, seed: int) -> None:
-    """A whole, loadable model with random weights: what a program generator must survive."""
-    from ai.model import SHIPPED, own_tokeniser
-
-    shape, tokens = Shape(), own_tokeniser(gguf.read(SHIPPED))
-    write_model(
-        path, shape, random_weights(shape, seed), tokens, {"weights": f"random, seed {seed}"}, q8=True
-    )
 
 
 def from_checkpoint(folder: Path) -> tuple[Shape, dict[str, NDArray[np.float32]], Tokeniser, int]:
@@ -146,15 +108,10 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ai.train.export", description=(__doc__ or "").split("\n\n")[0]
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", type=Path, help="folder written by ai.train.run")
-    source.add_argument("--random", type=int, metavar="SEED", help="random weights instead of trained ones")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder written by ai.train.run")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--f32", action="store_true", help="keep matrices in F32, for the parity check")
     chosen = parser.parse_args(arguments)
-    if chosen.checkpoint is None:
-        write_random_gguf(chosen.out, chosen.random)
-        return
     shape, weights, tokens, step = from_checkpoint(chosen.checkpoint)
     write_model(chosen.out, shape, weights, tokens, {"step": str(step)}, q8=not chosen.f32)
 
