@@ -132,7 +132,13 @@ static uint64_t trace_printk(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4,
 /* Costs are A64 instructions of the worst case, rounded up: a chain of BPF_HASH_MAX_CHAIN entries whose 32-bit tags
  * all match. What depends on a map's sizes is added by bpf_helper_cost_on. */
 static const struct bpf_helper helpers[] = {
-    {1, "bpf_map_lookup_elem", 288, {BPF_ARG_MAP, BPF_ARG_KEY}, BPF_RESULT_VALUE_OR_NULL, false, map_lookup_elem},
+    {1,
+     "bpf_map_lookup_elem",
+     288,
+     {BPF_ARG_MAP, BPF_ARG_KEY},
+     BPF_RESULT_VALUE_OR_NULL,
+     false,
+     map_lookup_elem},
     {2,
      "bpf_map_update_elem",
      384,

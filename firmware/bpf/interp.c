@@ -300,9 +300,7 @@ static bool step(struct machine *machine, uint32_t *slot)
         return stop(machine, BPF_RUN_BAD_INSN);
     switch (BPF_CLASS(insn->code)) {
     case BPF_ALU:
-    case BPF_ALU64:
-        (*slot)++;
-        return alu(machine, insn);
+    case BPF_ALU64: (*slot)++; return alu(machine, insn);
     case BPF_LDX:
     case BPF_ST:
     case BPF_STX:
@@ -320,7 +318,8 @@ static bool step(struct machine *machine, uint32_t *slot)
     }
 }
 
-void bpf_interp_filled(const struct bpf_prog *prog, void *context, uint64_t fuel, uint8_t fill, struct bpf_run *out)
+void bpf_interp_filled(const struct bpf_prog *prog, void *context, uint64_t fuel, uint8_t fill,
+                       struct bpf_run *out)
 {
     struct machine machine;
     uint32_t slot = 0;

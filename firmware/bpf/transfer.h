@@ -1,0 +1,59 @@
+/* The verifier's abstract values and what arithmetic and branches do to them.
+ *
+ * A scalar stands for every 64-bit value x with: x in the tnum, umin <= x <= umax, smin <= (s64)x <= smax, and the
+ * low half in [u32_min, u32_max] and [s32_min, s32_max]. It is empty when no value fits; an operation on an empty
+ * scalar may return anything.
+ *
+ * Soundness, which the tests sample and a proof can decide: for every concrete a in A and b in B, op(a, b) is in
+ * transfer(A, B); for every concrete pair on which a branch goes one way, both values are in the pair refined for
+ * that way. transfer.c keeps to a restricted C so that this very file can be translated: no loops, no recursion, no
+ * pointers, values in and values out.
+ */
+#ifndef ASSAY_BPF_TRANSFER_H
+#define ASSAY_BPF_TRANSFER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Known bits: x fits when (x & ~mask) == value. Bits of mask are unknown, and zero in value. */
+struct tnum {
+    uint64_t value, mask;
+};
+
+struct scalar {
+    struct tnum bits;
+    uint64_t umin, umax;
+    int64_t smin, smax;
+    uint32_t u32_min, u32_max;
+    int32_t s32_min, s32_max;
+};
+
+struct scalar_pair {
+    struct scalar dst, src;
+};
+
+struct scalar scalar_const(uint64_t value);
+struct scalar scalar_unknown(void);
+struct scalar scalar_range(uint64_t umin, uint64_t umax);
+bool scalar_is_const(struct scalar a);
+bool scalar_is_empty(struct scalar a);
+/* Every value of `a` is one of `b`, decided by the parts alone. */
+bool scalar_within(struct scalar a, struct scalar b);
+/* Makes the parts agree: each bounds the others. */
+struct scalar scalar_sync(struct scalar a);
+/* What is in both. */
+struct scalar scalar_meet(struct scalar a, struct scalar b);
+/* The low `bits` (8, 16, 32), zero- or sign-extended to 64. */
+struct scalar scalar_zero_extend(struct scalar a, uint32_t bits);
+struct scalar scalar_sign_extend(struct scalar a, uint32_t bits);
+
+/* An arithmetic operation by its RFC 9669 code (BPF_OP bits) and offset; not BPF_END. */
+struct scalar transfer_alu64(uint32_t op, int32_t off, struct scalar a, struct scalar b);
+struct scalar transfer_alu32(uint32_t op, int32_t off, struct scalar a, struct scalar b);
+/* BPF_END: `bits` of 16, 32, 64; `swap`: the bytes change places. */
+struct scalar transfer_end(struct scalar a, uint32_t bits, bool swap);
+
+/* Operands after a branch (BPF_OP bits) that was taken, or not. A pair with an empty part: it cannot go that way. */
+struct scalar_pair refine_branch(uint32_t op, bool narrow, bool taken, struct scalar a, struct scalar b);
+
+#endif

@@ -1,0 +1,220 @@
+/* The verifier's state, shared by its files.
+ *
+ * Files, in the order a program meets them: cfg.c (encoding, subprograms, reachability), liveness.c (which registers
+ * and stack slots may still be read), relevance.c (whose values can matter), verifier.c (the walk over paths), verifier_alu.c, verifier_mem.c,
+ * verifier_stack.c, verifier_helper.c, verifier_branch.c (one instruction on one state), verifier_state.c (states
+ * saved, compared, and the longest path over them), refusal.c (why not, in words).
+ */
+#ifndef ASSAY_BPF_VERIFIER_H
+#define ASSAY_BPF_VERIFIER_H
+
+#include "bpf.h"
+#include "insn.h"
+#include "transfer.h"
+
+#define STACK_SLOTS (BPF_STACK_SIZE / 8)
+#define MAX_OFFSET  (1 << 29) /* no pointer is moved further than this from its object */
+#define MAX_PACKET  0xffffu
+
+enum reg_type {
+    REG_NOT_INIT = 0,
+    REG_SCALAR,
+    REG_CTX,
+    REG_MEMORY, /* the `test` hook's memory */
+    REG_STACK,
+    REG_PACKET,
+    REG_PACKET_END,
+    REG_PACKET_META,
+    REG_MAP,
+    REG_VALUE, /* inside a map's value */
+    REG_VALUE_OR_NULL,
+};
+
+/* A register or an 8-byte stack slot. A pointer is (object, off + scalar); a constant offset is all in `off`. */
+struct reg {
+    uint8_t type;
+    uint8_t index; /* REG_MAP, REG_VALUE*: map. REG_STACK: frame */
+    uint16_t range; /* REG_PACKET: bytes from where off is 0 that are known to exist */
+    int32_t off;
+    uint32_t
+        id; /* same id, same unknown: equal scalars, packet pointers of one base, one lookup's result. 0: none */
+    uint32_t form; /* how verifier_state.c packed it */
+    struct scalar scalar;
+};
+
+#define PACKET_BASE_ID 1u
+
+/* Stack slot n is the bytes fp-8n-8 to fp-8n-1; bit b of its byte masks is the byte at 8-byte boundary + b. */
+struct frame {
+    struct reg regs[10];
+    uint64_t used; /* slots with any byte initialised */
+    uint64_t spilled; /* slots whose content `spill` describes: all of it, */
+    uint64_t narrow; /* or its low four bytes, zero-extended */
+    uint8_t init[STACK_SLOTS];
+    uint8_t zero[STACK_SLOTS];
+    uint32_t call_slot; /* of the call that made this frame */
+    uint32_t subprog;
+    struct reg spill[STACK_SLOTS];
+};
+
+#define SLOT_REACHED    0x01u /* some path walked it */
+#define SLOT_TAIL       0x02u /* second half of an lddw */
+#define SLOT_JOIN       0x04u /* paths meet here: states are compared and saved */
+#define SLOT_CTX_LOAD   0x08u /* reads the context: to be rewritten */
+#define SLOT_OTHER_LOAD 0x10u /* reads something else */
+#define SLOT_LENDS      0x20u /* a local call that hands on a pointer into the stack */
+#define SLOT_VISITED    0x40u /* cfg.c: found reachable */
+#define SLOT_SUBPROG    0x80u /* a subprogram starts here */
+
+/* What is known of each instruction slot. `live_*` is before the instruction. */
+struct slot_info {
+    uint8_t flags;
+    uint8_t subprog;
+    uint16_t live_regs;
+    uint32_t active; /* newest node here whose paths are still being walked; 0: none */
+    uint32_t done; /* newest completed node here */
+    uint32_t matter_regs; /* registers whose value may yet decide a branch or an address, */
+    uint64_t matter_slots; /* and stack slots */
+    uint64_t live_low; /* stack slots whose bytes 0 to 3 may be read later, */
+    uint64_t live_high; /* and bytes 4 to 7 */
+};
+
+/* What an instruction does to its own function's stack, as far as can be told without walking. */
+enum access_kind { ACCESS_NONE = 0, ACCESS_READ, ACCESS_WRITE, ACCESS_READ_ALL, ACCESS_WRITE_SOMEWHERE };
+
+struct stack_access {
+    int16_t off; /* from r10 */
+    uint16_t size;
+    uint8_t kind;
+    uint8_t seen; /* the forward pass was here */
+};
+
+struct verifier {
+    struct bpf_prog *prog;
+    struct bpf_verdict *out;
+    struct slot_info *info; /* prog->slots entries */
+    uint8_t *pool; /* nodes grow from its start, pending branches from its end */
+    uint32_t pool_size, pool_low, pool_high; /* bytes */
+    /* the state being walked */
+    uint32_t slot, depth;
+    uint32_t node; /* newest saved state on this path */
+    uint32_t forks; /* since that node */
+    uint32_t steps; /* instructions since that node */
+    uint64_t cost; /* in the unit of wcet, since that node */
+    uint64_t trail[2]; /* the last eight branches: slot * 2 + taken, 16 bits each, newest lowest */
+    struct reg fp;
+    uint32_t next_id;
+    uint32_t processed, nodes, branches, peak;
+    uint32_t stack_used[BPF_MAX_SUBPROGS];
+    bool all_live[BPF_MAX_SUBPROGS]; /* liveness.c cannot tell which stack slots are read */
+    struct frame frames[BPF_MAX_CALL_DEPTH];
+};
+
+/* How a step of the walk ended. */
+enum step { STEP_ON, STEP_PATH_END, STEP_REFUSED };
+
+/* refusal.c. Records a refusal at v->slot and returns false. `fix`: what would make it acceptable, or NULL.
+ * Formats are text_format's. */
+bool refuse(struct verifier *v, enum bpf_refusal why, const char *fix, const char *format, ...);
+/* What register `number` holds, for refusals: text that lives until the next call. */
+const char *reg_words(const struct reg *reg);
+
+/* cfg.c. Refuses what is malformed or unreachable; fills prog->subprog_start, info[].flags and info[].subprog. */
+bool check_encoding(struct verifier *v);
+bool find_subprograms(struct verifier *v);
+bool check_flow(struct verifier *v);
+bool check_call_graph(struct verifier *v); /* after the walk: no recursion, stack depth; fills stack_bytes */
+
+/* liveness.c. Fills info[].live_* and SLOT_LENDS; `scratch` has liveness_scratch_size(slots) bytes, and begins with
+ * one stack_access a slot afterwards. */
+size_t liveness_scratch_size(uint32_t slots);
+void find_liveness(struct verifier *v, void *scratch);
+bool program_loops(const struct verifier *v);
+/* Marks the 4-byte halves of stack slots that [r10 + off, + size) touches, or, for `whole`, covers. */
+void mark_slots(int32_t off, uint32_t size, bool whole, uint64_t *low, uint64_t *high);
+
+/* relevance.c. Fills info[].matter_*, from what find_liveness left. */
+void find_relevance(struct verifier *v, const struct stack_access *access);
+
+/* verifier_state.c */
+enum visit { VISIT_WALK_ON, VISIT_COVERED, VISIT_LOOPS };
+void states_start(struct verifier *v);
+enum visit visit_join(struct verifier *v);
+/* Saves the present state, to be walked later as the taken side of the branch at v->slot. */
+bool push_branch(struct verifier *v);
+/* Back to the newest saved branch, v->slot at the branch; false when there is none. */
+bool pop_branch(struct verifier *v);
+/* The path ends here, after `more` further cost. */
+void end_path(struct verifier *v, uint64_t more);
+uint64_t walked_wcet(const struct verifier *v);
+
+/* One instruction on the present state. */
+bool step_alu(struct verifier *v, const struct bpf_insn *insn); /* verifier_alu.c */
+bool step_lddw(struct verifier *v, const struct bpf_insn *insn); /* verifier_mem.c */
+bool step_load(struct verifier *v, const struct bpf_insn *insn);
+bool step_store(struct verifier *v, const struct bpf_insn *insn);
+bool step_atomic(struct verifier *v, const struct bpf_insn *insn);
+bool step_helper(struct verifier *v, const struct bpf_insn *insn); /* verifier_helper.c */
+bool step_local_call(struct verifier *v, const struct bpf_insn *insn);
+enum step step_exit(struct verifier *v);
+enum step step_branch(struct verifier *v, const struct bpf_insn *insn); /* verifier_branch.c */
+void take_branch(struct verifier *v); /* after pop_branch: the taken side's knowledge, and its slot */
+
+/* verifier_mem.c: `size` bytes at reg + off, reg being any pointer into memory but the stack. */
+bool check_access(struct verifier *v, uint32_t number, const struct reg *reg, int32_t off, uint32_t size,
+                  bool write);
+
+/* verifier_stack.c: `off` is from the frame's end, and negative. */
+bool stack_load(struct verifier *v, const struct reg *at, int32_t off, uint32_t size, struct reg *result);
+bool stack_store(struct verifier *v, const struct reg *at, int32_t off, uint32_t size, struct reg *source);
+bool stack_read(struct verifier *v, const struct reg *at, int32_t off, uint32_t size); /* by a helper */
+
+static inline struct frame *top_frame(struct verifier *v)
+{
+    return &v->frames[v->depth];
+}
+
+static inline struct reg *reg_at(struct verifier *v, uint32_t number)
+{
+    return number == BPF_FP ? &v->fp : &v->frames[v->depth].regs[number];
+}
+
+static inline bool is_pointer(const struct reg *reg)
+{
+    return reg->type > REG_SCALAR;
+}
+
+static inline void set_scalar(struct reg *reg, struct scalar scalar)
+{
+    reg->type = REG_SCALAR;
+    reg->index = 0;
+    reg->range = 0;
+    reg->off = 0;
+    reg->id = 0;
+    reg->scalar = scalar;
+}
+
+static inline void set_pointer(struct reg *reg, enum reg_type type, uint32_t index)
+{
+    set_scalar(reg, scalar_const(0));
+    reg->type = (uint8_t)type;
+    reg->index = (uint8_t)index;
+}
+
+static inline uint32_t new_id(struct verifier *v)
+{
+    return ++v->next_id;
+}
+
+/* A number of `size` bytes of which nothing is known. */
+static inline struct scalar unknown_of_size(uint32_t size)
+{
+    return size == 8 ? scalar_unknown() : scalar_range(0, ((uint64_t)1 << (8 * size)) - 1);
+}
+
+static inline uint32_t lowest_set(uint64_t bits)
+{
+    return (uint32_t)__builtin_ctzll(bits);
+}
+
+#endif

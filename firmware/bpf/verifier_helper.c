@@ -1,0 +1,187 @@
+/* Calls on the present state: helpers by their prototypes, local functions as new frames. */
+#include "verifier.h"
+
+#include "helpers.h"
+
+/* Memory that a helper only reads: all of it inside its object, initialised, and free of pointers. */
+static bool check_readable(struct verifier *v, uint32_t number, uint32_t size)
+{
+    const struct reg *reg = reg_at(v, number);
+
+    if (reg->type == REG_STACK)
+        return stack_read(v, reg, 0, size);
+    switch (reg->type) {
+    case REG_PACKET:
+    case REG_MEMORY:
+    case REG_VALUE: return check_access(v, number, reg, 0, size, false);
+    case REG_VALUE_OR_NULL:
+        return refuse(v, BPF_BAD_HELPER, "compare it with 0 first", "argument r%u is %s", number,
+                      reg_words(reg));
+    default:
+        return refuse(v, BPF_BAD_HELPER, "pass a pointer to the stack, the packet or a map value",
+                      "argument r%u is %s, a pointer to memory is needed", number, reg_words(reg));
+    }
+}
+
+static bool check_number(struct verifier *v, uint32_t number)
+{
+    const struct reg *reg = reg_at(v, number);
+
+    if (reg->type == REG_SCALAR)
+        return true;
+    return refuse(v, reg->type == REG_NOT_INIT ? BPF_UNINITIALISED : BPF_BAD_HELPER, "pass a number",
+                  "argument r%u is %s", number, reg_words(reg));
+}
+
+/* How many of r3 to r5 the format in r1 consumes: known from a frozen map, otherwise all of them. */
+static bool count_printed(struct verifier *v, uint32_t *printed)
+{
+    const struct reg *format = reg_at(v, BPF_R1);
+    const struct scalar *size = &reg_at(v, BPF_R2)->scalar;
+    struct bpf_map *map = NULL;
+    int found = 0;
+
+    *printed = 3;
+    if (format->type != REG_VALUE || !scalar_is_const(*size) || !scalar_is_const(format->scalar))
+        return true;
+    map = v->prog->maps[format->index];
+    if (!(bpf_map_def_of(map)->flags & BPF_MAP_RDONLY_PROG) || bpf_map_def_of(map)->max_entries != 1)
+        return true;
+    found = bpf_trace_arguments((const char *)bpf_map_values(map) + format->off, (uint32_t)size->umax);
+    if (found < 0)
+        return refuse(v, BPF_BAD_HELPER,
+                      "use %d %i %u %x with l or ll, %p, %%, at most three, and end it with a zero byte",
+                      "bpf_trace_printk: malformed format");
+    *printed = (uint32_t)found;
+    return true;
+}
+
+static bool check_size(struct verifier *v, uint32_t number)
+{
+    const struct reg *reg = reg_at(v, number);
+
+    if (!check_number(v, number))
+        return false;
+    if (reg->scalar.umin == 0 || reg->scalar.umax > BPF_TRACE_FORMAT_MAX)
+        return refuse(v, BPF_BAD_HELPER, "pass a constant size",
+                      "argument r%u is a size of %U to %U, not 1 to %u", number, reg->scalar.umin,
+                      reg->scalar.umax, BPF_TRACE_FORMAT_MAX);
+    return check_readable(v, number - 1, (uint32_t)reg->scalar.umax);
+}
+
+static bool check_map(struct verifier *v, const struct bpf_helper *helper, const struct bpf_map_def **def)
+{
+    const struct reg *reg = reg_at(v, BPF_R1);
+
+    if (reg->type != REG_MAP)
+        return refuse(v, reg->type == REG_NOT_INIT ? BPF_UNINITIALISED : BPF_BAD_HELPER, "pass a map",
+                      "%s: r1 is %s, not a map", helper->name, reg_words(reg));
+    *def = bpf_map_def_of(v->prog->maps[reg->index]);
+    if (helper->writes_map && ((*def)->flags & BPF_MAP_RDONLY_PROG))
+        return refuse(v, BPF_BAD_HELPER, "use another map", "%s: map %s is read-only", helper->name,
+                      (*def)->name);
+    return true;
+}
+
+static bool check_arguments(struct verifier *v, const struct bpf_helper *helper,
+                            const struct bpf_map_def **def)
+{
+    uint32_t printed = 0;
+
+    for (uint32_t i = 0; i < 5; i++) {
+        uint32_t number = BPF_R1 + i;
+        bool fine = true;
+
+        switch (helper->args[i]) {
+        case BPF_ARG_MAP: fine = check_map(v, helper, def); break;
+        case BPF_ARG_KEY: fine = check_readable(v, number, (*def)->key_size); break;
+        case BPF_ARG_VALUE: fine = check_readable(v, number, (*def)->value_size); break;
+        case BPF_ARG_SCALAR: fine = check_number(v, number); break;
+        case BPF_ARG_SIZE: fine = check_size(v, number) && count_printed(v, &printed); break;
+        case BPF_ARG_PRINTED: fine = number - BPF_R3 >= printed || check_number(v, number); break;
+        default: break; /* BPF_ARG_NONE; BPF_ARG_MEMORY is checked with its size */
+        }
+        if (!fine)
+            return false;
+    }
+    return true;
+}
+
+bool step_helper(struct verifier *v, const struct bpf_insn *insn)
+{
+    const struct bpf_helper *helper = bpf_helper_find(insn->imm);
+    const struct bpf_map_def *def = NULL;
+    struct reg *r0 = reg_at(v, BPF_R0);
+    uint32_t map = 0;
+
+    if (helper == NULL)
+        return refuse(v, BPF_BAD_HELPER, "this kernel has helpers 1, 2, 3, 5, 6, 7 and 8",
+                      "there is no helper %d", (int)insn->imm);
+    if (!check_arguments(v, helper, &def))
+        return false;
+    map = reg_at(v, BPF_R1)->index;
+    v->cost += bpf_helper_cost_on(insn->imm, def);
+    for (uint32_t i = BPF_R1; i <= BPF_R5; i++)
+        reg_at(v, i)->type = REG_NOT_INIT;
+    switch (helper->result) {
+    case BPF_RESULT_VALUE_OR_NULL:
+        set_pointer(r0, REG_VALUE_OR_NULL, map);
+        r0->id = new_id(v);
+        break;
+    case BPF_RESULT_U32: set_scalar(r0, unknown_of_size(4)); break;
+    default: set_scalar(r0, scalar_unknown()); break;
+    }
+    return true;
+}
+
+bool step_local_call(struct verifier *v, const struct bpf_insn *insn)
+{
+    struct frame *caller = top_frame(v), *callee = NULL;
+    uint32_t target = (uint32_t)bpf_jump_target(insn, v->slot);
+
+    if (v->depth + 1 >= BPF_MAX_CALL_DEPTH)
+        return refuse(v, BPF_BAD_CALL, "inline a function, or remove the recursion",
+                      "calls are nested deeper than %u", BPF_MAX_CALL_DEPTH);
+    callee = &v->frames[++v->depth];
+    v->fp.index = (uint8_t)v->depth;
+    for (uint32_t i = 0; i < 10; i++)
+        callee->regs[i].type = REG_NOT_INIT;
+    for (uint32_t i = BPF_R1; i <= BPF_R5; i++)
+        callee->regs[i] = caller->regs[i];
+    for (uint64_t used = callee->used; used != 0; used &= used - 1)
+        callee->init[lowest_set(used)] = 0;
+    callee->used = 0;
+    callee->spilled = 0;
+    callee->narrow = 0;
+    callee->call_slot = v->slot;
+    callee->subprog = v->info[target].subprog;
+    for (uint32_t i = BPF_R0; i <= BPF_R5; i++)
+        caller->regs[i].type = REG_NOT_INIT;
+    v->slot = target;
+    return true;
+}
+
+enum step step_exit(struct verifier *v)
+{
+    struct frame *frame = top_frame(v);
+    struct reg *r0 = &frame->regs[BPF_R0];
+
+    if (v->depth == 0) {
+        if (r0->type == REG_SCALAR)
+            return STEP_PATH_END;
+        if (r0->type == REG_NOT_INIT)
+            (void)refuse(v, BPF_BAD_RETURN, "set r0 on every path", "r0 is not set at exit");
+        else
+            (void)refuse(v, BPF_POINTER_LEAK, "return a number", "r0 is %s at exit", reg_words(r0));
+        return STEP_REFUSED;
+    }
+    if (r0->type == REG_STACK) {
+        (void)refuse(v, BPF_BAD_RETURN, "return a number", "a function returns a stack pointer");
+        return STEP_REFUSED;
+    }
+    v->depth--;
+    v->fp.index = (uint8_t)v->depth;
+    v->slot = frame->call_slot + 1;
+    top_frame(v)->regs[BPF_R0] = *r0;
+    return STEP_ON;
+}

@@ -1,0 +1,225 @@
+/* Loads, stores and atomics on the present state, and what an lddw brings. */
+#include "verifier.h"
+
+#include "alu.h"
+#include "map.h"
+
+static const struct bpf_map_def *map_def(const struct verifier *v, const struct reg *reg)
+{
+    return bpf_map_def_of(v->prog->maps[reg->index]);
+}
+
+/* [off + scalar, + size) within an object of `limit` bytes. */
+static bool check_bounds(struct verifier *v, uint32_t number, const struct reg *reg, int64_t off,
+                         uint32_t size, uint32_t limit)
+{
+    int64_t low = off + reg->scalar.smin, high = off + reg->scalar.smax + size;
+
+    if (low < 0 || high > (int64_t)limit)
+        return refuse(v, BPF_BAD_ACCESS, "compare the offset with the size first",
+                      "access through r%u (%s) may touch bytes %D to %D of %u", number, reg_words(reg), low,
+                      high - 1, limit);
+    return true;
+}
+
+static bool check_packet(struct verifier *v, uint32_t number, const struct reg *reg, int64_t off,
+                         uint32_t size)
+{
+    if (reg->scalar.smin < 0)
+        return refuse(v, BPF_BAD_ACCESS, "make the offset unsigned, or compare it with 0",
+                      "packet access through r%u at an offset that may be negative (%D)", number,
+                      reg->scalar.smin);
+    if (off < 0 || off + size > reg->range)
+        return refuse(v, BPF_BAD_ACCESS, "compare the pointer plus the access size with data_end first",
+                      "packet access through r%u to bytes %D to %D, of which %u are known to exist", number,
+                      off, off + size - 1, reg->range);
+    return true;
+}
+
+bool check_access(struct verifier *v, uint32_t number, const struct reg *reg, int32_t off, uint32_t size,
+                  bool write)
+{
+    int64_t at = (int64_t)reg->off + off;
+
+    switch (reg->type) {
+    case REG_PACKET: return check_packet(v, number, reg, at, size);
+    case REG_MEMORY: return check_bounds(v, number, reg, at, size, v->prog->test_mem_size);
+    case REG_VALUE:
+        if (write && (map_def(v, reg)->flags & BPF_MAP_RDONLY_PROG))
+            return refuse(v, BPF_BAD_ACCESS, "write to another map", "map %s is read-only",
+                          map_def(v, reg)->name);
+        return check_bounds(v, number, reg, at, size, map_def(v, reg)->value_size);
+    case REG_NOT_INIT:
+        return refuse(v, BPF_UNINITIALISED, "assign it on every path", "r%u is used before it is written",
+                      number);
+    case REG_VALUE_OR_NULL:
+        return refuse(v, BPF_BAD_ACCESS, "compare it with 0 first", "access through r%u, %s", number,
+                      reg_words(reg));
+    default:
+        return refuse(v, BPF_BAD_ACCESS, NULL, "%s through r%u, which is %s", write ? "store" : "load",
+                      number, reg_words(reg));
+    }
+}
+
+/* ---- the context ------------------------------------------------------------------------------------------------ */
+
+static bool load_ctx(struct verifier *v, const struct bpf_insn *insn, uint32_t size, struct reg *result)
+{
+    static const enum reg_type pointers[3] = {REG_PACKET, REG_PACKET_END, REG_PACKET_META};
+    int32_t off = insn->off;
+
+    if (v->prog->hook == BPF_HOOK_TIMER) {
+        if (off < 0 || off + (int32_t)size > (int32_t)sizeof(struct bpf_timer_ctx))
+            return refuse(v, BPF_BAD_ACCESS, "the context is 16 bytes", "context load of %u bytes at %d",
+                          size, off);
+        set_scalar(result, unknown_of_size(size));
+        return true;
+    }
+    if (size != 4 || off < 0 || off > 20 || off % 4 != 0 || BPF_MODE(insn->code) != BPF_MEM)
+        return refuse(v, BPF_BAD_ACCESS, "load a whole 32-bit field of struct xdp_md",
+                      "context load of %u bytes at offset %d", size, off);
+    if (off > 8) {
+        set_scalar(result, unknown_of_size(4));
+        return true;
+    }
+    set_pointer(result, pointers[off / 4], 0);
+    if (result->type == REG_PACKET)
+        result->id = PACKET_BASE_ID;
+    return true;
+}
+
+/* One instruction cannot be rewritten for the context and left alone for other pointers. */
+static bool note_load(struct verifier *v, bool from_ctx)
+{
+    struct slot_info *info = &v->info[v->slot];
+
+    info->flags |= from_ctx ? SLOT_CTX_LOAD : SLOT_OTHER_LOAD;
+    if ((info->flags & (SLOT_CTX_LOAD | SLOT_OTHER_LOAD)) == (SLOT_CTX_LOAD | SLOT_OTHER_LOAD))
+        return refuse(v, BPF_BAD_ACCESS, "use one load for each",
+                      "the same load reads the context on one path and something else on another");
+    return true;
+}
+
+/* ---- loads and stores ------------------------------------------------------------------------------------------- */
+
+/* What a load from a frozen map at a known place gives: its bytes never change. */
+static bool load_frozen(const struct verifier *v, const struct reg *reg, int32_t off, uint32_t size,
+                        uint64_t *value)
+{
+    struct bpf_map *map = v->prog->maps[reg->index];
+    const uint8_t *values = bpf_map_values(map);
+
+    if (!(map->def.flags & BPF_MAP_RDONLY_PROG) || values == NULL || map->def.max_entries != 1 ||
+        !scalar_is_const(reg->scalar))
+        return false;
+    values += reg->off + off + reg->scalar.smin;
+    *value = 0;
+    for (uint32_t i = 0; i < size; i++)
+        *value |= (uint64_t)values[i] << (8 * i);
+    return true;
+}
+
+bool step_load(struct verifier *v, const struct bpf_insn *insn)
+{
+    uint32_t size = bpf_access_size(insn->code), number = bpf_src(insn);
+    const struct reg *at = reg_at(v, number);
+    struct reg result;
+    uint64_t value = 0;
+
+    if (!note_load(v, at->type == REG_CTX && v->prog->hook == BPF_HOOK_NET_RX))
+        return false;
+    if (at->type == REG_CTX) {
+        if (!load_ctx(v, insn, size, &result))
+            return false;
+    } else if (at->type == REG_STACK) {
+        if (!stack_load(v, at, insn->off, size, &result))
+            return false;
+    } else {
+        if (!check_access(v, number, at, insn->off, size, false))
+            return false;
+        if (at->type == REG_VALUE && load_frozen(v, at, insn->off, size, &value))
+            set_scalar(&result, scalar_const(value));
+        else
+            set_scalar(&result, unknown_of_size(size));
+    }
+    if (BPF_MODE(insn->code) == BPF_MEMSX)
+        set_scalar(&result, scalar_sign_extend(result.scalar, 8 * size));
+    *reg_at(v, bpf_dst(insn)) = result;
+    return true;
+}
+
+bool step_store(struct verifier *v, const struct bpf_insn *insn)
+{
+    uint32_t size = bpf_access_size(insn->code), number = bpf_dst(insn);
+    const struct reg *at = reg_at(v, number);
+    struct reg immediate, *source = &immediate;
+
+    if (BPF_CLASS(insn->code) == BPF_STX)
+        source = reg_at(v, bpf_src(insn));
+    else
+        set_scalar(source, scalar_const((uint64_t)(int64_t)insn->imm));
+    if (source->type == REG_NOT_INIT)
+        return refuse(v, BPF_UNINITIALISED, "assign it on every path", "r%u is stored before it is written",
+                      bpf_src(insn));
+    if (at->type == REG_STACK)
+        return stack_store(v, at, insn->off, size, source);
+    if (!check_access(v, number, at, insn->off, size, true))
+        return false;
+    if (is_pointer(source))
+        return refuse(v, BPF_POINTER_LEAK, "store numbers only", "%s would be stored outside the stack",
+                      reg_words(source));
+    return true;
+}
+
+bool step_atomic(struct verifier *v, const struct bpf_insn *insn)
+{
+    uint32_t size = bpf_access_size(insn->code), number = bpf_dst(insn);
+    const struct reg *at = reg_at(v, number);
+    struct reg *source = reg_at(v, bpf_src(insn)), *r0 = reg_at(v, BPF_R0), old;
+    int64_t off = (int64_t)at->off + insn->off;
+
+    if (source->type != REG_SCALAR || (insn->imm == BPF_CMPXCHG && r0->type != REG_SCALAR))
+        return refuse(v, source->type == REG_NOT_INIT ? BPF_UNINITIALISED : BPF_POINTER_LEAK, "use a number",
+                      "atomic operand r%u is %s", source->type != REG_SCALAR ? bpf_src(insn) : BPF_R0,
+                      reg_words(source->type != REG_SCALAR ? source : r0));
+    if (at->type == REG_PACKET || at->type == REG_CTX)
+        return refuse(v, BPF_BAD_ACCESS, "use map values, memory or the stack", "atomic on %s",
+                      reg_words(at));
+    if (((uint64_t)off + at->scalar.bits.value) % size != 0 || (at->scalar.bits.mask & (size - 1)) != 0)
+        return refuse(v, BPF_BAD_ACCESS, "align it",
+                      "atomic of %u bytes at an offset that is not a multiple of it", size);
+    if (at->type == REG_STACK) {
+        struct reg written;
+
+        if (!scalar_is_const(at->scalar))
+            return refuse(v, BPF_BAD_ACCESS, "use a constant offset", "atomic at a variable stack offset");
+        if (!stack_read(v, at, insn->off, size))
+            return false;
+        set_scalar(&written, unknown_of_size(size));
+        if (!stack_store(v, at, insn->off, size, &written))
+            return false;
+    } else if (!check_access(v, number, at, insn->off, size, true)) {
+        return false;
+    }
+    set_scalar(&old, unknown_of_size(size));
+    if (insn->imm == BPF_CMPXCHG)
+        *r0 = old;
+    else if (insn->imm & BPF_FETCH)
+        *source = old;
+    return true;
+}
+
+bool step_lddw(struct verifier *v, const struct bpf_insn *insn)
+{
+    struct reg *dst = reg_at(v, bpf_dst(insn));
+
+    switch (bpf_src(insn)) {
+    case BPF_LDDW_MAP: set_pointer(dst, REG_MAP, (uint32_t)insn->imm); break;
+    case BPF_LDDW_MAP_VALUE:
+        set_pointer(dst, REG_VALUE, (uint32_t)insn->imm);
+        dst->off = insn[1].imm;
+        break;
+    default: set_scalar(dst, scalar_const(bpf_lddw_value(insn))); break;
+    }
+    return true;
+}

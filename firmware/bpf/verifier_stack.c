@@ -1,0 +1,186 @@
+/* The stack of the present state, byte by byte: never read before it is written, pointers whole or not at all. */
+#include "verifier.h"
+
+/* A run of bytes in the stack: `from` counts up from the lowest byte of the frame. */
+struct span {
+    struct frame *frame;
+    uint32_t from, size;
+};
+
+static uint32_t slot_of(uint32_t byte)
+{
+    return STACK_SLOTS - 1 - byte / 8;
+}
+
+/* Where the access is; a variable offset gives the whole run it may touch. Notes the stack depth. */
+static bool span_of(struct verifier *v, const struct reg *at, int32_t off, uint32_t size, struct span *span)
+{
+    struct frame *frame = &v->frames[at->index];
+    int64_t low = (int64_t)at->off + off + at->scalar.smin;
+    int64_t high = (int64_t)at->off + off + at->scalar.smax + size;
+
+    if (low < -(int64_t)BPF_STACK_SIZE || high > 0)
+        return refuse(v, BPF_BAD_ACCESS, "stay between r10-512 and r10", "stack access at r10%s%D, %u bytes",
+                      low < 0 ? "" : "+", low, (unsigned)(high - low));
+    if ((uint32_t)-low > v->stack_used[frame->subprog])
+        v->stack_used[frame->subprog] = (uint32_t)-low;
+    span->frame = frame;
+    span->from = (uint32_t)(low + (int64_t)BPF_STACK_SIZE);
+    span->size = (uint32_t)(high - low);
+    return true;
+}
+
+/* The slot holds a pointer: only its exact 8 bytes may be touched. */
+static bool holds_pointer(const struct frame *frame, uint32_t slot)
+{
+    return (frame->spilled >> slot & 1) != 0 && is_pointer(&frame->spill[slot]);
+}
+
+/* All bytes are initialised and none is part of a pointer. *zero: all are known to be 0. */
+static bool check_bytes(struct verifier *v, const struct span *span, bool *zero)
+{
+    *zero = true;
+    for (uint32_t byte = span->from; byte < span->from + span->size; byte++) {
+        uint32_t slot = slot_of(byte), bit = 1u << (byte % 8);
+
+        if (!(span->frame->init[slot] & bit))
+            return refuse(v, BPF_UNINITIALISED, "write it first",
+                          "stack byte r10%D is read before it is written",
+                          (int64_t)byte - (int64_t)BPF_STACK_SIZE);
+        if (holds_pointer(span->frame, slot))
+            return refuse(v, BPF_POINTER_LEAK, "load the whole 8 bytes",
+                          "part of a pointer on the stack (r10%D) is read",
+                          (int64_t)byte - (int64_t)BPF_STACK_SIZE);
+        if (!(span->frame->zero[slot] & bit))
+            *zero = false;
+    }
+    return true;
+}
+
+bool stack_read(struct verifier *v, const struct reg *at, int32_t off, uint32_t size)
+{
+    struct span span;
+    bool zero = false;
+
+    return span_of(v, at, off, size, &span) && check_bytes(v, &span, &zero);
+}
+
+bool stack_load(struct verifier *v, const struct reg *at, int32_t off, uint32_t size, struct reg *result)
+{
+    struct span span;
+    struct reg *spill = NULL;
+    uint32_t slot = 0;
+    bool zero = false, wide = false;
+
+    if (!span_of(v, at, off, size, &span))
+        return false;
+    slot = slot_of(span.from);
+    if (span.size == size && (span.frame->spilled >> slot & 1) && span.from % 8 == 0) {
+        spill = &span.frame->spill[slot];
+        wide = !(span.frame->narrow >> slot & 1);
+        if (size == 8 && wide) {
+            *result = *spill;
+            return true;
+        }
+        if (size <= 4 && !is_pointer(spill)) {
+            uint32_t id = spill->id;
+
+            set_scalar(result, scalar_zero_extend(spill->scalar, 8 * size));
+            if (spill->scalar.umax <= ((uint64_t)1 << (8 * size)) - 1)
+                result->id = id; /* the same value */
+            return true;
+        }
+    }
+    if (!check_bytes(v, &span, &zero))
+        return false;
+    set_scalar(result, zero ? scalar_const(0) : unknown_of_size(size));
+    return true;
+}
+
+/* Before bytes `bits` of a slot are overwritten: what the slot held as a whole is no longer whole. */
+static void break_slot(struct frame *frame, uint32_t slot, uint32_t bits)
+{
+    uint64_t bit = (uint64_t)1 << slot;
+
+    if (!(frame->spilled & bit))
+        return;
+    if ((frame->narrow & bit) && !(bits & 0x0f))
+        return; /* the low half stays what it is */
+    if (is_pointer(&frame->spill[slot]))
+        frame->init[slot] = 0; /* what remains of a pointer is nothing to read */
+    frame->spilled &= ~bit;
+    frame->narrow &= ~bit;
+}
+
+/* Somewhere within the span: afterwards any byte of it may be old or new. */
+static bool store_somewhere(struct verifier *v, const struct span *span)
+{
+    for (uint32_t byte = span->from; byte < span->from + span->size; byte++) {
+        uint32_t slot = slot_of(byte);
+
+        if (holds_pointer(span->frame, slot))
+            return refuse(v, BPF_BAD_ACCESS, "keep pointers away from arrays on the stack",
+                          "a store at a variable offset may overwrite a pointer at r10%D",
+                          (int64_t)byte - (int64_t)BPF_STACK_SIZE);
+        break_slot(span->frame, slot, 1u << (byte % 8));
+        span->frame->zero[slot] &= (uint8_t)~(1u << (byte % 8));
+    }
+    return true;
+}
+
+static bool check_spill(struct verifier *v, const struct reg *at, const struct span *span, uint32_t size,
+                        const struct reg *source)
+{
+    if (!is_pointer(source))
+        return true;
+    if (span->size != size || size != 8 || span->from % 8 != 0)
+        return refuse(v, BPF_BAD_ACCESS, "spill pointers as 8 bytes at a multiple of 8",
+                      "%s stored to the stack in part or unaligned", reg_words(source));
+    if (source->type == REG_STACK && at->index != v->depth)
+        return refuse(v, BPF_POINTER_LEAK, "pass it as an argument",
+                      "a stack pointer stored in the caller's frame");
+    return true;
+}
+
+bool stack_store(struct verifier *v, const struct reg *at, int32_t off, uint32_t size, struct reg *source)
+{
+    struct span span;
+    struct frame *frame = NULL;
+    uint32_t slot = 0;
+    bool zero = !is_pointer(source) && scalar_is_const(source->scalar) &&
+                (source->scalar.bits.value << (64 - 8 * size)) == 0;
+
+    if (!span_of(v, at, off, size, &span) || !check_spill(v, at, &span, size, source))
+        return false;
+    if (span.size != size)
+        return store_somewhere(v, &span);
+    frame = span.frame;
+    for (uint32_t byte = span.from; byte < span.from + size;) {
+        uint32_t end = byte - byte % 8 + 8, bits = 0;
+
+        slot = slot_of(byte);
+        for (; byte < end && byte < span.from + size; byte++)
+            bits |= 1u << (byte % 8);
+        break_slot(frame, slot, bits);
+        frame->init[slot] = (uint8_t)(frame->init[slot] | bits);
+        frame->zero[slot] = (uint8_t)(zero ? frame->zero[slot] | bits : frame->zero[slot] & ~bits);
+        frame->used |= (uint64_t)1 << slot;
+    }
+    if (span.from % 8 != 0 || size < 4)
+        return true;
+    frame->spilled |= (uint64_t)1 << slot;
+    if (size == 8) {
+        if (source->id == 0 && (source->type == REG_VALUE_OR_NULL ||
+                                (source->type == REG_SCALAR && !scalar_is_const(source->scalar))))
+            source->id = new_id(v);
+        frame->spill[slot] = *source;
+        return true;
+    }
+    frame->narrow |= (uint64_t)1 << slot;
+    if (source->scalar.umax <= UINT32_MAX && !scalar_is_const(source->scalar) && source->id == 0)
+        source->id = new_id(v);
+    set_scalar(&frame->spill[slot], scalar_zero_extend(source->scalar, 32));
+    if (source->scalar.umax <= UINT32_MAX)
+        frame->spill[slot].id = source->id;
+    return true;
+}
