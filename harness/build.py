@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from filelock import FileLock, Timeout
 
 from contracts.errors import BuildError, ConfigError, did_you_mean
@@ -102,7 +103,10 @@ def _check(board: str, variant: str, defines: Mapping[str, str]) -> None:
         )
     if variant not in ("release", "testing"):
         raise ConfigError(
-            f"no kernel variant {variant!r}", expected="release or testing", seen=variant, do="name one of them"
+            f"no kernel variant {variant!r}",
+            expected="release or testing",
+            seen=variant,
+            do="name one of them",
         )
     for name, value in defines.items():
         if not _DEFINE.match(name) or any(c.isspace() or c in "'\"\\" for c in value):
@@ -160,7 +164,15 @@ def _meson_setup(
     defines: Mapping[str, str],
     probe: Path | None,
 ) -> list[str]:
-    command = [_tool("meson"), "setup", str(work), str(FIRMWARE), "--cross-file", str(cross), "--buildtype=plain"]
+    command = [
+        _tool("meson"),
+        "setup",
+        str(work),
+        str(FIRMWARE),
+        "--cross-file",
+        str(cross),
+        "--buildtype=plain",
+    ]
     options = {
         "board": board,
         "variant": variant,
@@ -248,6 +260,8 @@ def _load_segments(path: Path) -> tuple[bytes, bytes]:
             for address, data in segments:
                 image += bytes(address - base - len(image)) + data
             symbols = elf.get_section_by_name(".symtab")
+            if not isinstance(symbols, SymbolTableSection):
+                raise TypeError("no symbol table")
             note = symbols.get_symbol_by_name("build_id_note")[0]["st_value"]
             start = note - min(s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")) + _NOTE_HEADER
             return bytes(image), bytes(image[start : start + BUILD_ID_SIZE])
@@ -284,10 +298,15 @@ def _run(what: str, command: Sequence[str], folder: Path) -> None:
             check=False,
         )
     except OSError as error:
-        raise BuildError(what, expected=f"{command[0]} to start", seen=str(error), do="run `./assay doctor`") from error
+        raise BuildError(
+            what, expected=f"{command[0]} to start", seen=str(error), do="run `./assay doctor`"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise BuildError(
-            what, expected=f"an end within {_TIMEOUT_S:.0f} s", seen="none", do="see whether the machine is overloaded"
+            what,
+            expected=f"an end within {_TIMEOUT_S:.0f} s",
+            seen="none",
+            do="see whether the machine is overloaded",
         ) from error
     if done.returncode != 0:
         raise BuildError(
@@ -300,7 +319,11 @@ def _run(what: str, command: Sequence[str], folder: Path) -> None:
 
 def _tail(output: str) -> str:
     """The end of a tool's output, without ninja's progress lines."""
-    lines = [line for line in output.splitlines() if not line.startswith(("ninja: Entering", "[")) or "error" in line]
+    lines = [
+        line
+        for line in output.splitlines()
+        if not line.startswith(("ninja: Entering", "[")) or "error" in line
+    ]
     return "\n".join(lines[-60:])
 
 

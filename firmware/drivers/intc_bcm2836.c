@@ -11,21 +11,22 @@
 #include "board.h"
 #include "drivers/mmio.h"
 
-#define LOCAL_GPU_ROUTING   (LOCAL_VA + 0x0cU)
-#define LOCAL_TIMER_CONTROL (LOCAL_VA + 0x40U) /* + 4 * core; bits 0 to 3 are the generic timer's interrupts */
-#define LOCAL_IRQ_SOURCE    (LOCAL_VA + 0x60U) /* + 4 * core */
+#define LOCAL_GPU_ROUTING (LOCAL_VA + 0x0cU)
+#define LOCAL_TIMER_CONTROL                                                                                  \
+    (LOCAL_VA + 0x40U) /* + 4 * core; bits 0 to 3 are the generic timer's interrupts */
+#define LOCAL_IRQ_SOURCE (LOCAL_VA + 0x60U) /* + 4 * core */
 
-#define ARMCTRL         (ARMCTRL_VA + 0x200U)
-#define PENDING_1       (ARMCTRL + 0x04U)
-#define PENDING_2       (ARMCTRL + 0x08U)
-#define FIQ_CONTROL     (ARMCTRL + 0x0cU)
-#define ENABLE_1        (ARMCTRL + 0x10U)
-#define DISABLE_1       (ARMCTRL + 0x1cU)
-#define DISABLE_2       (ARMCTRL + 0x20U)
-#define DISABLE_BASIC   (ARMCTRL + 0x24U)
-#define SOURCE_TIMERS   0x00fU
-#define SOURCE_GPU      0x100U
-#define ARMCTRL_LINES   64U
+#define ARMCTRL           (ARMCTRL_VA + 0x200U)
+#define PENDING_1         (ARMCTRL + 0x04U)
+#define PENDING_2         (ARMCTRL + 0x08U)
+#define FIQ_CONTROL       (ARMCTRL + 0x0cU)
+#define ENABLE_1          (ARMCTRL + 0x10U)
+#define DISABLE_1         (ARMCTRL + 0x1cU)
+#define DISABLE_2         (ARMCTRL + 0x20U)
+#define DISABLE_BASIC     (ARMCTRL + 0x24U)
+#define SOURCE_TIMERS     0x00fU
+#define SOURCE_GPU        0x100U
+#define ARMCTRL_LINES     64U
 #define ARMCTRL_LINES_END 128U
 
 void intc_init(void)

@@ -32,7 +32,8 @@
 #define INT_RT     0x040U
 #define INT_ERRORS 0x780U /* FE, PE, BE, OE */
 
-#define IFLS_RX_QUARTER 0x08U /* RX at 1/4, TX at 1/8: of 16 bytes, 12 may still come while we are on our way */
+#define IFLS_RX_QUARTER                                                                                      \
+    0x08U /* RX at 1/4, TX at 1/8: of 16 bytes, 12 may still come while we are on our way */
 
 #ifndef UART_BAUD
 #define UART_BAUD 921600U

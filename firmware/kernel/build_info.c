@@ -9,18 +9,21 @@ extern const uint8_t build_id_note[];
 
 #define NOTE_DESCRIPTION 16U
 
+/* Kept though nobody may read one of them: an image says what it is. */
+#define FACT __attribute__((used, retain))
+
 const uint8_t *build_id(void)
 {
     return build_id_note + NOTE_DESCRIPTION;
 }
 
-const uint8_t build_public_key[PUBLIC_KEY_SIZE] = BUILD_PUBLIC_KEY;
-const uint8_t build_channel_key[CHANNEL_KEY_SIZE] = BUILD_CHANNEL_KEY;
-const bool build_key_is_development = BUILD_KEY_IS_DEVELOPMENT;
-const char build_board[] = BOARD_NAME;
+FACT const uint8_t build_public_key[PUBLIC_KEY_SIZE] = BUILD_PUBLIC_KEY;
+FACT const uint8_t build_channel_key[CHANNEL_KEY_SIZE] = BUILD_CHANNEL_KEY;
+FACT const bool build_key_is_development = BUILD_KEY_IS_DEVELOPMENT;
+FACT const char build_board[] = BOARD_NAME;
 
 #ifdef ASSAY_TESTING
-const bool build_is_testing = true;
+FACT const bool build_is_testing = true;
 #else
-const bool build_is_testing = false;
+FACT const bool build_is_testing = false;
 #endif

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BUILD_ID_SIZE   20U
-#define PUBLIC_KEY_SIZE 32U
+#define BUILD_ID_SIZE    20U
+#define PUBLIC_KEY_SIZE  32U
 #define CHANNEL_KEY_SIZE 32U
 
 /* 20 bytes over the linked image: equal ids mean equal images. */

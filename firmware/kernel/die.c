@@ -50,9 +50,9 @@ static void fill(struct fault_report *report, enum fault_kind kind, const struct
         format(report->text, sizeof(report->text), "FIQ, though no source of one is enabled");
     } else {
         static const char *const prefixes[] = {
-            [FAULT_SYNC] = "",     [FAULT_SERROR] = "",
-            [FAULT_FIQ] = "",      [FAULT_NESTED] = "in an exception handler: ",
-            [FAULT_PANIC] = "",    [FAULT_USER] = "from EL0: ",
+            [FAULT_SYNC] = "",  [FAULT_SERROR] = "",
+            [FAULT_FIQ] = "",   [FAULT_NESTED] = "in an exception handler: ",
+            [FAULT_PANIC] = "", [FAULT_USER] = "from EL0: ",
         };
         int used = format(report->text, sizeof(report->text), "%s", prefixes[kind]);
 
@@ -140,11 +140,13 @@ __attribute__((weak)) void fault_report_send(const struct fault_report *report)
 {
     char line[384];
 
-    format(line, sizeof(line), "\r\nFAULT core %u: %s\r\nesr %016lx far %016lx elr %016lx spsr %08lx sp %016lx\r\n",
-           report->core, report->text, report->esr, report->far, report->elr, report->spsr, report->sp);
+    format(line, sizeof(line),
+           "\r\nFAULT core %u: %s\r\nesr %016lx far %016lx elr %016lx spsr %08lx sp %016lx\r\n", report->core,
+           report->text, report->esr, report->far, report->elr, report->spsr, report->sp);
     say(line);
     for (uint32_t i = 0; i < 31U; i++) {
-        format(line, sizeof(line), "x%02u %016lx%s", i, report->x[i], i % 4U == 3U || i == 30U ? "\r\n" : "  ");
+        format(line, sizeof(line), "x%02u %016lx%s", i, report->x[i],
+               i % 4U == 3U || i == 30U ? "\r\n" : "  ");
         say(line);
     }
     say("backtrace");

@@ -3,10 +3,10 @@
 
 #include "kernel/kernel.h"
 
-#define ISS_WNR      0x040U
-#define ISS_FNV      0x400U
-#define ISS_ISV      0x1000000U
-#define DFSC(iss)    ((iss) & 0x3fU)
+#define ISS_WNR   0x040U
+#define ISS_FNV   0x400U
+#define ISS_ISV   0x1000000U
+#define DFSC(iss) ((iss) & 0x3fU)
 
 static const char *class_name(uint32_t ec)
 {
@@ -84,7 +84,8 @@ static int describe_place(uint64_t far, char *out, uint32_t size)
                            : page == EMERGENCY_STACK_BASE - PAGE_SIZE ? "emergency stack"
                                                                       : 0;
         if (name != 0) {
-            return format(out, size, ", stack overflow: guard page under core %lu's %s", offset / STACK_STRIDE, name);
+            return format(out, size, ", stack overflow: guard page under core %lu's %s",
+                          offset / STACK_STRIDE, name);
         }
     }
     return format(out, size, ", in the %s region", region->name);
@@ -105,8 +106,8 @@ void fault_describe(uint64_t esr, uint64_t far, char *out, uint32_t size)
         format(out + used, size - used, ", immediate %u", iss & 0xffffU);
     } else if (ec == 0x18U) {
         format(out + used, size - used, ", op0 %u op1 %u CRn %u CRm %u op2 %u, %s x%u", iss >> 20 & 3U,
-               iss >> 14 & 7U, iss >> 10 & 15U, iss >> 1 & 15U, iss >> 17 & 7U, (iss & 1U) != 0 ? "read to" : "write of",
-               iss >> 5 & 31U);
+               iss >> 14 & 7U, iss >> 10 & 15U, iss >> 1 & 15U, iss >> 17 & 7U,
+               (iss & 1U) != 0 ? "read to" : "write of", iss >> 5 & 31U);
     } else if (abort) {
         used += (uint32_t)format(out + used, size - used, ": %s", status_name(DFSC(iss)));
         if (used < size && has_level(DFSC(iss))) {

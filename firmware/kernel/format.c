@@ -81,8 +81,8 @@ int format(char *out, uint32_t size, const char *fmt, ...)
             break;
         case 'x':
         case 'u':
-            put_number(&sink, longs != 0 ? va_arg(args, uint64_t) : va_arg(args, uint32_t), *fmt == 'x' ? 16 : 10,
-                       width, pad);
+            put_number(&sink, longs != 0 ? va_arg(args, uint64_t) : va_arg(args, uint32_t),
+                       *fmt == 'x' ? 16 : 10, width, pad);
             break;
         case 'd':
             number = longs != 0 ? va_arg(args, int64_t) : va_arg(args, int32_t);

@@ -4,13 +4,9 @@
 #include "kernel/kernel.h"
 #include "kernel/start.h"
 
-__attribute__((weak)) void live_init(void)
-{
-}
+__attribute__((weak)) void live_init(void) {}
 
-__attribute__((weak)) void channel_init(void)
-{
-}
+__attribute__((weak)) void channel_init(void) {}
 
 __attribute__((weak)) bool channel_poll(void)
 {

@@ -18,10 +18,22 @@ struct memory_region {
 };
 
 /* Pools: zero after boot, 2 MiB aligned, RW and never executable (JIT: RX). */
-static inline uint8_t *blob_pool(void) { return (uint8_t *)BLOB_POOL_VA; }
-static inline uint8_t *map_pool(void) { return (uint8_t *)MAP_POOL_VA; }
-static inline uint8_t *arena_pool(void) { return (uint8_t *)ARENA_VA; }
-static inline uint8_t *trace_pool(void) { return (uint8_t *)TRACE_POOL_VA; }
+static inline uint8_t *blob_pool(void)
+{
+    return (uint8_t *)BLOB_POOL_VA;
+}
+static inline uint8_t *map_pool(void)
+{
+    return (uint8_t *)MAP_POOL_VA;
+}
+static inline uint8_t *arena_pool(void)
+{
+    return (uint8_t *)ARENA_VA;
+}
+static inline uint8_t *trace_pool(void)
+{
+    return (uint8_t *)TRACE_POOL_VA;
+}
 
 /* All regions with their sizes, ended by a null name; for telemetry and fault reports. */
 extern const struct memory_region memory_regions[];

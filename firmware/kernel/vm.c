@@ -60,8 +60,8 @@ void *vm_map_rw_alias(uintptr_t code_va, size_t len)
     }
     for (uint64_t page = first_page(code_va); page <= last_page(code_va, len); page++) {
         alias_pages += table_l3_alias[page] == 0;
-        table_l3_alias[page] = (pools_pa() + JIT_OFFSET + page * PAGE_SIZE) | PTE_ATTR(MAIR_NORMAL) | PTE_INNER |
-                               PTE_AF | PTE_PXN | PTE_UXN | PTE_PAGE;
+        table_l3_alias[page] = (pools_pa() + JIT_OFFSET + page * PAGE_SIZE) | PTE_ATTR(MAIR_NORMAL) |
+                               PTE_INNER | PTE_AF | PTE_PXN | PTE_UXN | PTE_PAGE;
     }
     /* Invalid to valid needs no TLB maintenance (D8.14.1), but the walker must see the stores (D8.2.6). */
     __asm__ volatile("dsb ishst\n\tisb" : : : "memory");
@@ -113,7 +113,7 @@ void code_publish(uintptr_t code_va, size_t len)
         __asm__ volatile("ic ivau, %0" : : "r"(va) : "memory"); /* C5.3.23: by the address that is fetched */
     }
     __asm__ volatile("dsb ish" : : : "memory"); /* B2.3.12: the invalidations are complete, on every core */
-    __asm__ volatile("isb" : : : "memory");     /* B2.3.12: drop what this core has already fetched */
+    __asm__ volatile("isb" : : : "memory"); /* B2.3.12: drop what this core has already fetched */
 }
 
 bool code_write(uintptr_t code_va, const void *code, size_t len)

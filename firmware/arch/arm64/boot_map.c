@@ -11,7 +11,7 @@
 #include "board.h"
 #include "kernel/memlayout.h"
 
-#define ENTRIES 512U
+#define ENTRIES     512U
 #define PAGES(size) ((size) / PAGE_SIZE)
 
 #define BOOT_DATA __attribute__((section(".bss.boot"), aligned(4096)))

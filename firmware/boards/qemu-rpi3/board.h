@@ -30,8 +30,7 @@
     {                                                                                                        \
         {LOW_MEMORY_VA, 0x00000000, 0x1000, true}, /* the firmware's spin table */                           \
         {GPIO_VA, 0x3f200000, 0x2000, false},      /* GPIO and, a page on, UART0 */                          \
-        {ARMCTRL_VA, 0x3f00b000, 0x1000, false},                                                             \
-        {PM_VA, 0x3f100000, 0x1000, false},                                                                  \
+        {ARMCTRL_VA, 0x3f00b000, 0x1000, false},   {PM_VA, 0x3f100000, 0x1000, false},                       \
         {LOCAL_VA, 0x40000000, 0x1000, false},                                                               \
     }
 

@@ -33,8 +33,7 @@
     {                                                                                                        \
         {LOW_MEMORY_VA, 0x00000000, 0x1000, true}, /* the firmware's spin table */                           \
         {GPIO_VA, 0xfe200000, 0x2000, false},      /* GPIO and, a page on, UART0 */                          \
-        {GICD_VA, BOARD_GICD_PA, 0x1000, false},                                                             \
-        {GICC_VA, BOARD_GICC_PA, 0x2000, false},                                                             \
+        {GICD_VA, BOARD_GICD_PA, 0x1000, false},   {GICC_VA, BOARD_GICC_PA, 0x2000, false},                  \
         {PM_VA, 0xfe100000, 0x1000, false},                                                                  \
     }
 

@@ -51,7 +51,8 @@ static void tell_status(void)
 {
     TELL("status board %s cores %x source %u overhead %u hz %lu irqs %lu rx %lu overruns %u drops %u\n",
          build_board, cores_online(), (uint32_t)pmu_source(), pmu_overhead(), timer_frequency_hz(),
-         (uint64_t)this_cpu()->irqs, uart_stats()->rx_bytes, uart_stats()->overruns, uart_stats()->ring_drops);
+         (uint64_t)this_cpu()->irqs, uart_stats()->rx_bytes, uart_stats()->overruns,
+         uart_stats()->ring_drops);
 }
 
 static void tell_build_id(void)
@@ -124,8 +125,9 @@ static void protection(void)
     extern const uint8_t text_start[], text_end[], rodata_end[];
     uintptr_t stack = STACKS_VA + KERNEL_STACK_BASE;
 
-    TELL("protection text %u%u rodata %u%u data %u%u guard %u stack %u low %u\n", vm_readable((uintptr_t)text_start),
-         vm_writable((uintptr_t)text_start), vm_readable((uintptr_t)text_end), vm_writable((uintptr_t)text_end),
+    TELL("protection text %u%u rodata %u%u data %u%u guard %u stack %u low %u\n",
+         vm_readable((uintptr_t)text_start), vm_writable((uintptr_t)text_start),
+         vm_readable((uintptr_t)text_end), vm_writable((uintptr_t)text_end),
          vm_readable((uintptr_t)rodata_end), vm_writable((uintptr_t)rodata_end), vm_readable(stack - 1U),
          vm_writable(stack), vm_readable(0x40200000UL));
 }
@@ -193,7 +195,10 @@ static void command(uint8_t what)
     case 'W': *(volatile uint32_t *)(uintptr_t)command = 0; break;
     case 'X': ((code *)(uintptr_t)map_pool())(0); break;
     case 'S': sum_before = recurse(0); break;
-    case 'E': timer_arm_ns(1000, overflow_exception_stack, 0); for (;;) { }
+    case 'E':
+        timer_arm_ns(1000, overflow_exception_stack, 0);
+        for (;;) {
+        }
     case 'A': panic("asked for");
     case 'R': runaway(); break;
     default: break;
