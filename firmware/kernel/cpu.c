@@ -4,7 +4,7 @@
 #include "kernel/kernel.h"
 #include "kernel/start.h"
 
-#define SECONDARY_WAIT_NS 20000000UL
+#define SECONDARY_WAIT_NS 1000000000UL
 
 struct cpu cpus[CPU_MAX];
 

@@ -3,8 +3,8 @@
  *
  * Everything sits in the first GiB above KERNEL_VA (TTBR1, 48-bit, 4 KiB pages), so any two kernel addresses are
  * within 4 GiB of each other (adrp reaches) and JIT code is within 128 MiB of text (bl reaches). Gaps between
- * regions are unmapped. Physical addresses come from the board: BOARD_IMAGE_PA for the image, BOARD_POOLS_PA for
- * the rest, laid out in the order of the *_OFFSET constants below.
+ * regions are unmapped. The image runs wherever a loader put it (4 KiB aligned); the pools follow it in RAM,
+ * from the next 2 MiB boundary behind IMAGE_SIZE, in the order of the *_OFFSET constants below.
  */
 #ifndef ASSAY_MEMLAYOUT_H
 #define ASSAY_MEMLAYOUT_H
@@ -38,7 +38,7 @@
 #define TRACE_POOL_SIZE UL(0x00800000) /* 8 MiB, uploaded workload traces              */
 #define DEVICES_VA      (KERNEL_VA + UL(0x10000000)) /* RW, Device-nGnRE, 4 KiB pages                */
 
-/* Physical offsets of the pools from BOARD_POOLS_PA, which is 2 MiB aligned. */
+/* Physical offsets of the pools from the first of them. */
 #define STACKS_OFFSET UL(0x00000000)
 #define JIT_OFFSET    UL(0x00200000)
 #define BLOB_OFFSET   UL(0x00400000)

@@ -62,7 +62,7 @@ static void tell_build_id(void)
     for (uint32_t i = 0; i < BUILD_ID_SIZE; i++) {
         format(hex + 2U * i, 3, "%02x", build_id()[i]);
     }
-    TELL("build %s\n", hex);
+    TELL("build id %s\n", hex);
 }
 
 /* 1000 turns of a two-instruction loop. */
@@ -86,12 +86,12 @@ static void alarm(void)
     timer_arm_ns(1000000, count_alarm, (void *)1UL);
     while (alarms == 0 && timer_now_ns() < end) {
     }
-    TELL("alarm %lu after %lu ns\n", (uint64_t)alarms, timer_now_ns() - before);
+    TELL("alarm fired %lu after %lu\n", (uint64_t)alarms, timer_now_ns() - before);
 }
 
 static void landing(void)
 {
-    TELL("abandoned %u\n", abandoned);
+    TELL("runaway abandoned %u\n", abandoned);
     timer_cancel();
 }
 
@@ -172,7 +172,7 @@ static void brk(void)
     contain = true;
     __asm__ volatile("brk #7" : "+r"(x0));
     contain = false;
-    TELL("contained %lu\n", x0);
+    TELL("brk contained %lu\n", x0);
 }
 
 static void command(uint8_t what)
@@ -186,7 +186,7 @@ static void command(uint8_t what)
     case 'p': protection(); break;
     case 'z': pools(); break;
     case 'c': brk(); break;
-    case 'i': TELL("instructions %lu\n", pmu_instructions()); break;
+    case 'i': TELL("count instructions %lu\n", pmu_instructions()); break;
     case 'o': power_off();
     case 'r': power_reset();
     case 'N': *(volatile uint64_t *)8 = 1; break;
@@ -207,7 +207,7 @@ static void command(uint8_t what)
 
 void channel_init(void)
 {
-    TELL("probe el %lu cores %x after %lu ns\n", boot_entry_el, cores_online(), timer_now_ns());
+    TELL("probe el %lu cores %x after %lu\n", boot_entry_el, cores_online(), timer_now_ns());
 }
 
 bool channel_poll(void)

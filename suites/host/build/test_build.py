@@ -10,6 +10,7 @@ from typing import Final
 import capstone
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from contracts.errors import BuildError, ConfigError
 from harness.build import IMAGE_SIZE_MAX, ROOT, KernelImage, Variant, build_kernel, known_boards
@@ -23,6 +24,7 @@ def symbols(image: KernelImage) -> dict[str, int]:
     """Names and addresses of the functions and objects of a kernel."""
     with image.elf.open("rb") as stream:
         table = ELFFile(stream).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
         return {
             s.name: s["st_value"]
             for s in table.iter_symbols()
@@ -85,6 +87,7 @@ def test_no_instruction_touches_a_floating_point_register() -> None:
     disassembler.skipdata = True
     with image.elf.open("rb") as stream:
         text = ELFFile(stream).get_section_by_name(".text")
+        assert text is not None
         listing = list(disassembler.disasm(text.data(), text["sh_addr"]))
     assert len(listing) > 1000
     assert [f"{i.address:x}: {i.mnemonic} {i.op_str}" for i in listing if FP_OPERAND.search(i.op_str)] == []
