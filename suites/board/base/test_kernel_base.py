@@ -98,11 +98,11 @@ def test_a_contained_fault_goes_on_where_the_frame_says(start: Start) -> None:
 
 def test_an_idle_board_executes_nothing(start: Start) -> None:
     board = start()
-    first = int(board.ask("i")["instructions"])
-    second = int(board.ask("i")["instructions"])
-    time.sleep(0.5)
-    third = int(board.ask("i")["instructions"])
-    assert third - second == second - first
+    counts = []
+    for pause_s in (0.1, 0.1, 0.1, 1.0):  # long enough for the board to be asleep again after its answer
+        time.sleep(pause_s)
+        counts.append(int(board.ask("i")["instructions"]))
+    assert counts[3] - counts[2] == counts[2] - counts[1], "ten times the pause, the same instructions"
 
 
 @pytest.mark.parametrize("what", FAULTS)
