@@ -24,6 +24,9 @@
 #define FR_BUSY 0x08U
 #define FR_RXFE 0x10U
 #define FR_TXFF 0x20U
+#define FR_TXFE 0x80U
+
+#define TX_FIFO_DEPTH 16U /* 32 from revision r1p5 on */
 
 #define LCRH_FEN_8BIT 0x70U
 #define CR_ON         0x301U /* UARTEN, TXE, RXE */
@@ -66,6 +69,7 @@ void uart_init(void)
     mmio_write(LCRH, LCRH_FEN_8BIT); /* latches the divisor too */
     mmio_write(IFLS, IFLS_RX_QUARTER);
     mmio_write(CR, CR_ON);
+    (void)mmio_read(DR); /* QEMU looks for more input after a read only, not after a flush of a full FIFO */
     mmio_write(IMSC, INT_RX | INT_RT | INT_ERRORS);
 }
 
@@ -86,7 +90,8 @@ void uart_interrupt(void)
     uint32_t pending = mmio_read(MIS);
 
     stats.rx_interrupts++;
-    mmio_write(ICR, pending & (INT_RT | INT_ERRORS));
+    /* RX too: a flush may leave it pending over an empty FIFO, and no read would ever clear it. */
+    mmio_write(ICR, pending & (INT_RX | INT_RT | INT_ERRORS));
     for (uint32_t i = 0; i < UART_RING_SIZE && (mmio_read(FR) & FR_RXFE) == 0; i++) {
         uint32_t data = mmio_read(DR);
 
@@ -124,21 +129,39 @@ size_t uart_read(uint8_t *buf, size_t size)
     return count;
 }
 
+/* How many bytes may be written without looking again; waits, bounded, until that is one at least. */
+static size_t tx_room(void)
+{
+    for (uint32_t polls = 0; polls < TX_POLLS_MAX; polls++) {
+        uint32_t flags = mmio_read(FR);
+
+        if ((flags & FR_TXFE) != 0) {
+            return TX_FIFO_DEPTH;
+        }
+        if ((flags & FR_TXFF) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 size_t uart_write(const uint8_t *buf, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        uint32_t polls = 0;
+    size_t sent = 0;
 
-        while ((mmio_read(FR) & FR_TXFF) != 0) {
-            if (++polls == TX_POLLS_MAX) {
-                stats.tx_drops += (uint32_t)(len - i);
-                return i;
-            }
+    while (sent < len) {
+        size_t room = tx_room();
+
+        if (room == 0) {
+            stats.tx_drops += (uint32_t)(len - sent);
+            break;
         }
-        mmio_write(DR, buf[i]);
-        stats.tx_bytes++;
+        for (; room > 0 && sent < len; room--) {
+            mmio_write(DR, buf[sent++]);
+        }
     }
-    return len;
+    stats.tx_bytes += sent;
+    return sent;
 }
 
 int uart_poll_byte(void)
