@@ -47,7 +47,14 @@ JMP_OPS = {
     "jsle": 0xD0,
 }
 FETCH = 0x01
-ATOMIC_OPS = {"add": 0x00, "or": 0x40, "and": 0x50, "xor": 0xA0, "xchg": 0xE0 | FETCH, "cmpxchg": 0xF0 | FETCH}
+ATOMIC_OPS = {
+    "add": 0x00,
+    "or": 0x40,
+    "and": 0x50,
+    "xor": 0xA0,
+    "xchg": 0xE0 | FETCH,
+    "cmpxchg": 0xF0 | FETCH,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,10 +196,12 @@ class Loaded:
     The engine's clock, randomness and trace buffer are one per process, as they are one per kernel.
     """
 
-    def __init__(self, lib: Any, program: Program, prog: Any, keep: list[Any], maps: tuple[NativeMap, ...]) -> None:
+    def __init__(
+        self, lib: Any, program: Program, prog: Any, keep: list[Any], maps: tuple[NativeMap, ...]
+    ) -> None:
         self._lib = lib
         self.program = program
-        self._prog = prog
+        self.prog = prog
         self._keep = keep
         self.maps = maps
         self.processed = 0
@@ -208,17 +210,17 @@ class Loaded:
     @property
     def wcet(self) -> int:
         """Bound on `RunResult.executed`, in eBPF instructions."""
-        return int(self._prog.wcet)
+        return int(self.prog.wcet)
 
     @property
     def stack_bytes(self) -> int:
         """Worst stack use over all call chains, in bytes."""
-        return int(self._prog.stack_bytes)
+        return int(self.prog.stack_bytes)
 
     @property
     def insns(self) -> bytes:
         """The instructions as the engine has them now: after `load`, rewritten."""
-        return bytes(_ffi().buffer(self._prog.insns, 8 * self._prog.slots))
+        return bytes(_ffi().buffer(self.prog.insns, 8 * self.prog.slots))
 
     def map(self, name: str) -> NativeMap:
         """The map of that name. Raises ConfigError when there is none."""
@@ -244,7 +246,7 @@ class Loaded:
         program sees `ktime_ns` and `period_ns`. `fuel` defaults to the WCET bound plus one. `fill` is what fresh
         stack bytes hold.
         """
-        ffi, lib, prog = _ffi(), self._lib, self._prog
+        ffi, lib, prog = _ffi(), self._lib, self.prog
         if prog.hook == Hook.TEST and len(memory) != prog.test_mem_size:
             raise ConfigError(
                 f"program {self.program.name!r}: test memory of the wrong size",
@@ -256,7 +258,9 @@ class Loaded:
         context: Any = data
         if prog.hook == Hook.NET_RX:
             base = int(ffi.cast("uintptr_t", data))
-            context = ffi.new("struct bpf_xdp_ctx *", {"data": base, "data_end": base + len(memory), "data_meta": base})
+            context = ffi.new(
+                "struct bpf_xdp_ctx *", {"data": base, "data_end": base + len(memory), "data_meta": base}
+            )
         elif prog.hook == Hook.TIMER:
             context = ffi.new("struct bpf_timer_ctx *", {"now_ns": ktime_ns, "period_ns": period_ns})
         lib.native_set_ktime(ktime_ns)
@@ -282,14 +286,16 @@ class Loaded:
     def emit_arm64(self, code_va: int = 0xFFFF_8000_0100_0000) -> Emitted:
         """The kernel's own JIT, run here: code for virtual address `code_va`. Raises ProgramRejected (stage jit)."""
         ffi = _ffi()
-        size = max(_JIT_BYTES_MIN, self._prog.slots * _JIT_BYTES_PER_SLOT)
+        size = max(_JIT_BYTES_MIN, self.prog.slots * _JIT_BYTES_PER_SLOT)
         code = ffi.new("uint8_t[]", size)
-        offsets = ffi.new("uint32_t[]", self._prog.slots + 1)
+        offsets = ffi.new("uint32_t[]", self.prog.slots + 1)
         out = ffi.new("struct bpf_jit_result *")
-        if not self._lib.bpf_jit_arm64(self._prog, code, size, code_va, offsets, out):
+        if not self._lib.bpf_jit_arm64(self.prog, code, size, code_va, offsets, out):
             text = ffi.string(out.error).decode()
             raise ProgramRejected(
-                f"program {self.program.name!r} does not become A64 at slot {out.slot}", stage="jit", reason=text
+                f"program {self.program.name!r} does not become A64 at slot {out.slot}",
+                stage="jit",
+                reason=text,
             )
         return Emitted(bytes(ffi.buffer(code, out.bytes)), tuple(offsets), int(out.max_per_slot))
 
@@ -307,7 +313,7 @@ class Engine:
         ffi = _ffi()
         arena = ffi.new("uint64_t[]", self._arena_size // 8 + 1)
         verdict = ffi.new("struct bpf_verdict *")
-        accepted = self.lib.bpf_verify(loaded._prog, arena, self._arena_size, verdict)
+        accepted = self.lib.bpf_verify(loaded.prog, arena, self._arena_size, verdict)
         if not accepted:
             raise VerifyRejected(
                 program,
@@ -366,7 +372,9 @@ class Engine:
         size = int(self.lib.bpf_map_footprint(shape, reason))
         if size == 0:
             raise ConfigError(
-                f"map {definition.name!r} is refused", expected=ffi.string(reason[0]).decode(), seen=repr(definition)
+                f"map {definition.name!r} is refused",
+                expected=ffi.string(reason[0]).decode(),
+                seen=repr(definition),
             )
         memory = ffi.new("uint64_t[]", size // 8 + 1)
         init = ffi.from_buffer(definition.init) if definition.init else ffi.NULL
@@ -384,7 +392,10 @@ class Engine:
             return self.create_map(definition)
         except ConfigError as refused:
             raise ProgramRejected(
-                f"program {program.name!r}: {refused.what}", stage="verify", reason=refused.seen, expected=refused.expected
+                f"program {program.name!r}: {refused.what}",
+                stage="verify",
+                reason=refused.seen,
+                expected=refused.expected,
             ) from refused
 
 

@@ -41,11 +41,16 @@ def zig() -> Path:
         import ziglang
     except ImportError as missing:
         raise SetupError(
-            "the C compiler is not installed", expected="package ziglang", seen=str(missing), do="run ./assay doctor"
+            "the C compiler is not installed",
+            expected="package ziglang",
+            seen=str(missing),
+            do="run ./assay doctor",
         ) from missing
     binary = Path(str(ziglang.__file__)).parent / "zig"
     if not binary.is_file():
-        raise SetupError("the C compiler is missing", expected=str(binary), seen="no file", do="run ./assay doctor")
+        raise SetupError(
+            "the C compiler is missing", expected=str(binary), seen="no file", do="run ./assay doctor"
+        )
     return binary
 
 
@@ -96,12 +101,16 @@ def _compile(sources: list[Path], flags: tuple[str, ...], target: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise BuildError(
-                "the eBPF engine does not build for this host", expected="a clean compile", seen=done.stderr.strip()
+                "the eBPF engine does not build for this host",
+                expected="a clean compile",
+                seen=done.stderr.strip(),
             )
         part.rename(target)
     except subprocess.TimeoutExpired as late:
         raise InfraError(
-            "the eBPF engine's host build hangs", expected=f"done within {_BUILD_TIMEOUT_S} s", seen="still compiling"
+            "the eBPF engine's host build hangs",
+            expected=f"done within {_BUILD_TIMEOUT_S} s",
+            seen="still compiling",
         ) from late
     finally:
         part.unlink(missing_ok=True)

@@ -1,0 +1,88 @@
+"""Restricted C to a BPF object, by the clang inside `ziglang`: one child process, no cache."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.errors import InfraError, ProgramRejected
+from harness.bpf.native_build import zig
+
+INCLUDE_DIR = Path(__file__).parent / "include"
+_FLAGS = (
+    "-target",
+    "bpfel",
+    "-mcpu=v4",
+    "-g",
+    "-O2",
+    "-Wall",
+    "-fno-ident",
+    "-fno-caret-diagnostics",
+    "-x",
+    "c",
+)
+_TIMEOUT_S = 30
+_MAX_SOURCE_BYTES = 1 << 20
+_DIAGNOSTIC_LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledObject:
+    """What clang made of one source.
+
+    `elf` is the relocatable object, `diagnostics` its warnings, `cpu_s` the CPU time of the compiler process,
+    `wall_s` the time until it was done.
+    """
+
+    source: str
+    elf: bytes
+    diagnostics: str
+    cpu_s: float
+    wall_s: float
+
+
+def _children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def compile_c(source: str, *, include_dirs: Sequence[Path] = (INCLUDE_DIR,)) -> CompiledObject:
+    """Compiles one C source for the engine (`-target bpfel -mcpu=v4`).
+
+    Raises ProgramRejected (stage `compile`, clang's messages as the reason) when it does not compile, InfraError when
+    the compiler hangs. `cpu_s` counts every child that ends meanwhile: compile in one thread at a time.
+    """
+    text = source.encode("utf-8", "surrogateescape")
+    if len(text) > _MAX_SOURCE_BYTES:
+        raise ProgramRejected(
+            "the source is too large",
+            stage="compile",
+            reason=f"{len(text)} bytes",
+            expected=f"at most {_MAX_SOURCE_BYTES} bytes",
+        )
+    with tempfile.TemporaryDirectory(prefix="assay-bpf-") as folder:
+        target = Path(folder) / "program.o"
+        includes = [f"-I{path}" for path in include_dirs]
+        command = [str(zig()), "clang", *_FLAGS, *includes, "-c", "-", "-o", str(target)]
+        cpu, wall = _children_cpu_s(), time.monotonic()
+        try:
+            done = subprocess.run(command, input=text, capture_output=True, timeout=_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired as late:
+            raise InfraError(
+                "the compiler hangs", expected=f"an object within {_TIMEOUT_S} s", seen="still compiling"
+            ) from late
+        wall_s, cpu_s = time.monotonic() - wall, _children_cpu_s() - cpu
+        diagnostics = "\n".join(done.stderr.decode("utf-8", "replace").splitlines()[:_DIAGNOSTIC_LINES])
+        if done.returncode != 0 or not target.is_file():
+            raise ProgramRejected(
+                "the program does not compile",
+                stage="compile",
+                reason=diagnostics or f"clang ended with {done.returncode}",
+                do="read the messages; assay.h lists what a program may use",
+            )
+        return CompiledObject(source, target.read_bytes(), diagnostics, cpu_s, wall_s)
