@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UART_RING_SIZE 8192U /* bytes; a power of two. The channel's credits must stay below it. */
+/* Bytes; a power of two. Every frame the host has credit for fits: it may send them all while a command runs. */
+#define UART_RING_SIZE 16384U
 
 struct uart_stats {
     uint64_t rx_bytes;
