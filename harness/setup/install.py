@@ -1,8 +1,9 @@
 """Set this machine up: system packages, `.venv` from the lock files, this project in it, the kernel's C sources.
 
-`./assay` runs it as `python3 -m harness.setup.install CHECKSUM` with the machine's own Python, so nothing outside
-the standard library may be imported here. Each step leaves a stamp in `.venv/.assay/`; an interrupted set-up goes
-on at the step where it stopped, and `complete`, which the launcher compares, is written last.
+`./assay` runs it as `python3 -m harness.setup.install CHECKSUM LAUNCHER ARGUMENT...` with the machine's own
+Python, so nothing outside the standard library may be imported here; in the end it starts the launcher again.
+Each step leaves a stamp in `.venv/.assay/`; an interrupted set-up goes on at the step where it stopped, and
+`complete`, which the launcher compares, is written last.
 """
 
 from __future__ import annotations
@@ -52,19 +53,21 @@ LLAMA_CMAKE_ARGS: Final = (
 
 
 def main(arguments: list[str]) -> int:
-    """Set up, and mark it complete for the launcher's checksum. Returns the exit code: 0, 69 or 130."""
-    (checksum,) = arguments
+    """Set up, mark it complete for the launcher's checksum, and start the launcher again. Returns 69 or 130 if not."""
+    checksum, *launcher = arguments
     signal.signal(signal.SIGTERM, _interrupt)
     progress = Progress(ROOT / "build" / "setup.log")
     try:
         with _exclusive(progress):
             complete = STAMPS / "complete"
-            if complete.is_file() and complete.read_text(encoding="ascii").strip() == checksum:
-                return 0  # another first start has done it while this one waited
-            progress.say(f"setting this machine up; details in {progress.log}")
-            set_up(progress)
-            _write_atomically(complete, checksum)
-        progress.say(f"set-up complete after {progress.elapsed_s:.0f} s")
+            # Another first start may have done it while this one waited.
+            if not (
+                _venv_works() and complete.is_file() and complete.read_text(encoding="ascii") == checksum
+            ):
+                progress.say(f"setting this machine up; details in {progress.log}")
+                set_up(progress)
+                _write_atomically(complete, checksum)
+                progress.say(f"set-up complete after {progress.elapsed_s:.0f} s")
     except SetupError as error:
         sys.stderr.write(f"assay: {error}\n")
         return error.exit_code
@@ -80,6 +83,8 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nassay: set-up interrupted; the next start goes on where it stopped\n")
         return 130
+    if launcher:
+        os.execve(launcher[0], launcher, _clean_env())  # noqa: S606
     return 0
 
 
@@ -132,18 +137,19 @@ _NETWORK: Final = (
 )
 
 
-def _make_venv(progress: Progress) -> None:
+def _venv_works() -> bool:
     python = VENV / "bin" / "python"
-    alive = subprocess.run(
-        [str(python), "-P", "-c", "import pip, sys; sys.exit(sys.version_info < (3, 11))"]
-        if python.exists()
-        else ["false"],
-        capture_output=True,
-        check=False,
-        timeout=60,
-        env=_clean_env(),
+    if not python.exists():
+        return False
+    command = [str(python), "-P", "-c", "import pip, sys; sys.exit(sys.version_info < (3, 11))"]
+    return (
+        subprocess.run(command, capture_output=True, check=False, timeout=60, env=_clean_env()).returncode
+        == 0
     )
-    if alive.returncode != 0:
+
+
+def _make_venv(progress: Progress) -> None:
+    if not _venv_works():
         if VENV.exists():
             progress.say(".venv is unfinished or its interpreter is gone: made anew")
         command = [sys.executable, "-m", "venv", "--clear", str(VENV)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from contracts.errors import SetupError
 _TAIL_LINES: Final = 25
 _HEARTBEAT_S: Final = 60.0
 _POLL_S: Final = 0.5
+_END_S: Final = 10.0
 
 
 class Progress:
@@ -57,6 +60,8 @@ class Progress:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=dict(os.environ if env is None else env),
+                # A group of its own: what the command starts (compilers) can be ended with it.
+                process_group=0,
             ) as process:
                 code = self._wait(process, step, begun, timeout_s)
         took_s = time.monotonic() - begun
@@ -82,12 +87,11 @@ class Progress:
             except subprocess.TimeoutExpired:
                 spent_s = time.monotonic() - begun
                 if spent_s > timeout_s:
-                    process.kill()
-                    process.wait()
+                    _end_group(process)
                     return None
                 self._line(f"{step} ... {spent_s:.0f} s", final=False)
             except BaseException:
-                process.terminate()
+                _end_group(process)
                 raise
 
     def _line(self, text: str, *, final: bool) -> None:
@@ -102,3 +106,12 @@ class Progress:
             log.seek(offset)
             lines = log.read().decode(errors="replace").splitlines()
         return "\n".join(f"    {line[:300]}" for line in lines[-_TAIL_LINES:])
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a command and all that it started: a request first, so that dpkg and pip can tidy up."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_END_S)

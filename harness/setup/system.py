@@ -92,7 +92,8 @@ def ensure(progress: Progress) -> None:
     release = _os_release()
     packages = [need.package for need in needs]
     if shutil.which("apt-get") is None or not _is_debian(release):
-        raise _by_hand(needs, "this is not Debian 12 or one derived from it, so nothing was installed", ())
+        name = release.get("PRETTY_NAME", "an unknown system")
+        raise _by_hand(needs, f"only Debian 12 or newer, with apt, is set up by itself; this is {name}", ())
     codename = release.get("VERSION_CODENAME", "")
     sources = read_sources(_APT)
     if os.geteuid() != 0:
@@ -109,6 +110,12 @@ def _install(progress: Progress, packages: list[str], codename: str, sources: It
     options = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0"]
     update = ["apt-get", *options, "update"]
     progress.run("apt: package lists", update, timeout_s=_APT_TIMEOUT_S, env=env)
+    configure = [
+        "dpkg",
+        "--configure",
+        "-a",
+    ]  # a set-up that was interrupted in the middle of an installation
+    progress.run("apt: unfinished installations", configure, timeout_s=_APT_TIMEOUT_S, env=env)
     from_backports: list[str] = []
     if "qemu-system-arm" in packages and not _candidate_is_new_enough(env):
         if not any(f"{codename}-backports" in source.suites for source in sources):
@@ -244,15 +251,13 @@ def _is_debian(release: Mapping[str, str]) -> bool:
 def _by_hand(needs: Iterable[Need], what: str, commands: Iterable[str]) -> SetupError:
     needs = list(needs)
     typed = "".join(f"\n    {command}" for command in commands)
-    advice = (
-        f"as root, type these, then start again:{typed}"
-        if typed
-        else "install them by hand, then start again"
-    )
-    python = Path(sys.executable).name
+    if typed:
+        advice = f"as root, type these, then start again:{typed}"
+    else:
+        advice = "install them, then start again; ASSAY_QEMU may name a QEMU that is not in PATH"
     return SetupError(
         what,
         expected="".join(f"\n    {need.package} ({need.purpose})" for need in needs),
-        seen="; ".join(need.seen for need in needs) + f" (interpreter {python})",
+        seen="; ".join(need.seen for need in needs) + f" (for {sys.executable})",
         do=advice,
     )
