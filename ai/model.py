@@ -90,6 +90,10 @@ class Model:
         settings.n_ctx = settings.n_batch = settings.n_ubatch = self.context_size
         settings.n_threads = settings.n_threads_batch = 1
         settings.no_perf = True
+        if self.compact:
+            # A small cache may be exact: logits then agree with training's to the last digits.
+            settings.type_k = settings.type_v = self._api.GGML_TYPE_F32
+            settings.flash_attn_type = self._api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._context = self._api.llama_init_from_model(self._model, settings)
         if not self._context:
             self._api.llama_model_free(self._model)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ai.scenarios.parameters import Parameters
-from ai.scenarios.programs import EMPTY, HISTOGRAM, MARKED, PREFIX, map_name, value_type
+from ai.scenarios.programs import HISTOGRAM, MARKED, PREFIX, map_name, reference, value_type
 from contracts.diagnosis import Diagnosis, Refusal
 
 REFUSAL_TEXT_MAX: Final = 160
@@ -46,6 +46,11 @@ _ACTION_WORDS: Final = {
     "tx": "return XDP_TX",
     "mark": f"add 1 to entry 0 of ARRAY({MARKED}, u64, 1) and return XDP_PASS",
 }
+_EXAMPLES: Final = (
+    Parameters("hotport", "proto", "udp", 96, "packets", 256),
+    Parameters("flood", "dest", "syn", 0, "packets", 128, limit=20, action="tx"),
+)
+"""Shown to a model that was not trained here; never of the family that is asked for."""
 
 
 def compact(diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> str:
@@ -80,7 +85,7 @@ def refused(refusal: Refusal) -> str:
 
 
 def explained(diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> str:
-    """The prompt for a model that was not trained here: the task in words, with the interface and the empty program."""
+    """The prompt for a model that was not trained here: the task in words, with the interface and an example."""
     p = Parameters.from_text(diagnosis.bottleneck, diagnosis.parameters)
     kind = (
         f"ARRAY({map_name(p)}, {value_type(p)}, 256)"
@@ -101,7 +106,11 @@ def explained(diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> str:
         lines.append(f"When a group exceeds {p.limit} {window}: {_ACTION_WORDS[p.action]}.")
     if p.buckets:
         lines.append(f"Count log2 of the gap in {p.scale} in ARRAY({HISTOGRAM}, u64, {p.buckets}).")
-    lines.append(f"Everything else returns XDP_PASS. This is the empty program:\n{EMPTY}")
+    lines.append("Everything else returns XDP_PASS.")
+    example = _EXAMPLES[p.family == "hotport"]
+    lines.append(
+        f"As an example of the style, a program for another problem ({example.family}):\n{reference(example)}"
+    )
     lines.extend(f"An earlier program was {refused(refusal)}" for refusal in feedback[-1:])
     lines.append("Write the whole program, code only.")
     return "\n".join(lines) + "\n"

@@ -92,8 +92,12 @@ def situation(family: str, seed: int) -> Situation:
             seen=repr(family),
             do="name one with --scenario",
         )
-    rng = Random(f"situation/{family}/{seed}")
-    return situation_for(draw(family, rng), seed)
+    return situation_for(parameters_of(family, seed), seed)
+
+
+def parameters_of(family: str, seed: int) -> Parameters:
+    """The parameters of that situation, without its traces."""
+    return draw(family, Random(f"situation/{family}/{seed}"))
 
 
 def situation_for(parameters: Parameters, seed: int) -> Situation:

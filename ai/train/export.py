@@ -85,6 +85,28 @@ def tensors(shape: Shape, weights: Weights) -> dict[str, NDArray[np.float32]]:
     return made
 
 
+def weights_of(shape: Shape, file: gguf.Gguf) -> dict[str, NDArray[np.float32]]:
+    """The inverse of `tensors`: the network's state from a GGUF of ours, dequantised."""
+    made = {
+        "embedding.weight": file.floats("token_embd.weight"),
+        "norm.weight": file.floats("output_norm.weight"),
+    }
+    for i in range(shape.layers):
+
+        def part(*names: str, layer: int = i) -> NDArray[np.float32]:
+            return np.concatenate([file.floats(f"blk.{layer}.{name}.weight") for name in names])
+
+        made |= {
+            f"layers.{i}.attention_norm.weight": part("attn_norm"),
+            f"layers.{i}.qkv.weight": part("attn_q", "attn_k", "attn_v"),
+            f"layers.{i}.output.weight": part("attn_output"),
+            f"layers.{i}.ffn_norm.weight": part("ffn_norm"),
+            f"layers.{i}.gate_up.weight": part("ffn_gate", "ffn_up"),
+            f"layers.{i}.down.weight": part("ffn_down"),
+        }
+    return made
+
+
 def write_model(
     path: Path, shape: Shape, weights: Weights, tokens: Tokeniser, provenance: Mapping[str, str], *, q8: bool
 ) -> None:
