@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from contracts.errors import BuildError
 
+_KERNEL_ADDRESS: Final = re.compile(r"(?:0x)?ffff8000[0-9a-f]{8}\b")
 _REACH: Final = 64 * 1024  # an address this far behind the last symbol is in nobody's code
 
 
@@ -64,3 +66,12 @@ class Symbols:
         """
         given = [address for address in addresses if address]
         return [self.name(address if depth == 0 else address - 4) for depth, address in enumerate(given)]
+
+    def annotate(self, text: str) -> str:
+        """`text` (a fault report) with a name in parentheses after each address that lies in kernel code."""
+
+        def named(match: re.Match[str]) -> str:
+            name = self.name(int(match[0], 16))
+            return match[0] if name.startswith("0x") else f"{match[0]} ({name})"
+
+        return _KERNEL_ADDRESS.sub(named, text)
