@@ -1,0 +1,121 @@
+"""YAML files against strict models: every mistake is named with file, line, column, and what was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from contracts.errors import ConfigError, did_you_mean
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
+    """Read `path` and validate it. Raises ConfigError for what is missing, not YAML, or not as `model` has it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read", expected="a YAML file", seen=str(error), do="check the path"
+        ) from error
+    try:
+        document = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(
+            f"{path}{at} is not YAML", expected="YAML 1.2", seen=str(error.problem or error), do="mend that line"
+        ) from error
+    try:
+        return model.model_validate(_plain(document))
+    except ValidationError as error:
+        raise _explained(path, document, model, error.errors()[0], error.error_count()) from error
+
+
+def _plain(node: Any) -> Any:
+    """ruamel's containers as plain ones (a strict model wants dict and list)."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for base in (int, float, str):
+        if isinstance(node, base):
+            return base(node)
+    return node
+
+
+def _position(document: Any, loc: Sequence[int | str]) -> str:
+    """`:line:column` of the deepest part of `loc` that the file has."""
+    node, at = document, ":1:1"
+    for step in loc:
+        try:
+            if isinstance(node, CommentedMap) and step in node:
+                line, column = node.lc.key(step)
+            elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
+                line, column = node.lc.item(step)
+            else:
+                break
+        except (KeyError, TypeError, AttributeError):
+            break
+        at = f":{line + 1}:{column + 1}"
+        node = node[step]
+    return at
+
+
+def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """Names that the model knows where `loc` ends, for a suggestion."""
+    current: Any = model
+    for step in loc:
+        if isinstance(step, int) or not (isinstance(current, type) and issubclass(current, BaseModel)):
+            continue
+        field = next((f for name, f in current.model_fields.items() if step in (name, f.alias)), None)
+        if field is None:
+            break
+        current = _model_in(field.annotation) or current
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _explained(path: Path, document: Any, model: type[BaseModel], detail: ErrorDetails, count: int) -> ConfigError:
+    loc = [step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("function-"))]
+    where = ".".join(str(step) for step in loc) or "the file"
+    at = f"{path}{_position(document, loc)}"
+    more = f" ({count - 1} more after this one)" if count > 1 else ""
+    if detail["type"] == "extra_forbidden":
+        known = _fields_at(model, loc[:-1])
+        return ConfigError(
+            f"{at}: unknown key {loc[-1]!r}{did_you_mean(str(loc[-1]), known)}{more}",
+            expected=f"one of {', '.join(known)}",
+            seen=str(loc[-1]),
+            do="mend or remove the key",
+        )
+    if detail["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+        hint = did_you_mean(str(detail["input"]), choices)
+        return ConfigError(
+            f"{at}: bad value for {where}{hint}{more}",
+            expected=f"one of {', '.join(choices)}",
+            seen=repr(detail["input"]),
+            do="mend the value",
+        )
+    seen = "nothing" if detail["type"] == "missing" else repr(detail["input"])
+    return ConfigError(f"{at}: {where}: {detail['msg']}{more}", expected=detail["msg"], seen=seen, do="mend the value")
