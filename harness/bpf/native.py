@@ -56,6 +56,10 @@ bool bpf_jit_arm64(const struct bpf_prog *prog, void *code, size_t code_size, ui
 void native_set_ktime(uint64_t value);
 void native_set_seed(uint64_t seed);
 size_t native_take_trace(char *to, size_t size);
+uint64_t native_sample_alu(uint64_t seed, uint64_t cases, uint32_t op, int32_t off, bool narrow);
+uint64_t native_sample_end(uint64_t seed, uint64_t cases, uint32_t bits, bool swap);
+uint64_t native_sample_branch(uint64_t seed, uint64_t cases, uint32_t op, bool narrow);
+uint64_t native_sample_meet(uint64_t seed, uint64_t cases);
 """
 
 MAX_SLOTS = 4096
@@ -306,14 +310,14 @@ class Engine:
     def __init__(self, variant: Variant = Variant.PLAIN) -> None:
         self.lib = _open(variant)
         self._arena_size = int(self.lib.bpf_verify_arena_size())
+        self._arena = _ffi().new("uint64_t[]", self._arena_size // 8 + 1)
 
     def load(self, program: Program, *, test_mem_size: int = 0) -> Loaded:
         """Verifies a program as the kernel would. Raises VerifyRejected, or ConfigError for a malformed map."""
         loaded = self.load_unverified(program, test_mem_size=test_mem_size)
         ffi = _ffi()
-        arena = ffi.new("uint64_t[]", self._arena_size // 8 + 1)
         verdict = ffi.new("struct bpf_verdict *")
-        accepted = self.lib.bpf_verify(loaded.prog, arena, self._arena_size, verdict)
+        accepted = self.lib.bpf_verify(loaded.prog, self._arena, self._arena_size, verdict)
         if not accepted:
             raise VerifyRejected(
                 program,
