@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from contracts.errors import AssayError
+
+if TYPE_CHECKING:
+    from contracts.program import Program
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -181,18 +184,17 @@ def doctor() -> None:
     raise typer.Exit(print_doctor(out))
 
 
-def _source_program(path: Path) -> Any:
+def _source_program(path: Path) -> Program:
     """A program from a .c source or an eBPF ELF object."""
     from contracts.errors import ConfigError
     from harness.bpf.compile import compile_c
-    from harness.bpf.elf import load_elf
+    from harness.bpf.elf import read_program
 
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}", expected="a .c or .o file", seen=str(error)) from error
-    programs = load_elf(data) if path.suffix == ".o" else compile_c(data.decode()).programs
-    return programs[0]
+    return read_program(data if path.suffix == ".o" else compile_c(data.decode()).elf)
 
 
 @bpf_app.command("verify")

@@ -18,6 +18,7 @@ from contracts.telemetry import Telemetry
 from contracts.trace import Trace
 from harness.board import Board
 from harness.bpf.compile import compile_c
+from harness.bpf.elf import read_programs
 from harness.bpf.seal import program_id, seal
 from harness.channel.messages import (
     BlobKind,
@@ -144,7 +145,7 @@ def observe(board: Board) -> Telemetry:
 def compile_program(source: str) -> tuple[Program, float]:
     """Stage 4: restricted C to a net_rx program; also the compiler's CPU seconds. Raises ProgramRejected."""
     compiled = compile_c(source)
-    programs = [program for program in compiled.programs if program.hook is Hook.NET_RX]
+    programs = [program for program in read_programs(compiled.elf) if program.hook is Hook.NET_RX]
     if len(programs) != 1:
         raise ProgramRejected(
             "the source holds no single net_rx program",
