@@ -108,29 +108,34 @@ def ensure(progress: Progress) -> None:
 def _install(progress: Progress, packages: list[str], codename: str, sources: Iterable[AptSource]) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     options = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0"]
+    do = "see that apt reaches its mirror (`apt-get update`) and start again"
     update = ["apt-get", *options, "update"]
-    progress.run("apt: package lists", update, timeout_s=_APT_TIMEOUT_S, env=env)
+    progress.run("apt: package lists", update, timeout_s=_APT_TIMEOUT_S, env=env, do=do)
     configure = [
         "dpkg",
         "--configure",
         "-a",
     ]  # a set-up that was interrupted in the middle of an installation
-    progress.run("apt: unfinished installations", configure, timeout_s=_APT_TIMEOUT_S, env=env)
+    progress.run("apt: unfinished installations", configure, timeout_s=_APT_TIMEOUT_S, env=env, do=do)
     from_backports: list[str] = []
     if "qemu-system-arm" in packages and not _candidate_is_new_enough(env):
         if not any(f"{codename}-backports" in source.suites for source in sources):
             file = _APT / "sources.list.d" / BACKPORTS_FILE
             file.write_text(backports_stanza(sources, codename), encoding="utf-8")
             progress.say(f"apt: {codename}-backports added in {file}, for QEMU {QEMU_MAJOR} or newer")
-            progress.run("apt: package lists with backports", update, timeout_s=_APT_TIMEOUT_S, env=env)
+            progress.run(
+                "apt: package lists with backports", update, timeout_s=_APT_TIMEOUT_S, env=env, do=do
+            )
         packages = [package for package in packages if package != "qemu-system-arm"]
         from_backports = ["qemu-system-arm"]
     install = ["apt-get", *options, "install", "-y", "--no-install-recommends"]
     if packages:
-        progress.run(f"apt: {', '.join(packages)}", [*install, *packages], timeout_s=_APT_TIMEOUT_S, env=env)
+        progress.run(
+            f"apt: {', '.join(packages)}", [*install, *packages], timeout_s=_APT_TIMEOUT_S, env=env, do=do
+        )
     if from_backports:
         command = [*install, "-t", f"{codename}-backports", *from_backports]
-        progress.run("apt: QEMU from backports", command, timeout_s=_APT_TIMEOUT_S, env=env)
+        progress.run("apt: QEMU from backports", command, timeout_s=_APT_TIMEOUT_S, env=env, do=do)
 
 
 def _candidate_is_new_enough(env: Mapping[str, str]) -> bool:

@@ -1,0 +1,57 @@
+"""A set-up step that fails or hangs: the log's end on the screen, nothing left running."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import SetupError
+from harness.setup.progress import Progress
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs: one that has ended may wait, as a zombie, for its new parent to notice."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_step_that_succeeds_leaves_what_it_printed_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(tmp_path / "build" / "setup.log")
+    progress.run("greet", ["sh", "-c", "echo to out; echo to err >&2"], timeout_s=20)
+    log = (tmp_path / "build" / "setup.log").read_text()
+    assert "to out" in log
+    assert "to err" in log
+    assert "greet" in capsys.readouterr().err
+
+
+def test_a_step_that_fails_shows_its_own_last_lines_and_not_those_of_an_earlier_step(tmp_path: Path) -> None:
+    progress = Progress(tmp_path / "setup.log")
+    progress.run("first", ["echo", "of the first step"], timeout_s=20)
+    with pytest.raises(SetupError) as caught:
+        progress.run("second", ["sh", "-c", "echo the reason; exit 3"], timeout_s=20, do="repair it")
+    assert caught.value.exit_code == 69
+    assert "second" in caught.value.what
+    assert "exit status 3" in caught.value.seen
+    assert "the reason" in caught.value.seen
+    assert "of the first step" not in caught.value.seen
+    assert caught.value.do == "repair it"
+
+
+def test_a_step_that_hangs_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.setup.progress._HEARTBEAT_S", 0.2)
+    progress = Progress(tmp_path / "setup.log")
+    with pytest.raises(SetupError, match="no end within"):
+        progress.run("hang", ["sh", "-c", "sleep 300 & echo group $$ child $!; wait"], timeout_s=0.5)
+    said = re.search(r"group (\d+) child (\d+)", (tmp_path / "setup.log").read_text())
+    assert said is not None
+    assert not alive(int(said[1]))
+    assert not alive(int(said[2]))
