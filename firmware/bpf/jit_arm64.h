@@ -73,9 +73,11 @@ static inline bool is_target(const struct jit *j, uint32_t slot)
     return (j->slot[slot] & SLOT_TARGET) != 0;
 }
 
+/* What the verifier found; where it has not run (tests), every slot counts. */
 static inline bool reached(const struct jit *j, uint32_t slot)
 {
-    return !j->prog->slot_flags || (j->prog->slot_flags[slot] & BPF_SLOT_REACHED);
+    const struct bpf_prog *prog = j->prog;
+    return !prog->slot_flags || prog->subprog_count == 0 || (prog->slot_flags[slot] & BPF_SLOT_REACHED);
 }
 
 /* True where slot `i` exists and continues the block of the slot before it, so that the two may become one. */

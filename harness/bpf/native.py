@@ -53,6 +53,7 @@ void bpf_interp_filled(const struct bpf_prog *prog, void *context, uint64_t fuel
 struct bpf_jit_result { uint32_t bytes; uint32_t max_per_slot; const char *error; uint32_t slot; };
 bool bpf_jit_arm64(const struct bpf_prog *prog, void *code, size_t code_size, uint64_t code_va,
                    uint32_t *slot_to_offset, struct bpf_jit_result *out);
+void *bpf_helper_address(int32_t number);
 void native_set_ktime(uint64_t value);
 void native_set_seed(uint64_t seed);
 size_t native_take_trace(char *to, size_t size);
@@ -145,6 +146,11 @@ def _ffi() -> Any:
     return ffi
 
 
+def foreign() -> Any:
+    """The cffi interface that the engine's declarations were made with."""
+    return _ffi()
+
+
 class NativeMap:
     """One map of a loaded program."""
 
@@ -152,7 +158,7 @@ class NativeMap:
         self._lib = lib
         self.handle = handle
         self.definition = definition
-        self._keep = keep
+        self.memory = keep
 
     def _sized(self, what: str, given: bytes, size: int) -> bytes:
         if len(given) != size:
@@ -204,6 +210,7 @@ class Loaded:
         self, lib: Any, program: Program, prog: Any, keep: list[Any], maps: tuple[NativeMap, ...]
     ) -> None:
         self._lib = lib
+        self.lib = lib
         self.program = program
         self.prog = prog
         self._keep = keep
