@@ -71,25 +71,57 @@ def build_kernel(
 
     The image goes to build/kernel/<board>-<variant>/, with a suffix when `key` (a lab key file; None: the
     development key) or `extra_defines` (C macros) differ from the default; `out` names another folder. `probe`
-    is a C file that takes the place of eBPF, live and channel code, to test the kernel base alone. Builds of one
-    folder exclude each other by a file lock. Raises ConfigError for an unknown board or key, SetupError when
-    a source distribution cannot be had, BuildError with the tool's output when the sources do not build.
+    is a C file that takes the place of eBPF, live and channel code, to test the kernel base alone. Boards share a
+    work folder, and in it whatever knows no board; a file lock lets one build at a time into it.
+
+    Raises ConfigError for an unknown board or key, SetupError when a source distribution cannot be had, BuildError
+    with the tool's output when the sources do not build.
     """
     defines = dict(sorted((extra_defines or {}).items()))
     _check(board, variant, defines)
-    lab_key = load_key(key)
-    folder = out or ROOT / "build" / "kernel" / _folder_name(board, variant, lab_key, defines, probe)
-    folder.mkdir(parents=True, exist_ok=True)
+    recipe = _Recipe(variant, load_key(key), defines, probe.resolve() if probe is not None else None)
+    base = ROOT / "build" / "kernel"
+    work = base / f"work-{recipe.name}" if out is None else out / "work"
+    folder = base / f"{board}-{recipe.name}" if out is None else out
     try:
-        with FileLock(folder / "lock", timeout=_TIMEOUT_S):
-            return _build(folder, board, variant, lab_key, defines, probe)
+        work.mkdir(parents=True, exist_ok=True)
+        with FileLock(work / "lock", timeout=_TIMEOUT_S):
+            return _image(folder, _link(work, board, recipe), board, variant)
     except Timeout as error:
         raise BuildError(
-            f"another process has been building {folder.name} for {_TIMEOUT_S:.0f} s",
+            f"another process has been building {work.name} for {_TIMEOUT_S:.0f} s",
             expected="its lock to be released",
-            seen=f"{folder / 'lock'} still held",
+            seen=f"{work / 'lock'} still held",
             do="end that process, then build again",
         ) from error
+    except OSError as error:
+        raise BuildError(
+            f"the kernel of {board} cannot be written",
+            expected=f"{folder} to be a writable folder on a disk with room",
+            seen=str(error),
+            do="make room, or mend the permissions",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What the kernels of one build folder have in common, whichever their board."""
+
+    variant: Variant
+    key: LabKey
+    defines: Mapping[str, str]
+    probe: Path | None
+
+    @property
+    def name(self) -> str:
+        """The variant's name, with a suffix for all that is not the default."""
+        name: str = self.variant
+        if self.probe is not None:
+            name += f"-{self.probe.stem}"
+        if not self.key.is_development or self.defines:
+            inputs = repr((self.key.public, sorted(self.defines.items()))).encode()
+            name += f"-{hashlib.sha256(inputs).hexdigest()[:8]}"
+        return name
 
 
 def _check(board: str, variant: str, defines: Mapping[str, str]) -> None:
@@ -118,74 +150,44 @@ def _check(board: str, variant: str, defines: Mapping[str, str]) -> None:
             )
 
 
-def _folder_name(
-    board: str, variant: str, key: LabKey, defines: Mapping[str, str], probe: Path | None
-) -> str:
-    name = f"{board}-{variant}"
-    if probe is not None:
-        name += f"-{probe.stem}"
-    if not key.is_development or defines:
-        inputs = repr((key.public, sorted(defines.items()))).encode()
-        name += f"-{hashlib.sha256(inputs).hexdigest()[:8]}"
-    return name
-
-
-def _build(
-    folder: Path, board: str, variant: Variant, key: LabKey, defines: Mapping[str, str], probe: Path | None
-) -> KernelImage:
-    work = folder / "ninja"
-    inputs = folder / "inputs"
-    monocypher = fetch_source("pymonocypher")
-    _write_if_changed(inputs / "build_inputs.h", _inputs_header(key))
-    cross = folder / "cross.ini"
-    linker = folder / "ld.lld"
+def _link(work: Path, board: str, recipe: _Recipe) -> Path:
+    """Compile and link in `work`; the ELF. Boards share `work` and what knows no board in it."""
+    ninja = work / "ninja"
+    linker = work / "ld.lld"
+    _write_if_changed(work / "inputs" / "build_inputs.h", _inputs_header(recipe.key))
     _write_if_changed(linker, f'#!/bin/sh\nexec "{_zig()}" ld.lld "$@"\n')
     linker.chmod(0o755)
-    setup = _meson_setup(work, cross, board, variant, inputs, monocypher, defines, probe)
-    configured = folder / "configured"
-    stamp = _cross_file(linker) + "\n".join(setup)
-    _write_if_changed(cross, _cross_file(linker))
-    if not (work / "build.ninja").is_file() or _read(configured) != stamp:
+    cross = _cross_file(linker)
+    _write_if_changed(work / "cross.ini", cross)
+    setup = _meson_setup(work, recipe)
+    configured = work / "configured"
+    stamp = cross + "\n".join(setup)
+    if not (ninja / "build.ninja").is_file() or _read(configured) != stamp:
         configured.unlink(missing_ok=True)
-        shutil.rmtree(work, ignore_errors=True)
-        _run("the kernel's build cannot be configured", setup, folder)
+        shutil.rmtree(ninja, ignore_errors=True)
+        _run("the kernel's build cannot be configured", setup, work)
         configured.write_text(stamp, "utf-8")
-    _run(f"the kernel of {board} does not build", [_tool("ninja"), "-C", str(work)], folder)
-    return _image(folder, work / "kernel.elf", board, variant)
+    target = f"kernel-{board}.elf"
+    _run(f"the kernel of {board} does not build", [_tool("ninja"), "-C", str(ninja), target], work)
+    return ninja / target
 
 
-def _meson_setup(
-    work: Path,
-    cross: Path,
-    board: str,
-    variant: str,
-    inputs: Path,
-    monocypher: Path,
-    defines: Mapping[str, str],
-    probe: Path | None,
-) -> list[str]:
-    command = [
-        _tool("meson"),
-        "setup",
-        str(work),
-        str(FIRMWARE),
-        "--cross-file",
-        str(cross),
-        "--buildtype=plain",
-    ]
+def _meson_setup(work: Path, recipe: _Recipe) -> list[str]:
     options = {
-        "board": board,
-        "variant": variant,
+        "boards": ",".join(known_boards()),
+        "variant": recipe.variant,
         "python": sys.executable,
-        "inputs": str(inputs),
-        "monocypher": str(monocypher),
+        "inputs": str(work / "inputs"),
+        "monocypher": str(fetch_source("pymonocypher")),
         "source_prefix": str(ROOT),
-        "build_prefix": str(work),
-        "probe": str(probe.resolve()) if probe is not None else "",
+        "build_prefix": str(work / "ninja"),
+        "probe": str(recipe.probe or ""),
     }
+    command = [_tool("meson"), "setup", str(work / "ninja"), str(FIRMWARE), "--buildtype=plain"]
+    command += ["--cross-file", str(work / "cross.ini")]
     command += [f"-D{name}={value}" for name, value in options.items()]
-    if defines:
-        command.append("-Dc_args=" + ",".join(f"-D{name}={value}" for name, value in defines.items()))
+    if recipe.defines:
+        command.append("-Dc_args=" + ",".join(f"-D{name}={value}" for name, value in recipe.defines.items()))
     return command
 
 
@@ -262,7 +264,7 @@ def _load_segments(path: Path) -> tuple[bytes, bytes]:
             symbols = elf.get_section_by_name(".symtab")
             if not isinstance(symbols, SymbolTableSection):
                 raise TypeError("no symbol table")
-            note = symbols.get_symbol_by_name("build_id_note")[0]["st_value"]
+            note = (symbols.get_symbol_by_name("build_id_note") or [])[0]["st_value"]
             start = note - min(s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")) + _NOTE_HEADER
             return bytes(image), bytes(image[start : start + BUILD_ID_SIZE])
     except (OSError, ELFError, AttributeError, IndexError, TypeError) as error:
