@@ -44,6 +44,9 @@ STAGES: Final = (
 
 _NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "%": 1.0}
 
+# What a figure without a budget is shown in.
+_REPORTED_UNIT: Final = {Clock.HOST: "ms", Clock.VIRTUAL: "us", Clock.HARDWARE: "us"}
+
 
 class BudgetEntry(BaseModel):
     """One row of the budget file."""
@@ -145,7 +148,9 @@ def judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget])
     when it has samples and `skip` when it has none. Too few samples are `inconclusive`.
     """
     budget = budgets.get((measurement.stage, measurement.clock))
-    unit = budget.unit if budget else measurement.unit
+    unit = budget.unit if budget else _REPORTED_UNIT.get(measurement.clock, "ns")
+    if measurement.unit == "%":
+        unit = "%"
     scale = _NS_PER_UNIT[measurement.unit] / _NS_PER_UNIT[unit]
     warmup = budget.warmup if budget else 0
     samples = [value * scale for value in measurement.samples[warmup:]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from contracts.errors import AssayError
+from contracts.errors import AssayError, ConfigError
 
 if TYPE_CHECKING:
     from contracts.program import Program
@@ -36,7 +36,8 @@ app = typer.Typer(
 bpf_app = typer.Typer(help="Look at eBPF programs with the kernel's own engine, built for the host.", no_args_is_help=True)
 app.add_typer(bpf_app, name="bpf")
 
-out = Console(highlight=False)
+# A log has no width of its own: wide enough for the tables.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 err = Console(stderr=True, highlight=False)
 
 BoardOption = Annotated[
@@ -186,7 +187,6 @@ def doctor() -> None:
 
 def _source_program(path: Path) -> Program:
     """A program from a .c source or an eBPF ELF object."""
-    from contracts.errors import ConfigError
     from harness.bpf.compile import compile_c
     from harness.bpf.elf import read_program
 
@@ -245,12 +245,11 @@ def main() -> int:
         err.print("assay: interrupted")
         return 130
     except Exception as error:
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
-            return 4
-        raise
+        show = getattr(error, "show", None)  # a usage error of typer's own copy of click
+        if show is None:
+            raise
+        show()
+        return ConfigError.exit_code
     return code if isinstance(code, int) else 0
 
 
