@@ -1,94 +1,163 @@
-"""What a test is handed: a running board with an open session, that can be made pristine or power-cycled."""
+"""A board as a test is handed it: powered on, its kernel checked, an authenticated session open."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 from contracts.board import BoardSpec
-from contracts.errors import AssayError, ConfigError, KernelError
+from contracts.errors import (
+    AssayError,
+    BoardLost,
+    BuildError,
+    ChannelError,
+    ConfigError,
+    InfraError,
+    KernelError,
+)
 from harness.build import KernelImage
 from harness.channel.client import ChannelClient
-from harness.channel.messages import HelloResponse
+from harness.channel.messages import Event, HelloResponse
 from harness.keys import LabKey
+from harness.symbols import Symbols
 from targets.protocols import Target
 from targets.qemu import QemuBoard
 from targets.serial import open_port
 
-EXIT_WAIT_S = 0.5
-"""How long a lost link waits to learn whether the board's process ended."""
+_EXIT_WAIT_S = 1.0  # a closed link is often seen before the process that closed it is gone
+_CONSOLE_WAIT_S = 5.0
 
 
-@dataclass(slots=True)
 class Board:
-    """A board that is on. `client` speaks to its kernel, `hello` is what the kernel said of itself."""
+    """One powered-on board. Made by `open_board`; every wait in it ends with one of the errors of `contracts`.
 
-    spec: BoardSpec
-    image: KernelImage
-    key: LabKey
-    target: Target
-    client: ChannelClient
-    hello: HelloResponse
-    transcript: Path | None = None
-    epoch: int = 0
+    A kernel that does not answer while its QEMU runs is a KernelError with the cores' registers; a QEMU that was
+    ended from outside is BoardLost; one that the guest ended or that aborted is a KernelError.
+    """
+
+    def __init__(
+        self,
+        spec: BoardSpec,
+        key: LabKey,
+        image: KernelImage,
+        target: Target,
+        *,
+        transcript: Path | None = None,
+        epoch: int = 0,
+    ) -> None:
+        self.spec = spec
+        self.key = key
+        self.image = image
+        self.transcript = transcript
+        self.epoch = epoch
+        self.target = target
+        self._client: ChannelClient | None = None
+        self._hello: HelloResponse | None = None
+        self._registers: str | None = None
+
+    @property
+    def client(self) -> ChannelClient:
+        """The debug channel. Raises BoardLost while the board is off."""
+        if self._client is None:
+            raise BoardLost(f"board {self.spec.kind} is off", do="use it inside `open_board`")
+        return self._client
+
+    @property
+    def hello(self) -> HelloResponse:
+        """What the kernel said it is when it booted."""
+        if self._hello is None:
+            raise BoardLost(f"board {self.spec.kind} has not booted")
+        return self._hello
+
+    @property
+    def pid(self) -> int:
+        """Process that is the board; 0 for one that is none."""
+        return self.target.pid
+
+    def power_on(self) -> None:
+        """Start the board, wait until its channel is up, check its build, open a session."""
+        self._registers = None
+        self.target.start()
+        port = open_port(self.target.console_url, baud=self.spec.baud, wait_s=_CONSOLE_WAIT_S)
+        self._client = ChannelClient(
+            port,
+            name=self.spec.kind,
+            timeout_s=self.spec.request_timeout_s,
+            transcript=self.transcript,
+            explain=self._explain,
+        )
+        self.target.go()
+        self._client.wait_event(Event.LOG, self.spec.boot_timeout_s)  # a kernel logs "ready" once it listens
+        self._hello = self._client.open_session(self.key.channel, self.epoch)
+        self._check_build(self._hello)
+
+    def _check_build(self, hello: HelloResponse) -> None:
+        if hello.build_id != self.image.build_id:
+            raise InfraError(
+                f"board {self.spec.kind} runs another kernel than the one that was built",
+                expected=f"build id {self.image.build_id.hex()}",
+                seen=hello.build_id.hex(),
+                do="look at what the board boots from",
+            )
+
+    def power_off(self) -> None:
+        """End the board, whatever state it is in. May be called twice. Raises InfraError if the transcript broke."""
+        client, self._client = self._client, None
+        try:
+            if client is not None:
+                client.close()
+        finally:
+            self.target.stop()
+
+    def power_cycle(self) -> None:
+        """Off, and on again with a new session."""
+        self.power_off()
+        self.power_on()
 
     def pristine(self) -> None:
-        """Back to the state after boot, by a channel command; events of before are dropped."""
+        """Back to the state after boot, by a channel command."""
         self.client.pristine()
         self.client.events.clear()
 
-    def power_cycle(self) -> None:
-        """Off and on again, with a new session of the same epoch."""
-        self.client.close()
-        self.target.stop()
-        self.client, self.hello = _power_on(
-            self.target, self.spec, self.image, self.key, self.transcript, self.epoch
-        )
+    def registers(self) -> str:
+        """Registers of every core now, with kernel addresses as names. Raises InfraError where none can be had."""
+        return self._named(self.target.registers())
 
     def crash_record(self) -> str:
-        """Registers of every core as text, or why none could be had."""
+        """What is known of the kernel's end: its own fault report, else the registers, or why there are none."""
+        if self._client is not None and self._client.fault is not None:
+            return self._named(self._client.fault.report)
+        if self._registers is None:
+            try:
+                self._registers = self.registers()
+            except InfraError as error:
+                return f"no registers could be had: {error.what}"
+        return self._registers
+
+    def _named(self, text: str) -> str:
         try:
-            return self.target.registers()
-        except AssayError as error:
-            return f"no registers could be had: {error.what}"
+            return Symbols.of(self.image.elf).annotate(text)
+        except BuildError:
+            return text
 
-
-def _target(spec: BoardSpec, image: KernelImage, *, icount: bool, seed: int) -> Target:
-    if spec.qemu is None:
-        raise ConfigError(f"board {spec.kind} has no driver yet", expected="a `qemu` part in its file")
-    return QemuBoard(spec, image.elf if spec.qemu.boot == "elf" else image.img, icount=icount, seed=seed)
-
-
-def _power_on(
-    target: Target, spec: BoardSpec, image: KernelImage, key: LabKey, transcript: Path | None, epoch: int
-) -> tuple[ChannelClient, HelloResponse]:
-    """Start the target, connect while its cores are held, let it go, and open a session."""
-    target.start()
-
-    def explain(error: AssayError) -> AssayError:
-        return target.exit_error(EXIT_WAIT_S) or error
-
-    port = open_port(target.console_url, baud=spec.baud, wait_s=spec.boot_timeout_s)
-    client = ChannelClient(
-        port, name=spec.kind, timeout_s=spec.request_timeout_s, transcript=transcript, explain=explain
-    )
-    try:
-        target.go()
-        client.hello(spec.boot_timeout_s)
-        hello = client.open_session(key.channel, epoch)
-        if hello.build_id != image.build_id:
-            raise KernelError(
-                f"board {spec.kind} runs another kernel than the one built",
-                expected=f"build id {image.build_id.hex()}",
-                seen=hello.build_id.hex(),
-                do="build again; see that the boot file is the one just built",
-            )
-    except BaseException:
-        client.close()
-        raise
-    return client, hello
+    def _explain(self, error: AssayError) -> AssayError:
+        """What a silent or lost board is, once its process has been looked at."""
+        ended = self.target.exit_error(_EXIT_WAIT_S if isinstance(error, BoardLost) else 0.0)
+        if ended is not None:
+            return ended
+        if not isinstance(error, ChannelError):
+            return error
+        try:
+            self._registers = self.registers()
+        except InfraError:
+            return error
+        return KernelError(
+            f"{error.what}, though its machine runs: the kernel hangs",
+            expected=error.expected,
+            seen=f"{error.seen}; registers:\n{self._registers}",
+            do="look PC up in the kernel's ELF; the transcript holds what was asked last",
+        )
 
 
 @contextmanager
@@ -102,19 +171,18 @@ def open_board(
     epoch: int = 0,
     icount: bool = True,
 ) -> Iterator[Board]:
-    """Boot `image` on a board of `spec` and open a session; everything is ended afterwards, come what may.
+    """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
 
-    Raises InfraError when the board cannot be started or is lost, KernelError when its kernel does not boot or is
-    not the one that was built. `seed` seeds QEMU's own randomness; `icount` False gives up virtual time.
+    `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
+    the board runs faster and no figure is exact. Raises what `Board` does.
     """
-    target = _target(spec, image, icount=icount, seed=seed)
+    if spec.qemu is None:
+        raise ConfigError(f"board {spec.kind} has no driver yet", expected="a `qemu` part in its file")
+    kernel = image.elf if spec.qemu.boot == "elf" else image.img
+    target = QemuBoard(spec, kernel, icount=icount, seed=seed)
+    board = Board(spec, key, image, target, transcript=transcript, epoch=epoch)
     try:
-        client, hello = _power_on(target, spec, image, key, transcript, epoch)
-        board = Board(spec, image, key, target, client, hello, transcript, epoch)
-        try:
-            yield board
-        finally:
-            with suppress(AssayError):
-                board.client.close()
+        board.power_on()
+        yield board
     finally:
-        target.stop()
+        board.power_off()
