@@ -78,6 +78,8 @@ bool stack_load(struct verifier *v, const struct reg *at, int32_t off, uint32_t 
     if (span.size == size && (span.frame->spilled >> slot & 1) && span.from % 8 == 0) {
         spill = &span.frame->spill[slot];
         wide = !(span.frame->narrow >> slot & 1);
+        if (spill->id == 0 && spill->type == REG_SCALAR && !scalar_is_const(spill->scalar))
+            spill->id = new_id(v); /* what is learnt of what was loaded is learnt of the slot */
         if (size == 8 && wide) {
             *result = *spill;
             return true;

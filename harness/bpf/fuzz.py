@@ -226,8 +226,14 @@ class _Grower:
         rng = self.rng
         index = self.number()
         largest = rng.choice([n for n in (1, 3, 7, 15, 31) if n < self.reach])
-        kind = rng.randrange(4)
-        if kind == 0:
+        kind = rng.randrange(5)
+        if kind == 4:  # by a register, which may be zero: then nothing is bounded
+            other = rng.choice([r for r in _NUMBERS if r != index])
+            self.emit(asm.alu64("and", index, rng.choice((largest, 127))), asm.ldx(B, other, _MEMORY, 0))
+            self.emit(asm.alu64("and", other, largest), asm.alu64("or", other, rng.choice((0, 1, 1))))
+            self.emit(rng.choice((asm.alu64, asm.alu32))("mod", index, Reg(other)))
+            self.numbers.add(other)
+        elif kind == 0:
             self.emit(rng.choice((asm.alu64, asm.alu32))("and", index, largest))
         elif kind == 1:
             self.emit(rng.choice((asm.alu64, asm.alu32))("mod", index, largest + 1))
@@ -269,9 +275,35 @@ class _Grower:
                 self.emit(jump("jsgt", compared, largest, end), jump("jslt", compared, 0, end))
             if rng.random() < 0.2:
                 self.emit(asm.alu64("rsh", index, 1))
+            if rng.random() < 0.3:
+                self._through_stack(index)
             pointer = self._pointer(_MEMORY, index)
             self._indexed(pointer, self.reach, min(largest, self.reach), store=rng.random() < 0.4)
         self.emit(Label(end))
+
+    def _through_stack(self, index: int) -> None:
+        """The number goes to the stack and comes back, whole or (half the time) only its low half."""
+        below = self.rng.randrange(1, 9) * 8
+        size = self.rng.choice((W, DW))
+        self.emit(asm.stx(size, FP, -below, index), asm.ldx(size, index, FP, -below))
+        self.written |= set(range(below - _SIZES[size] + 1, below + 1))
+
+    def confused(self) -> None:
+        """A register or slot that holds a pointer on one way and a number on the other: refused when it is used."""
+        rng = self.rng
+        end, register = self.label(), self.target()
+        below = rng.randrange(1, 9) * 8
+        self.emit(asm.mov64(register, rng.randrange(64)), asm.stx(DW, FP, -below, register))
+        self.emit(asm.jump("jset", self.number(), 1, end), asm.mov64(register, Reg(_MEMORY)))
+        self.emit(asm.stx(DW, FP, -below, register), Label(end))
+        self.numbers.discard(register)
+        self.written -= set(range(below - 7, below + 1))
+        if rng.random() < 0.2:
+            self.emit(asm.ldx(DW, register, FP, -below))
+        if rng.random() < 0.1:
+            self.emit(rng.choice((asm.ldx(B, register, register, 0), asm.mov64(0, Reg(register)))))
+        self.constant(register)
+        self.emit(asm.st(DW, FP, -below, 0))
 
     def branch(self, depth: int) -> None:
         rng = self.rng
@@ -417,6 +449,7 @@ class _Grower:
             (self.local_call, 4),
             (self.atomic, 3),
             (self.spill, 2),
+            (self.confused, 2),
         )
         choice = self.rng.randrange(100)
         if depth > 0 and choice < 14:
