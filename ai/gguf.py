@@ -250,6 +250,8 @@ def check_llama(file: Gguf) -> None:
     tokens = file.metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or len(tokens) < 2:
         raise _malformed(file.path, "a vocabulary in tokenizer.ggml.tokens", "none")
+    if len(set(map(str, tokens))) != len(tokens):
+        raise _malformed(file.path, "a vocabulary without repetition", f"{len(tokens)} tokens, some alike")
     width, layers = file.number("llama.embedding_length"), file.number("llama.block_count")
     heads = file.number("llama.attention.head_count")
     if not (0 < width <= 1 << 16 and 0 < layers <= 512 and heads > 0 and width % heads == 0):

@@ -23,13 +23,16 @@ COMPACT_PROMPT: Final = "compact-1"
 CONTEXT_MAX: Final = 4096
 _PIECE_MAX: Final = 4096
 _LOG_LINES: Final = 20
+_LOG_ERROR: Final = 4
+"""enum ggml_log_level of ggml.h."""
 
 
 class _Library:
-    """llama.cpp, initialised once; keeps the log callback alive (it segfaults otherwise) and its last lines."""
+    """llama.cpp, initialised once; keeps the log callback alive (it segfaults otherwise) and its last errors."""
 
     def __init__(self) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         try:
             import llama_cpp
         except ImportError as error:
@@ -40,13 +43,18 @@ class _Library:
                 do="run ./assay doctor",
             ) from error
         self.api: Any = llama_cpp
-        self.log: list[str] = []
+        self.errors: list[str] = []
         self._callback = llama_cpp.llama_log_callback(self._keep)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
 
-    def _keep(self, _level: int, text: bytes, _user: Any) -> None:
-        self.log = [*self.log[-_LOG_LINES:], text.decode("utf-8", "replace").rstrip()]
+    def _keep(self, level: int, text: bytes, _user: Any) -> None:
+        if level == _LOG_ERROR:
+            self.errors = [*self.errors[-_LOG_LINES:], text.decode("utf-8", "replace").strip()]
+
+    def last_error(self) -> str:
+        """What llama.cpp last complained of."""
+        return " | ".join(self.errors[-2:]) or "no message"
 
 
 _loaded: list[_Library] = []
@@ -81,7 +89,7 @@ class Model:
             raise ModelError(
                 f"llama.cpp does not load {path}",
                 expected="a Llama GGUF that it supports",
-                seen=" | ".join(line for line in library.log[-4:] if line),
+                seen=library.last_error(),
                 do="try the file with llama.cpp itself, or use another",
             )
         trained = self.file.number("llama.context_length") or 512
@@ -100,7 +108,7 @@ class Model:
             raise ModelError(
                 f"no context for {path}",
                 expected=f"memory for {self.context_size} tokens",
-                seen=" | ".join(library.log[-4:]),
+                seen=library.last_error(),
                 do="free memory or use a smaller model",
             )
         self._vocab = self._api.llama_model_get_vocab(self._model)

@@ -76,6 +76,22 @@ def test_sizes_that_disagree_with_the_tensors_are_refused(tmp_path: Path, key: s
     _refused(path, "not a usable GGUF")
 
 
+def test_what_llama_cpp_itself_complains_of_is_said(tmp_path: Path) -> None:
+    file = gguf.read(SHIPPED)
+    path = tmp_path / "unnamed.gguf"
+    without = {key: value for key, value in file.metadata.items() if key != "tokenizer.ggml.model"}
+    gguf.write(path, without, {name: file.floats(name) for name in file.tensors}, q8=True)
+    assert "tokenizer.ggml.model" in _refused(path, "llama.cpp does not load").seen
+
+
+def test_a_vocabulary_that_llama_cpp_aborts_on_is_refused(tmp_path: Path) -> None:
+    file = gguf.read(SHIPPED)
+    path = tmp_path / "twins.gguf"
+    twins: dict[str, gguf.Value] = {**file.metadata, "tokenizer.ggml.tokens": ["a"] * 1024}
+    gguf.write(path, twins, {name: file.floats(name) for name in file.tensors}, q8=True)
+    assert "alike" in _refused(path, "not a usable GGUF").seen
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_damage_to_the_header_gets_past_as_anything_but_a_model_error(
