@@ -14,7 +14,7 @@ PHDRS
 SECTIONS
 {
     . = IMAGE_VA;
-    text_start = .;
+    kernel_text_start = .;
     .text : AT(BOARD_IMAGE_PA) {
         *(.text.boot)
         *(.text.vectors)
@@ -49,7 +49,7 @@ SECTIONS
     } :data
     image_end = .;
 
-    ASSERT(image_end - text_start <= IMAGE_SIZE, "the image with its .bss outgrew IMAGE_SIZE (kernel/memlayout.h)")
+    ASSERT(image_end - kernel_text_start <= IMAGE_SIZE, "the image with its .bss outgrew IMAGE_SIZE (kernel/memlayout.h)")
 
     /DISCARD/ : { *(.comment) *(.eh_frame*) *(.ARM.*) *(.note.GNU-stack) }
 }
