@@ -28,11 +28,15 @@ _PROBE_TIMEOUT_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing that is missing: the apt `package` that gives it, and what was `seen` in its place."""
+    """One thing that is missing: the apt `package` that gives it, and what was `seen` in its place.
+
+    What is not `required` is installed where that costs nothing, and done without where it would need a person.
+    """
 
     package: str
     purpose: str
     seen: str
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,10 @@ def missing() -> list[Need]:
         needs.append(
             Need("qemu-system-arm", f"runs the boards, version {QEMU_MAJOR} or newer", f"QEMU {seen}")
         )
+    if shutil.which("qemu-aarch64") is None:
+        needs.append(
+            Need("qemu-user", "runs JITed code in host tests", "no qemu-aarch64 in PATH", required=False)
+        )
     return needs
 
 
@@ -88,6 +96,10 @@ def ensure(progress: Progress) -> None:
     """Install what is missing. SetupError, with the commands to type, where that cannot be done from here."""
     needs = missing()
     if not needs:
+        return
+    if not any(need.required for need in needs) and (os.geteuid() != 0 or shutil.which("apt-get") is None):
+        for need in needs:
+            progress.say(f"without {need.package} ({need.purpose}): {need.seen}")
         return
     release = _os_release()
     packages = [need.package for need in needs]
@@ -100,7 +112,7 @@ def ensure(progress: Progress) -> None:
         commands = _commands(sources, codename, packages)
         raise _by_hand(needs, "system packages are missing and this is not root", commands)
     _install(progress, packages, codename, sources)
-    still = missing()
+    still = [need for need in missing() if need.required]
     if still:
         raise _by_hand(still, "apt ran, and these are still missing", ())
 
@@ -111,11 +123,8 @@ def _install(progress: Progress, packages: list[str], codename: str, sources: It
     do = "see that apt reaches its mirror (`apt-get update`) and start again"
     update = ["apt-get", *options, "update"]
     progress.run("apt: package lists", update, timeout_s=_APT_TIMEOUT_S, env=env, do=do)
-    configure = [
-        "dpkg",
-        "--configure",
-        "-a",
-    ]  # a set-up that was interrupted in the middle of an installation
+    # What a set-up that was interrupted in the middle of an installation left unfinished.
+    configure = ["dpkg", "--configure", "-a"]
     progress.run("apt: unfinished installations", configure, timeout_s=_APT_TIMEOUT_S, env=env, do=do)
     from_backports: list[str] = []
     if "qemu-system-arm" in packages and not _candidate_is_new_enough(env):
