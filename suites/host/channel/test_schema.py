@@ -1,0 +1,69 @@
+"""The schema: records survive the wire, and say what does not fit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.channel import messages
+from harness.channel.schema import Array, Blob, Record, RecordError, Scalar, Tail, Text, layout
+
+RECORDS = [
+    item
+    for item in vars(messages).values()
+    if isinstance(item, type) and issubclass(item, Record) and item.C_NAME
+]
+
+
+def values(record: type[Record]) -> st.SearchStrategy[Record]:
+    def strategy(kind: object, element: object) -> st.SearchStrategy[object]:
+        match kind:
+            case Scalar(size):
+                return st.integers(0, 256**size - 1)
+            case Blob(size):
+                return st.binary(min_size=size, max_size=size)
+            case Text(size):
+                return st.text(st.characters(min_codepoint=1, max_codepoint=127), max_size=size - 1)
+            case Array(count):
+                one = strategy(element, None) if isinstance(element, Scalar) else values(element)  # type: ignore[arg-type]
+                return st.lists(one, min_size=count, max_size=count).map(tuple)
+            case Tail():
+                return st.binary(max_size=64)
+        raise AssertionError(kind)
+
+    return st.tuples(*(strategy(field.kind, field.element) for field in layout(record))).map(lambda v: record(*v))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+@given(data=st.data())
+def test_a_record_survives_the_wire(record: type[Record], data: st.DataObject) -> None:
+    value = data.draw(values(record))
+    assert record.unpack(value.pack()) == value
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.wire_size()], ids=lambda record: record.__name__)
+def test_a_short_record_is_refused(record: type[Record]) -> None:
+    with pytest.raises(RecordError, match=f"expected {record.wire_size()} bytes or more"):
+        record.unpack(bytes(record.wire_size() - 1))
+
+
+def test_a_long_record_without_a_tail_is_refused() -> None:
+    with pytest.raises(RecordError, match="expected 4 bytes, saw 5"):
+        messages.HandleRequest.unpack(bytes(5))
+
+
+def test_a_value_that_does_not_fit_names_its_field() -> None:
+    with pytest.raises(RecordError, match=r"HandleRequest\.handle = 4294967296"):
+        messages.HandleRequest(1 << 32).pack()
+
+
+def test_no_message_number_and_no_name_is_used_twice() -> None:
+    numbers = [message.number for message in messages.MESSAGES] + [int(event) for event in messages.Event]
+    assert len(set(numbers)) == len(numbers)
+    assert len({message.name for message in messages.MESSAGES}) == len(messages.MESSAGES)
+
+
+def test_every_response_fits_a_frame() -> None:
+    for message in messages.MESSAGES:
+        assert messages.ResponseHeader.wire_size() + message.response.wire_size() <= messages.MAX_PAYLOAD
