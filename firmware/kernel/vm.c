@@ -20,6 +20,9 @@ const struct memory_region memory_regions[] = {
     {0, 0, 0},
 };
 
+/* Kept out of line, so that a test can read their sequences off the image. */
+#define APART __attribute__((noinline))
+
 static uint32_t alias_pages;
 
 const struct memory_region *memory_region_of(uintptr_t va)
@@ -53,7 +56,7 @@ static uint64_t last_page(uintptr_t va, size_t len)
     return (va + len - 1U - JIT_VA) / PAGE_SIZE;
 }
 
-void *vm_map_rw_alias(uintptr_t code_va, size_t len)
+APART void *vm_map_rw_alias(uintptr_t code_va, size_t len)
 {
     if (len == 0 || !memory_is_jit(code_va, len)) {
         return 0;
@@ -68,22 +71,28 @@ void *vm_map_rw_alias(uintptr_t code_va, size_t len)
     return (void *)(code_va - JIT_VA + JIT_ALIAS_VA);
 }
 
-void vm_unmap_alias(uintptr_t code_va, size_t len)
+APART void vm_unmap_alias(uintptr_t code_va, size_t len)
 {
     if (len == 0 || !memory_is_jit(code_va, len)) {
         return;
     }
-    for (uint64_t page = first_page(code_va); page <= last_page(code_va, len); page++) {
+    uint64_t first = first_page(code_va);
+    uint64_t last = last_page(code_va, len);
+    uint64_t page = first;
+
+    do {
         alias_pages -= table_l3_alias[page] != 0;
         table_l3_alias[page] = 0;
-    }
+    } while (page++ < last);
+
     /* D8.14.5: store the invalid descriptor, make it visible, invalidate, wait, synchronise the context. */
     __asm__ volatile("dsb ishst" : : : "memory");
-    for (uint64_t page = first_page(code_va); page <= last_page(code_va, len); page++) {
+    page = first;
+    do {
         uint64_t operand = ((JIT_ALIAS_VA + page * PAGE_SIZE) >> 12) & 0xfffffffffffUL;
 
         __asm__ volatile("tlbi vaae1is, %0" : : "r"(operand) : "memory");
-    }
+    } while (page++ < last);
     __asm__ volatile("dsb ish\n\tisb" : : : "memory");
 }
 
@@ -96,7 +105,7 @@ bool vm_alias_mapped(void)
  * ARM DDI 0487 B2.4.4 and D7.5.9: for code written as data, clean to the point of unification what the data side
  * holds, then invalidate what instruction fetch holds, each step completed before the next.
  */
-void code_publish(uintptr_t code_va, size_t len)
+APART void code_publish(uintptr_t code_va, size_t len)
 {
     uint64_t ctr;
     uintptr_t end = code_va + len;
