@@ -37,7 +37,9 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(_plain(document))
     except ValidationError as error:
-        raise _explained(path, document, model, error.errors()[0], error.error_count()) from error
+        # A misspelt key is also a missing one: the former says more.
+        first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+        raise _explained(path, document, model, first, error.error_count()) from error
 
 
 def _plain(node: Any) -> Any:
@@ -54,13 +56,13 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _position(document: Any, loc: Sequence[int | str]) -> str:
-    """`:line:column` of the deepest part of `loc` that the file has."""
+def _position(document: Any, loc: Sequence[int | str], *, of_key: bool) -> str:
+    """`:line:column` of the deepest part of `loc` that the file has: its value, or (`of_key`) its key."""
     node, at = document, ":1:1"
-    for step in loc:
+    for depth, step in enumerate(loc, start=1):
         try:
             if isinstance(node, CommentedMap) and step in node:
-                line, column = node.lc.key(step)
+                line, column = node.lc.key(step) if of_key and depth == len(loc) else node.lc.value(step)
             elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
                 line, column = node.lc.item(step)
             else:
@@ -98,7 +100,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _explained(path: Path, document: Any, model: type[BaseModel], detail: ErrorDetails, count: int) -> ConfigError:
     loc = [step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("function-"))]
     where = ".".join(str(step) for step in loc) or "the file"
-    at = f"{path}{_position(document, loc)}"
+    at = f"{path}{_position(document, loc, of_key=detail['type'] == 'extra_forbidden')}"
     more = f" ({count - 1} more after this one)" if count > 1 else ""
     if detail["type"] == "extra_forbidden":
         known = _fields_at(model, loc[:-1])
@@ -109,7 +111,8 @@ def _explained(path: Path, document: Any, model: type[BaseModel], detail: ErrorD
             do="mend or remove the key",
         )
     if detail["type"] == "literal_error":
-        choices = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+        allowed = str(detail.get("ctx", {}).get("expected", ""))
+        choices = re.findall(r"'([^']*)'", allowed) or [allowed]
         hint = did_you_mean(str(detail["input"]), choices)
         return ConfigError(
             f"{at}: bad value for {where}{hint}{more}",
