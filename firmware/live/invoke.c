@@ -16,6 +16,13 @@
 #define HELPER_ALARM_NS 1000u       /* an alarm that found a helper running comes again after this */
 #define SPSR_DAIF       0x3c0u
 
+/* For the calibration at boot (ARM DDI 0487 C6.2). */
+#define A64_UDF        0x00000000u
+#define A64_NOP        0xd503201fu
+#define A64_B_SELF     0x14000000u
+#define PROBE_WORDS    1024u
+#define PROBE_ALARM_NS 500u
+
 uint64_t invoke_enter(void *context, uint64_t size, uintptr_t code, struct invocation *invocation,
                       void **live);
 extern const uint8_t invoke_leave[];
@@ -24,7 +31,8 @@ _Static_assert(offsetof(struct invocation, saved) == 0, "INVOCATION_SAVED of inv
 
 struct containment_counts contained;
 
-static uint64_t fault_entry_cost; /* instructions from the faulting one to the first of live_contain_fault */
+/* Instructions from the one that was stopped to the first of live_contain_fault, or of `expired`. */
+static uint64_t fault_entry_cost, alarm_entry_cost;
 
 static inline uint64_t counter_now(void)
 {
@@ -62,7 +70,7 @@ static void abandon(struct trap_frame *frame, const struct invocation *invocatio
     frame->spsr = (frame->spsr & SPSR_DAIF) | SPSR_EL1T;
 }
 
-/* On the exception stack, IRQs masked. `before`: instructions (ns) that passed before `entered` was read. */
+/* On the exception stack, IRQs masked. `before`: instructions that passed before `entered` was read. */
 static void contain(struct trap_frame *frame, struct invocation *invocation, uint32_t cause, uint64_t before)
 {
     struct program *program = invocation->program;
@@ -108,13 +116,12 @@ static void expired(struct trap_frame *frame, void *arg)
         timer_arm_ns(BATCH_ALARM_NS, expired, NULL); /* between two calls; the next one moves the deadline */
         return;
     }
-    uint64_t late = timer_ticks() - invocation->deadline;
-    if ((int64_t)late < 0 || !in_code(invocation, frame->elr)) {
+    if ((int64_t)(timer_ticks() - invocation->deadline) < 0 || !in_code(invocation, frame->elr)) {
         timer_arm_ns(HELPER_ALARM_NS, expired, NULL);
         return;
     }
     invocation->entered = entered;
-    contain(frame, invocation, ASSAY_ROLLBACK_CAUSE_OVERRUN, timer_ticks_to_ns(late));
+    contain(frame, invocation, ASSAY_ROLLBACK_CAUSE_OVERRUN, alarm_entry_cost);
     timer_arm_ns(BATCH_ALARM_NS, expired, NULL);
 }
 
@@ -146,27 +153,40 @@ void invoke_report(struct invocation *invocation)
     (void)channel_event(ASSAY_EVENT_ROLLBACK, &event, sizeof(event), NULL, 0);
 }
 
-/* A program whose only instruction is undefined, called through the real trampoline. */
-void invoke_init(void)
+/*
+ * Calls `code`, which must be contained with `cause`, through the real trampoline; returns the instructions from the
+ * one at which it was stopped to the first of the handler. The way in through the trampoline is counted too: a bound
+ * from above, by some twenty instructions.
+ */
+static uint64_t probe(const uint32_t *words, size_t size, uint64_t bound_ticks, uint32_t cause)
 {
-    static const uint32_t undefined = 0; /* UDF #0, ARM DDI 0487 C6.2.449 */
-    static struct program probe;
+    static struct program program;
     static struct invocation invocation;
-    probe.live.code_bytes = sizeof(undefined);
-    probe.live.code = pool_take(&code_memory, sizeof(undefined));
-    if (probe.live.code == 0 || !code_write(probe.live.code, &undefined, sizeof(undefined)))
+    struct binding binding = {.code = pool_take(&code_memory, size), .code_bytes = (uint32_t)size};
+    if (binding.code == 0 || !code_write(binding.code, words, size))
         panic("live: the JIT region cannot be written");
-    struct binding binding = probe.live; /* not &probe.live: nothing is deployed, so nothing is rolled back */
-    probe.bound_ticks = timer_ns_to_ticks(BATCH_ALARM_NS);
+    program.bound_ticks = bound_ticks;
 
     invoke_batch_begin();
     uint64_t before = pmu_begin();
-    uint64_t value = invoke(&invocation, &probe, &binding, NULL, 0, 42);
+    uint64_t value = invoke(&invocation, &program, &binding, NULL, 0, 42);
     invoke_batch_end();
-    pool_give(&code_memory, probe.live.code);
-    if (invocation.cause != ASSAY_ROLLBACK_CAUSE_FAULT || value != 42)
-        panic("live: an undefined instruction in JIT code was not contained");
-    /* The way in through the trampoline is counted too: a bound from above, by some twenty instructions. */
-    fault_entry_cost = (uint32_t)(invocation.entered - before);
+    pool_give(&code_memory, binding.code);
+    if (invocation.cause != cause || value != 42)
+        panic("live: a defect in JIT code was not contained");
+    return (uint32_t)(invocation.entered - before) - invocation.code_offset / 4;
+}
+
+/* The alarm stops a run of NOPs, and its PC tells how many were executed. */
+void invoke_init(void)
+{
+    static uint32_t words[PROBE_WORDS];
+    words[0] = A64_UDF;
+    fault_entry_cost =
+        probe(words, sizeof(words[0]), timer_ns_to_ticks(BATCH_ALARM_NS), ASSAY_ROLLBACK_CAUSE_FAULT);
+    for (size_t i = 0; i < PROBE_WORDS; i++)
+        words[i] = i == PROBE_WORDS - 1 ? A64_B_SELF : A64_NOP;
+    alarm_entry_cost =
+        probe(words, sizeof(words), timer_ns_to_ticks(PROBE_ALARM_NS), ASSAY_ROLLBACK_CAUSE_OVERRUN);
     contained = (struct containment_counts){0};
 }

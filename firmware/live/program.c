@@ -240,8 +240,7 @@ static bool verify(struct program *program, struct load_error *error)
     if (bpf_verify(&program->bpf, arena_pool(), ARENA_VERIFIER_SIZE, &program->verdict))
         return true;
     program->verdict.reason[BPF_REASON_SIZE - 1] = '\0';
-    return fail(error, ASSAY_STATUS_VERIFY_REFUSED, "slot %u: %s", program->verdict.slot,
-                program->verdict.reason);
+    return fail(error, ASSAY_STATUS_VERIFY_REFUSED, "%s", program->verdict.reason);
 }
 
 static bool load(struct program *program, const uint8_t *image, size_t size, struct load_cost *cost,

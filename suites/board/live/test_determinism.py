@@ -1,0 +1,46 @@
+"""What makes virtual time exact: the same commands give the same figures, again and on another boot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from contracts.trace import Trace
+from harness.board import Board
+from harness.bpf.samples import XDP_PASS, answer, counter, record_time, tally_by_lookup
+from harness.bpf.seal import seal
+from harness.channel import messages as m
+from harness.keys import LabKey
+
+
+def _session(board: Board, key: LabKey, trace: Trace) -> list[object]:
+    """A whole life of a few programs; every answer that the kernel gave."""
+    client = board.client
+    board.pristine()
+    client.events.clear()
+    client.upload_trace(trace)
+    client.upload_trace(trace, m.BlobKind.TRIAL)
+    seen: list[object] = []
+    programs = (tally_by_lookup(), counter(), counter(name="successor", step=3), record_time())
+    for program in programs:
+        loaded = client.load(seal(program, key, seed=3))
+        seen += [loaded, client.read_code(loaded.handle), client.trial(loaded.handle)]
+        seen += [client.deploy(loaded.handle, 20), client.replay(timer_period_ns=9_000), client.results()]
+    flags = m.ImageFlag.TESTING | m.ImageFlag.PLANT_OVERRUN
+    bad = client.load(seal(answer(XDP_PASS), key, flags=flags, plant_after=3))
+    # How far the runaway itself gets depends on where in a counter's tick it began.
+    seen += [bad, client.deploy(bad.handle, 10), replace(client.replay(), replay_instructions=0)]
+    seen += [client.rollback(), client.telemetry()]
+    client.wait_event(m.Event.COMMIT, 5.0)
+    status = client.status()
+    seen += [status.generation, status.invocations, status.map_pool_used, status.code_pool_used]
+    return seen + [event.record for event in client.events if event.event == m.Event.ROLLBACK]
+
+
+def test_two_runs_and_two_boots_agree_in_every_figure(
+    testing_board: Board, fresh_board: Board, lab_key: LabKey, trace: Trace
+) -> None:
+    first = _session(testing_board, lab_key, trace)
+    second = _session(testing_board, lab_key, trace)
+    elsewhere = _session(fresh_board, lab_key, trace)
+    assert first == second
+    assert first == elsewhere

@@ -1,0 +1,104 @@
+"""Bad images on a real kernel: refused with a reason, and the board answers afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from contracts.errors import RequestRefused
+from contracts.program import Hook
+from harness.board import Board
+from harness.bpf.samples import answer, wild_load
+from harness.bpf.seal import seal
+from harness.channel import messages as m
+from harness.keys import LabKey
+
+GOOD = answer(2)
+
+
+@pytest.fixture(autouse=True)
+def _still_answers(board: Board) -> Iterator[None]:
+    yield
+    assert board.client.echo(b"still here") == b"still here"
+    assert board.client.status().code_pool_used == 0
+
+
+def _refusal(board: Board, image: bytes) -> tuple[str, str]:
+    with pytest.raises(RequestRefused) as refused:
+        board.client.load(image)
+    return refused.value.status, refused.value.detail
+
+
+def test_an_unsigned_image_is_refused(board: Board, lab_key: LabKey) -> None:
+    image = seal(GOOD, lab_key)[: -m.SIGNATURE_SIZE] + bytes(m.SIGNATURE_SIZE)
+    status, detail = _refusal(board, image)
+    assert status == "BAD_SIGNATURE"
+    assert "signature: expected: this kernel's key" in detail
+
+
+def test_an_image_of_another_key_is_refused(board: Board) -> None:
+    import monocypher
+
+    from harness.keys import make_key
+
+    stranger = make_key(monocypher.generate_signing_key_pair()[0])
+    assert _refusal(board, seal(GOOD, stranger))[0] == "BAD_SIGNATURE"
+
+
+@pytest.mark.parametrize("part", ["header", "code", "signature"])
+def test_an_altered_image_is_refused(board: Board, lab_key: LabKey, part: str) -> None:
+    image = bytearray(seal(GOOD, lab_key))
+    at = {"header": 40, "code": m.ImageHeader.wire_size() + 4, "signature": len(image) - 1}[part]
+    image[at] ^= 1
+    assert _refusal(board, bytes(image))[0] == "BAD_SIGNATURE"
+
+
+def test_an_image_of_another_version_is_refused(board: Board, lab_key: LabKey) -> None:
+    image = bytearray(seal(GOOD, lab_key))
+    image[4] = 2
+    assert _refusal(board, bytes(image)) == ("BAD_VERSION", "image: abi: expected: version 1, seen: 0x2")
+
+
+@pytest.mark.parametrize("size", [1, 100, 211, -1, -64])
+def test_a_truncated_image_is_refused(board: Board, lab_key: LabKey, size: int) -> None:
+    status, detail = _refusal(board, seal(GOOD, lab_key)[:size])
+    assert status == "BAD_IMAGE"
+    assert "image size" in detail
+
+
+def test_an_image_with_bytes_left_over_is_refused(board: Board, lab_key: LabKey) -> None:
+    assert _refusal(board, seal(GOOD, lab_key) + bytes(8))[0] == "BAD_IMAGE"
+
+
+def test_bytes_that_are_no_image_are_refused(board: Board) -> None:
+    status, detail = _refusal(board, b"\x7fELF" + bytes(1000))
+    assert (status, detail) == ("BAD_IMAGE", "image: magic: expected: 0x54584241, seen: 0x464c457f")
+
+
+@pytest.mark.parametrize(
+    "flag", [0, m.ImageFlag.SKIP_VERIFY, m.ImageFlag.PLANT_FAULT, m.ImageFlag.PLANT_OVERRUN]
+)
+def test_a_release_kernel_refuses_every_testing_image(board: Board, lab_key: LabKey, flag: int) -> None:
+    status, detail = _refusal(board, seal(wild_load(), lab_key, flags=m.ImageFlag.TESTING | flag))
+    assert status == "REFUSED_KIND"
+    assert "this is a release kernel" in detail
+
+
+def test_load_without_an_upload_says_so(board: Board) -> None:
+    with pytest.raises(RequestRefused, match="a finished IMAGE upload") as refused:
+        board.client.request(m.LOAD, m.Empty())
+    assert refused.value.status == "BAD_STATE"
+
+
+def test_a_program_that_does_not_verify_is_refused_with_slot_and_reason(
+    board: Board, lab_key: LabKey
+) -> None:
+    status, detail = _refusal(board, seal(wild_load(hook=Hook.NET_RX), lab_key))
+    assert status == "VERIFY_REFUSED"
+    assert detail.startswith("slot 2: ")
+
+
+def test_after_any_refusal_a_good_image_loads(board: Board, lab_key: LabKey) -> None:
+    _refusal(board, seal(GOOD, lab_key)[:-1])
+    board.client.unload(board.client.load(seal(GOOD, lab_key)).handle)
