@@ -88,35 +88,36 @@ static bool is_for_helper(const struct jit *j, uint32_t i)
     return false;
 }
 
-/* Whether a block of the function from slot i on may read the r1 of before slot i. */
+/* Whether a jump, call or exit reads r1. */
+static bool jump_wants(const struct bpf_insn *insn)
+{
+    if (bpf_is_exit(insn))
+        return false;
+    if (bpf_is_call(insn))
+        return bpf_src(insn) == BPF_CALL_LOCAL || helper_has_arguments(insn->imm);
+    return jump_reads(insn, 1);
+}
+
+/* Whether a block of the function from slot i on may read the r1 of before slot i. Where a jump goes back, it may enter
+ * between a definition and its use: then any reader will do. */
 static bool is_exposed(const struct jit *j, uint32_t i)
 {
-    bool defined = false;
+    bool defined = false, read = false, back = false;
     for (; i < j->func_end; i += length(&j->insns[i])) {
         const struct bpf_insn *insn = &j->insns[i];
+        bool jump = is_jump(insn);
         if (is_target(j, i))
             defined = false;
-        if (is_jump(insn)) {
-            uint32_t op = BPF_OP(insn->code);
-            if (op == BPF_EXIT)
-                continue;
-            if (op == BPF_CALL) {
-                if (!defined && (bpf_src(insn) == BPF_CALL_LOCAL || helper_has_arguments(insn->imm)))
-                    return true;
-                defined = true; /* unreadable after a call, which comes to the same */
-                continue;
-            }
-            /* A jump back may enter between a definition and its use: not worth knowing more. */
-            if ((!defined && jump_reads(insn, 1)) || bpf_jump_target(insn, i) <= (int64_t)i)
-                return true;
-            continue;
-        }
-        if (!defined && reads(insn, 1))
+        bool wants = jump ? jump_wants(insn) : reads(insn, 1);
+        if (wants && !defined)
             return true;
-        if (writes(insn, 1))
-            defined = true;
+        read |= wants;
+        if (bpf_is_ja(insn) || bpf_is_branch(insn))
+            back |= bpf_jump_target(insn, i) <= (int64_t)i;
+        /* after a call r1 is unreadable, which comes to the same as written */
+        defined |= jump ? bpf_is_call(insn) : writes(insn, 1);
     }
-    return false;
+    return read && back;
 }
 
 /* Whether the r1 of before slot i is never read again. */
