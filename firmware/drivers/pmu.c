@@ -88,6 +88,22 @@ void pmu_init(void)
     calibrate();
 }
 
+void pmu_pause(void)
+{
+    uint64_t pmcr;
+
+    __asm__ volatile("mrs %0, pmcr_el0" : "=r"(pmcr));
+    __asm__ volatile("msr pmcr_el0, %0\n\tisb" : : "r"(pmcr & ~PMCR_E) : "memory");
+}
+
+void pmu_resume(void)
+{
+    uint64_t pmcr;
+
+    __asm__ volatile("mrs %0, pmcr_el0" : "=r"(pmcr));
+    __asm__ volatile("msr pmcr_el0, %0\n\tisb" : : "r"(pmcr | PMCR_E) : "memory");
+}
+
 enum pmu_source pmu_source(void)
 {
     return source;

@@ -37,6 +37,13 @@ uint64_t pmu_instructions(void);
 uint64_t pmu_begin(void);
 uint64_t pmu_end(uint64_t begin);
 
+/*
+ * Stops and restarts the counter around a WFI. A running counter will overflow some day, and QEMU keeps a timer of
+ * virtual time for that: under -icount with sleep=off an idle guest would race from one overflow to the next.
+ */
+void pmu_pause(void);
+void pmu_resume(void);
+
 /* What an empty window costs before the subtraction, in units of pmu_source(): stated in status. */
 uint32_t pmu_overhead(void);
 

@@ -71,6 +71,7 @@ static _Noreturn void park(const struct fault_report *report)
     struct cpu *cpu = this_cpu();
 
     timer_cancel();
+    pmu_pause();
     intc_disable(IRQ_TIMER);
     if (cpu->active_line != INTC_NONE) {
         intc_end(cpu->active_line);
@@ -99,6 +100,7 @@ static _Noreturn void park(const struct fault_report *report)
 
 static _Noreturn void silence(void)
 {
+    pmu_pause();
     for (;;) {
         wait_for_interrupt();
     }

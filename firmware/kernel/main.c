@@ -42,7 +42,9 @@ static void idle(uint64_t seen)
 {
     irq_disable();
     if (this_cpu()->irqs == seen) {
+        pmu_pause();
         wait_for_interrupt();
+        pmu_resume();
     }
     irq_enable();
     __asm__ volatile("isb" : : : "memory"); /* the pending interrupt is taken here */
