@@ -264,7 +264,7 @@ def _load_segments(path: Path) -> tuple[bytes, bytes]:
             symbols = elf.get_section_by_name(".symtab")
             if not isinstance(symbols, SymbolTableSection):
                 raise TypeError("no symbol table")
-            note = (symbols.get_symbol_by_name("build_id_note") or [])[0]["st_value"]
+            note = (symbols.get_symbol_by_name("kernel_build_id_note") or [])[0]["st_value"]
             start = note - min(s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")) + _NOTE_HEADER
             return bytes(image), bytes(image[start : start + BUILD_ID_SIZE])
     except (OSError, ELFError, AttributeError, IndexError, TypeError) as error:

@@ -5,7 +5,7 @@
 #include "build_inputs.h"
 
 /* An ELF note (name size, description size, type, "GNU\0", description) that the linker fills in. */
-extern const uint8_t build_id_note[];
+extern const uint8_t kernel_build_id_note[];
 
 #define NOTE_DESCRIPTION 16U
 
@@ -14,7 +14,7 @@ extern const uint8_t build_id_note[];
 
 const uint8_t *build_id(void)
 {
-    return build_id_note + NOTE_DESCRIPTION;
+    return kernel_build_id_note + NOTE_DESCRIPTION;
 }
 
 FACT const uint8_t build_public_key[PUBLIC_KEY_SIZE] = BUILD_PUBLIC_KEY;

@@ -110,8 +110,8 @@ boot_primary:
      * firmware's would overwrite them later, a clean one would be read in their place (D7.5.9).
      */
     bl      invalidate_boot_data
-    adrp    x0, boot_data_start
-    adrp    x1, boot_data_end
+    adrp    x0, kernel_boot_data_start
+    adrp    x1, kernel_boot_data_end
 1:  stp     xzr, xzr, [x0], #16
     cmp     x0, x1
     b.lo    1b
@@ -171,14 +171,14 @@ park_raw:
     wfi
     b       park_raw
 
-/* Invalidates [boot_data_start, boot_data_end) to the point of coherency. Clobbers x0-x3. */
+/* Invalidates [kernel_boot_data_start, kernel_boot_data_end) to the point of coherency. Clobbers x0-x3. */
 invalidate_boot_data:
     mrs     x2, ctr_el0
     ubfx    x2, x2, #16, #4             /* DminLine: log2 of words */
     mov     x3, #4
     lsl     x2, x3, x2
-    adrp    x0, boot_data_start
-    adrp    x1, boot_data_end
+    adrp    x0, kernel_boot_data_start
+    adrp    x1, kernel_boot_data_end
 1:  dc      ivac, x0
     add     x0, x0, x2
     cmp     x0, x1
@@ -222,10 +222,10 @@ high:
     mov     x30, xzr
     cbnz    x20, secondary
 
-    adrp    x0, bss_start
-    add     x0, x0, :lo12:bss_start
-    adrp    x1, bss_end
-    add     x1, x1, :lo12:bss_end
+    adrp    x0, kernel_bss_start
+    add     x0, x0, :lo12:kernel_bss_start
+    adrp    x1, kernel_bss_end
+    add     x1, x1, :lo12:kernel_bss_end
 1:  cmp     x0, x1
     b.hs    2f
     stp     xzr, xzr, [x0], #16

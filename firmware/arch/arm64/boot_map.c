@@ -35,7 +35,7 @@ __attribute__((section(".bss.boot"))) uint64_t boot_entry_el;
 static const struct board_device devices[] = BOARD_DEVICES;
 
 /* Boundaries that the linker script sets; only their addresses mean anything. */
-extern const uint8_t kernel_text_start[], text_end[], rodata_end[], image_end[];
+extern const uint8_t kernel_text_start[], kernel_text_end[], kernel_rodata_end[], kernel_image_end[];
 
 #define NORMAL (PTE_ATTR(MAIR_NORMAL) | PTE_INNER | PTE_AF)
 #define RX     (NORMAL | PTE_RO | PTE_UXN)
@@ -61,9 +61,9 @@ static void map_blocks(uint64_t va, uint64_t pa, uint64_t size)
 
 static void map_image(uint64_t pa)
 {
-    uint64_t text_pages = PAGES((uint64_t)(text_end - kernel_text_start));
-    uint64_t rodata_pages = PAGES((uint64_t)(rodata_end - kernel_text_start));
-    uint64_t pages = PAGES((uint64_t)(image_end - kernel_text_start) + PAGE_SIZE - 1);
+    uint64_t text_pages = PAGES((uint64_t)(kernel_text_end - kernel_text_start));
+    uint64_t rodata_pages = PAGES((uint64_t)(kernel_rodata_end - kernel_text_start));
+    uint64_t pages = PAGES((uint64_t)(kernel_image_end - kernel_text_start) + PAGE_SIZE - 1);
 
     for (uint64_t page = 0; page < pages && page < ENTRIES; page++) {
         uint64_t attributes = page < text_pages ? RX : page < rodata_pages ? RO : RW;

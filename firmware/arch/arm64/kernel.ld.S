@@ -21,15 +21,15 @@ SECTIONS
         *(.text .text.*)
         . = ALIGN(PAGE_SIZE);
     } :text
-    text_end = .;
+    kernel_text_end = .;
 
     .rodata : AT(BOARD_IMAGE_PA + (ADDR(.rodata) - IMAGE_VA)) {
-        build_id_note = .;
+        kernel_build_id_note = .;
         KEEP(*(.note.gnu.build-id))
         *(.rodata .rodata.*)
         . = ALIGN(PAGE_SIZE);
     } :rodata
-    rodata_end = .;
+    kernel_rodata_end = .;
 
     .data : AT(BOARD_IMAGE_PA + (ADDR(.data) - IMAGE_VA)) {
         *(.data .data.*)
@@ -38,18 +38,18 @@ SECTIONS
 
     .bss (NOLOAD) : AT(BOARD_IMAGE_PA + (ADDR(.bss) - IMAGE_VA)) {
         . = ALIGN(PAGE_SIZE);
-        boot_data_start = .;
+        kernel_boot_data_start = .;
         *(.bss.boot)
         . = ALIGN(PAGE_SIZE);
-        boot_data_end = .;
-        bss_start = .;
+        kernel_boot_data_end = .;
+        kernel_bss_start = .;
         *(.bss .bss.* COMMON)
         . = ALIGN(16);
-        bss_end = .;
+        kernel_bss_end = .;
     } :data
-    image_end = .;
+    kernel_image_end = .;
 
-    ASSERT(image_end - kernel_text_start <= IMAGE_SIZE, "the image with its .bss outgrew IMAGE_SIZE (kernel/memlayout.h)")
+    ASSERT(kernel_image_end - kernel_text_start <= IMAGE_SIZE, "the image with its .bss outgrew IMAGE_SIZE (kernel/memlayout.h)")
 
     /DISCARD/ : { *(.comment) *(.eh_frame*) *(.ARM.*) *(.note.GNU-stack) }
 }

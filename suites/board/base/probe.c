@@ -122,14 +122,14 @@ static void jit(void)
 
 static void protection(void)
 {
-    extern const uint8_t kernel_text_start[], text_end[], rodata_end[];
+    extern const uint8_t kernel_text_start[], kernel_text_end[], kernel_rodata_end[];
     uintptr_t stack = STACKS_VA + KERNEL_STACK_BASE;
 
     TELL("protection text %u%u rodata %u%u data %u%u guard %u stack %u low %u\n",
          vm_readable((uintptr_t)kernel_text_start), vm_writable((uintptr_t)kernel_text_start),
-         vm_readable((uintptr_t)text_end), vm_writable((uintptr_t)text_end),
-         vm_readable((uintptr_t)rodata_end), vm_writable((uintptr_t)rodata_end), vm_readable(stack - 1U),
-         vm_writable(stack), vm_readable(0x40200000UL));
+         vm_readable((uintptr_t)kernel_text_end), vm_writable((uintptr_t)kernel_text_end),
+         vm_readable((uintptr_t)kernel_rodata_end), vm_writable((uintptr_t)kernel_rodata_end),
+         vm_readable(stack - 1U), vm_writable(stack), vm_readable(0x40200000UL));
 }
 
 static void pools(void)
