@@ -1,7 +1,8 @@
 """Trains the model from scratch: `python -m ai.train.run --steps N --seed S --out DIR`.
 
 Writes DIR/tokeniser.json first, then DIR/checkpoint.pt (weights, shape, step) every few minutes and at the end, and one
-JSON line of scores beside each to DIR/log.jsonl. `--minutes` ends the schedule early on a slow machine.
+JSON line of scores beside each to DIR/log.jsonl. `--minutes` ends the schedule early on a slow machine; `--resume DIR`
+goes on from an earlier run's weights.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ MUON_RATE: Final = 0.02
 ADAM_RATE: Final = 4e-3
 WARMUP_STEPS: Final = 30
 DECAY_FROM: Final = 0.55
+"""Progress at which the learning rate begins to fall to zero, linearly."""
+RESUMED_RATE: Final = 0.4
+"""Peak learning rate of a resumed run, as a share of a fresh one's; it falls from the beginning."""
 CHECKPOINT_S: Final = 180.0
 
 Row = tuple[list[int], int]
@@ -106,15 +110,26 @@ def save(out: Path, network: Llama, step: int, record: dict[str, object]) -> Non
     print(json.dumps(record), flush=True)
 
 
-def train(steps: int, seed: int, out: Path, minutes: float | None, shape: Shape, threads: int) -> Llama:
+def train(
+    steps: int,
+    seed: int,
+    out: Path,
+    minutes: float | None,
+    shape: Shape,
+    threads: int,
+    resume: Path | None = None,
+) -> Llama:
     """Trains and returns the network; see the module's docstring for what it writes."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
-    pieces = tokeniser.learn(data.corpus(seed, 6000), VOCABULARY)
+    pieces = _pieces(seed, resume)
     (out / "tokeniser.json").write_text(json.dumps(pieces))
     tokens = Tokeniser(pieces)
     network = Llama(shape)
+    if resume:
+        network.load_state_dict(torch.load(resume / "checkpoint.pt", weights_only=True)["weights"])
+    peak, decay_from = (RESUMED_RATE, 0.0) if resume else (1.0, DECAY_FROM)
     matrices = [p for n, p in network.named_parameters() if p.dim() == 2 and "embedding" not in n]
     others = [p for n, p in network.named_parameters() if p.dim() != 2 or "embedding" in n]
     muon, adam = Muon(matrices), torch.optim.Adam(others, betas=(0.9, 0.97))
@@ -126,7 +141,7 @@ def train(steps: int, seed: int, out: Path, minutes: float | None, shape: Shape,
         progress = max(step / steps, elapsed / (minutes * 60) if minutes else 0.0)
         if progress >= 1.0:
             break
-        rate = min(step / WARMUP_STEPS, 1.0, (1 - progress) / (1 - DECAY_FROM))
+        rate = peak * min(step / WARMUP_STEPS, 1.0, (1 - progress) / (1 - decay_from))
         inputs, targets = tensors(rows)
         hidden, asked = network(inputs), targets >= 0
         loss = F.cross_entropy(network.logits(hidden[asked]), targets[asked])
@@ -149,6 +164,13 @@ def train(steps: int, seed: int, out: Path, minutes: float | None, shape: Shape,
             save(out, network, step, _record(network, tests, step, seen_tokens, losses, began, seed))
     save(out, network, step, _record(network, tests, step, seen_tokens, losses, began, seed))
     return network
+
+
+def _pieces(seed: int, resume: Path | None) -> list[str]:
+    if resume is None:
+        return tokeniser.learn(data.corpus(seed, 6000), VOCABULARY)
+    pieces: list[str] = json.loads((resume / "tokeniser.json").read_text())
+    return pieces
 
 
 def _record(
@@ -181,9 +203,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, help="end the schedule after so many minutes at the latest")
+    parser.add_argument("--resume", type=Path, help="begin with the tokeniser and weights of this folder")
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args(arguments)
-    train(chosen.steps, chosen.seed, chosen.out, chosen.minutes, Shape(), chosen.threads)
+    train(chosen.steps, chosen.seed, chosen.out, chosen.minutes, Shape(), chosen.threads, chosen.resume)
 
 
 if __name__ == "__main__":
