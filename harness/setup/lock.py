@@ -1,7 +1,8 @@
 """Make the two lock files out of pyproject.toml: wheels that pip fetches, and sources that set-up builds.
 
-Run `.venv/bin/pip install pip-tools`, then `.venv/bin/python -m harness.setup.lock`. The files name every
-artefact by SHA-256 and no index, so any mirror will do.
+Run `.venv/bin/pip install pip-tools`, then `.venv/bin/python -m harness.setup.lock`. Pins stay as they are unless
+`--upgrade` or `--upgrade-package NAME` is given. The files name every artefact by SHA-256 and no index, so any mirror
+will do.
 """
 
 from __future__ import annotations
@@ -36,19 +37,23 @@ def split_lock(compiled: str) -> tuple[str, str]:
     return "".join(wheels), "".join(source)
 
 
-def compile_lock() -> str:
+def compile_lock(options: list[str]) -> str:
     """pip-compile's hashed output for pyproject.toml's dependencies and the build tools. Raises on its failure."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     with tempfile.TemporaryDirectory() as work:
         wanted = Path(work) / "requirements.in"
         wanted.write_text("\n".join([*project["dependencies"], *BUILD_TOOLS]) + "\n", encoding="utf-8")
         output = Path(work) / "requirements.txt"
+        # pip-compile keeps the pins that it finds in its output file.
+        output.write_text(
+            "".join(file.read_text(encoding="utf-8") for file in (WHEELS, SOURCES)), encoding="utf-8"
+        )
         subprocess.run(
             [
                 *(sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--no-header"),
                 *("--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"),
                 *("--no-emit-options", "--allow-unsafe", "--strip-extras", "--no-build-isolation"),
-                *("--output-file", str(output), str(wanted)),
+                *("--output-file", str(output), *options, str(wanted)),
             ],
             check=True,
             timeout=1800,
@@ -83,7 +88,7 @@ def pin_archives(sources: str) -> str:
 
 def main() -> int:
     """Write both lock files."""
-    wheels, compiled_sources = split_lock(compile_lock())
+    wheels, compiled_sources = split_lock(compile_lock(sys.argv[1:]))
     sources = pin_archives(compiled_sources)
     WHEELS.write_text(
         f"# Wheels, installed with --only-binary :all:. Made by `{_COMMAND}`.\n{wheels}", encoding="utf-8"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import itertools
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -54,3 +58,37 @@ def test_a_compiled_lock_is_split_by_distribution_and_nothing_is_lost() -> None:
     assert re.findall(r"^\S+(?===)", wheels, re.MULTILINE) == ["abc", "xyz", "setuptools"]
     assert sources == "llama-cpp-python==0.3.36 \\\n    --hash=sha256:bb\n"
     assert wheels.count("--hash") == 4
+
+
+def imported_modules() -> dict[str, str]:
+    """Top-level modules that this repository's Python imports, each with a file that does."""
+    found: dict[str, str] = {}
+    for top in ("contracts", "harness", "targets", "ai", "suites"):
+        for file in sorted((ROOT / top).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    names = [node.module]
+                else:
+                    continue
+                for name in names:
+                    found.setdefault(name.split(".")[0], str(file.relative_to(ROOT)))
+    return found
+
+
+def test_whatever_is_imported_from_elsewhere_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    names = {normal(re.split(r"[<>=\[; ]", requirement)[0]) for requirement in declared}
+    known = importlib.metadata.packages_distributions()
+    ours = {"contracts", "harness", "targets", "ai", "suites"}
+    # Modules in a test's own folder, which pytest puts on the path.
+    neighbours = {file.stem for file in (ROOT / "suites").rglob("*.py")}
+    undeclared = {
+        module: file
+        for module, file in imported_modules().items()
+        if module not in ours | neighbours | set(sys.stdlib_module_names)
+        and not names & {normal(name) for name in known.get(module, [module])}
+    }
+    assert not undeclared, "add to pyproject.toml, then run python -m harness.setup.lock"
