@@ -22,7 +22,8 @@ static uint8_t *key_of(struct entry *entry)
     return (uint8_t *)entry + sizeof(*entry);
 }
 
-/* Fibonacci hashing a word at a time: the high half of the product depends on every bit of the key. */
+/* A word at a time, multiply and fold, twice for the last: the bits that choose the bucket depend on every bit of the
+ * key, wherever keys differ (addresses in the high half, counters in the low). */
 static uint32_t hash_key(const uint8_t *key, uint32_t size)
 {
     uint64_t hash = size, word = 0;
@@ -44,8 +45,9 @@ static uint32_t hash_key(const uint8_t *key, uint32_t size)
                 word |= (uint64_t)key[i] << (8 * i);
         }
         hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
     }
-    return (uint32_t)(hash >> 32);
+    return (uint32_t)((hash * 0xd6e8feb86659fd93u) >> 32);
 }
 
 static bool same_key(const uint8_t *a, const uint8_t *b, uint32_t size)

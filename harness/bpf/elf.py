@@ -22,6 +22,7 @@ _R_BPF_64_64, _R_BPF_64_32 = 1, 10
 _MAX_ELF_BYTES = 16 << 20
 _MAX_SLOTS = 4096
 _MAX_MAPS = 8
+_MAX_VALUE_BYTES = 65536
 _NAME_BYTES = 15
 _LDDW, _CALL = 0x18, 0x85
 _LEGACY_MAP = struct.Struct("<5I")
@@ -380,6 +381,12 @@ class _Linker:
             return self._data_maps[index]
         section = self.source.sections[index]
         name = _short(section.name)
+        if section.size > _MAX_VALUE_BYTES:
+            raise _reject(
+                f"section {section.name!r} is too large",
+                f"{section.size} bytes",
+                expected=f"at most {_MAX_VALUE_BYTES} bytes",
+            )
         if section.name.startswith(".rodata"):
             made = MapDef(name, MapType.ARRAY, 4, section.size, 1, int(MapFlags.RDONLY_PROG), section.data)
         elif section.name.startswith((".bss", ".data")) and not any(section.data):

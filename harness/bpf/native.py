@@ -372,6 +372,13 @@ class Engine:
     def create_map(self, definition: MapDef) -> NativeMap:
         """A map on its own. Raises ConfigError when the shape is refused."""
         ffi = _ffi()
+        sizes = (definition.key_size, definition.value_size, definition.max_entries, definition.flags)
+        if not all(0 <= number < 1 << 32 for number in sizes):
+            raise ConfigError(
+                f"map {definition.name!r} is refused",
+                expected="sizes and flags of 32 bits",
+                seen=repr(definition),
+            )
         shape = ffi.new("struct bpf_map_def *")
         shape.name = definition.name.encode()[:15]
         shape.type = int(definition.type)

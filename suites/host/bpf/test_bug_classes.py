@@ -13,7 +13,9 @@ VALUES = MapDef("values", MapType.ARRAY, 4, 64, 4)
 FROZEN = MapDef("frozen", MapType.ARRAY, 4, 16, 1, int(MapFlags.RDONLY_PROG), bytes(range(16)))
 
 
-def refusal(engine: Engine, *items: asm.Item, mem: int = 64, hook: Hook = Hook.TEST, maps: tuple[MapDef, ...] = ()) -> Refusal:
+def refusal(
+    engine: Engine, *items: asm.Item, mem: int = 64, hook: Hook = Hook.TEST, maps: tuple[MapDef, ...] = ()
+) -> Refusal:
     """How the program is refused; fails when it is accepted."""
     with pytest.raises(VerifyRejected) as caught:
         engine.load(Program("bad", hook, asm.assemble(items), maps), test_mem_size=mem)
@@ -32,7 +34,14 @@ def value(engine: Engine, *items: asm.Item, mem: bytes = bytes(64), maps: tuple[
 
 def index_into_memory(index: int) -> list[asm.Item]:
     """r0 = the byte of the 64 bytes of memory (base in r6) that a register counts to."""
-    return [asm.add64(R6, Reg(index)), asm.ldx(B, R0, R6, 0), asm.exit_(), Label("out"), asm.mov64(R0, 0), asm.exit_()]
+    return [
+        asm.add64(R6, Reg(index)),
+        asm.ldx(B, R0, R6, 0),
+        asm.exit_(),
+        Label("out"),
+        asm.mov64(R0, 0),
+        asm.exit_(),
+    ]
 
 
 def unknown(register: int) -> list[asm.Item]:
@@ -65,14 +74,25 @@ def test_a_32_bit_comparison_bounds_the_low_half(engine: Engine) -> None:
 
 def test_a_64_bit_bound_is_not_taken_from_a_half_that_wraps(engine: Engine) -> None:
     # 64-bit range [1, 2^32]: the low half is anything, not [1, 0] nor [0, 1].
-    code = [*unknown(R7), asm.lddw(R2, 1 << 32), asm.jump("jgt", R7, Reg(R2), "out"), asm.jump("jeq", R7, 0, "out")]
-    assert refusal(engine, *code, asm.mov32(R7, Reg(R7)), *index_into_memory(R7)) == Refusal.BAD_POINTER_ARITHMETIC
+    code = [
+        *unknown(R7),
+        asm.lddw(R2, 1 << 32),
+        asm.jump("jgt", R7, Reg(R2), "out"),
+        asm.jump("jeq", R7, 0, "out"),
+    ]
+    assert (
+        refusal(engine, *code, asm.mov32(R7, Reg(R7)), *index_into_memory(R7))
+        == Refusal.BAD_POINTER_ARITHMETIC
+    )
 
 
 def test_bounds_after_or_are_not_cut_to_32_bits(engine: Engine) -> None:
     code = [*unknown(R7), asm.lddw(R2, 1 << 32), asm.alu64("and", R7, 7), asm.alu64("or", R7, Reg(R2))]
     assert refusal(engine, *code, *index_into_memory(R7)[:3]) == Refusal.BAD_POINTER_ARITHMETIC
-    assert refusal(engine, *code, asm.alu64("rsh", R7, 27), *index_into_memory(R7)[:3], mem=32) == Refusal.BAD_ACCESS
+    assert (
+        refusal(engine, *code, asm.alu64("rsh", R7, 27), *index_into_memory(R7)[:3], mem=32)
+        == Refusal.BAD_ACCESS
+    )
     small = [*unknown(R7), asm.alu64("and", R7, 7), asm.alu64("or", R7, 56), *index_into_memory(R7)[:3]]
     assert value(engine, *small) == 0
     assert refusal(engine, *small, mem=63) == Refusal.BAD_ACCESS
@@ -87,7 +107,10 @@ def test_32_bit_bounds_follow_a_32_bit_bitwise_operation(engine: Engine, op: str
         asm.jump32("jne", R7, 0 if op != "and" else 0x7FFF_FFFF, "out"),
         asm.alu32(op, R7, Reg(R3)),
     ]
-    assert refusal(engine, *code, *index_into_memory(R7)) in (Refusal.BAD_POINTER_ARITHMETIC, Refusal.BAD_ACCESS)
+    assert refusal(engine, *code, *index_into_memory(R7)) in (
+        Refusal.BAD_POINTER_ARITHMETIC,
+        Refusal.BAD_ACCESS,
+    )
 
 
 def test_modulo_zero_on_32_bits_leaves_the_low_half_only(engine: Engine) -> None:
@@ -117,7 +140,14 @@ def lookup(*then: asm.Item, key_at: int = -4) -> list[asm.Item]:
 
 
 def test_arithmetic_on_a_lookup_that_may_be_null(engine: Engine) -> None:
-    code = lookup(asm.add64(R0, 8), asm.jump("jeq", R0, 0, "out"), asm.ldx(DW, R0, R0, 0), Label("out"), asm.mov64(R0, 0), asm.exit_())
+    code = lookup(
+        asm.add64(R0, 8),
+        asm.jump("jeq", R0, 0, "out"),
+        asm.ldx(DW, R0, R0, 0),
+        Label("out"),
+        asm.mov64(R0, 0),
+        asm.exit_(),
+    )
     assert refusal(engine, *code, maps=(VALUES,)) == Refusal.BAD_POINTER_ARITHMETIC
 
 
@@ -262,7 +292,13 @@ def test_a_bound_on_a_copy_holds_for_the_original_and_its_spill(engine: Engine) 
 
 def test_a_bound_on_a_stale_copy_does_not_hold_for_a_new_value(engine: Engine) -> None:
     # r7 changes after it was copied; the spill changes after it was made.
-    code = [*unknown(R7), asm.mov64(R3, Reg(R7)), asm.add64(R7, 100), asm.jump("jgt", R3, 7, "out"), *index_into_memory(R7)]
+    code = [
+        *unknown(R7),
+        asm.mov64(R3, Reg(R7)),
+        asm.add64(R7, 100),
+        asm.jump("jgt", R3, 7, "out"),
+        *index_into_memory(R7),
+    ]
     assert refusal(engine, *code) == Refusal.BAD_POINTER_ARITHMETIC
     code = [
         *unknown(R7),
@@ -338,13 +374,31 @@ def test_a_pointer_in_a_key_or_a_map_value_is_a_leak(engine: Engine) -> None:
         asm.exit_(),
     ]
     assert refusal(engine, *code, maps=(wide,)) == Refusal.POINTER_LEAK
-    code = lookup(asm.jump("jeq", R0, 0, "out"), asm.stx(DW, R0, 0, R7), Label("out"), asm.mov64(R0, 0), asm.exit_())
+    code = lookup(
+        asm.jump("jeq", R0, 0, "out"), asm.stx(DW, R0, 0, R7), Label("out"), asm.mov64(R0, 0), asm.exit_()
+    )
     assert refusal(engine, *code, maps=(VALUES,)) == Refusal.POINTER_LEAK
 
 
 def test_a_frozen_map_is_read_only_and_known(engine: Engine) -> None:
-    assert refusal(engine, asm.ld_map_value(R3, 0), asm.st(B, R3, 0, 1), asm.mov64(R0, 0), asm.exit_(), maps=(FROZEN,)) == Refusal.BAD_ACCESS
-    code = [asm.ld_map_value(R3, 0), asm.ldx(B, R3, R3, 9), asm.add64(R1, Reg(R3)), asm.ldx(B, R0, R1, 0), asm.exit_()]
+    assert (
+        refusal(
+            engine,
+            asm.ld_map_value(R3, 0),
+            asm.st(B, R3, 0, 1),
+            asm.mov64(R0, 0),
+            asm.exit_(),
+            maps=(FROZEN,),
+        )
+        == Refusal.BAD_ACCESS
+    )
+    code = [
+        asm.ld_map_value(R3, 0),
+        asm.ldx(B, R3, R3, 9),
+        asm.add64(R1, Reg(R3)),
+        asm.ldx(B, R0, R1, 0),
+        asm.exit_(),
+    ]
     assert value(engine, *code, mem=bytes(10), maps=(FROZEN,)) == 0
     assert refusal(engine, *code, mem=9, maps=(FROZEN,)) == Refusal.BAD_ACCESS
     update = [
@@ -367,17 +421,40 @@ def test_a_frozen_map_is_read_only_and_known(engine: Engine) -> None:
 def test_signed_bounds_alone_do_not_allow_a_negative_offset(engine: Engine) -> None:
     code = [*unknown(R7), asm.jump("jsgt", R7, 8, "out"), *index_into_memory(R7)]
     assert refusal(engine, *code) == Refusal.BAD_POINTER_ARITHMETIC
-    code = [*unknown(R7), asm.jump("jsgt", R7, 8, "out"), asm.jump("jslt", R7, -1, "out"), *index_into_memory(R7)]
+    code = [
+        *unknown(R7),
+        asm.jump("jsgt", R7, 8, "out"),
+        asm.jump("jslt", R7, -1, "out"),
+        *index_into_memory(R7),
+    ]
     assert refusal(engine, *code) == Refusal.BAD_ACCESS
-    code = [*unknown(R7), asm.jump("jsgt", R7, 8, "out"), asm.jump("jslt", R7, 0, "out"), *index_into_memory(R7)]
+    code = [
+        *unknown(R7),
+        asm.jump("jsgt", R7, 8, "out"),
+        asm.jump("jslt", R7, 0, "out"),
+        *index_into_memory(R7),
+    ]
     assert value(engine, *code) == 0
 
 
 def test_an_offset_that_overflows_is_not_small(engine: Engine) -> None:
-    code = [*unknown(R7), asm.lddw(R2, 0xFFFF_FFFF_FFFF_FFF8), asm.jump("jlt", R7, Reg(R2), "out"), asm.add64(R7, 16)]
+    code = [
+        *unknown(R7),
+        asm.lddw(R2, 0xFFFF_FFFF_FFFF_FFF8),
+        asm.jump("jlt", R7, Reg(R2), "out"),
+        asm.add64(R7, 16),
+    ]
     assert value(engine, *code, *index_into_memory(R7), mem=b"\xf8" + b"\xff" * 7 + bytes(56)) == 0
-    code = [*unknown(R7), asm.lddw(R2, 0xFFFF_FFFF_FFFF_FFF0), asm.jump("jlt", R7, Reg(R2), "out"), asm.add64(R7, 8)]
-    assert refusal(engine, *code, *index_into_memory(R7)) in (Refusal.BAD_ACCESS, Refusal.BAD_POINTER_ARITHMETIC)
+    code = [
+        *unknown(R7),
+        asm.lddw(R2, 0xFFFF_FFFF_FFFF_FFF0),
+        asm.jump("jlt", R7, Reg(R2), "out"),
+        asm.add64(R7, 8),
+    ]
+    assert refusal(engine, *code, *index_into_memory(R7)) in (
+        Refusal.BAD_ACCESS,
+        Refusal.BAD_POINTER_ARITHMETIC,
+    )
 
 
 def test_shifts_by_the_width_or_more_are_masked(engine: Engine) -> None:
@@ -420,7 +497,9 @@ def test_packet_pointers_do_not_wrap(engine: Engine) -> None:
         ("jle", "end", 15, False),
     ],
 )
-def test_what_a_comparison_with_the_end_of_the_packet_says(engine: Engine, op: str, first: str, last_byte: int, fine: bool) -> None:
+def test_what_a_comparison_with_the_end_of_the_packet_says(
+    engine: Engine, op: str, first: str, last_byte: int, fine: bool
+) -> None:
     # Out when packet + 14 OP end (or end OP' packet + 14); inside, bytes up to 13 exist, or 14 when strictly before.
     left, right = (R3, R2) if first == "packet" else (R2, R3)
     code = [
@@ -460,14 +539,28 @@ def test_one_load_cannot_serve_the_context_and_other_memory(engine: Engine) -> N
 
 
 def test_the_context_is_read_as_whole_fields_and_never_written(engine: Engine) -> None:
-    for bad in (asm.ldx(DW, R0, R1, 0), asm.ldx(B, R0, R1, 12), asm.ldx(W, R0, R1, 2), asm.ldx(W, R0, R1, 24), asm.ldx(W, R0, R1, -4)):
+    for bad in (
+        asm.ldx(DW, R0, R1, 0),
+        asm.ldx(B, R0, R1, 12),
+        asm.ldx(W, R0, R1, 2),
+        asm.ldx(W, R0, R1, 24),
+        asm.ldx(W, R0, R1, -4),
+    ):
         assert refusal(engine, bad, asm.mov64(R0, 0), asm.exit_(), hook=Hook.NET_RX) == Refusal.BAD_ACCESS
-    assert refusal(engine, asm.st(W, R1, 12, 0), asm.mov64(R0, 0), asm.exit_(), hook=Hook.NET_RX) == Refusal.BAD_ACCESS
+    assert (
+        refusal(engine, asm.st(W, R1, 12, 0), asm.mov64(R0, 0), asm.exit_(), hook=Hook.NET_RX)
+        == Refusal.BAD_ACCESS
+    )
 
 
 def test_atomics_are_aligned_and_stay_off_the_packet(engine: Engine) -> None:
     for off in (1, 4):
-        assert refusal(engine, asm.mov64(R2, 1), asm.atomic(DW, "add", R1, off, R2), asm.mov64(R0, 0), asm.exit_()) == Refusal.BAD_ACCESS
+        assert (
+            refusal(
+                engine, asm.mov64(R2, 1), asm.atomic(DW, "add", R1, off, R2), asm.mov64(R0, 0), asm.exit_()
+            )
+            == Refusal.BAD_ACCESS
+        )
     code = [
         asm.ldx(W, R6, R1, 0),
         asm.ldx(W, R2, R1, 4),
@@ -484,7 +577,16 @@ def test_atomics_are_aligned_and_stay_off_the_packet(engine: Engine) -> None:
 
 
 def test_a_callee_cannot_hand_out_its_stack(engine: Engine) -> None:
-    code = [asm.call_local("f"), asm.ldx(DW, R0, R0, 0), asm.exit_(), Label("f"), asm.st(DW, FP, -8, 1), asm.mov64(R0, Reg(FP)), asm.add64(R0, -8), asm.exit_()]
+    code = [
+        asm.call_local("f"),
+        asm.ldx(DW, R0, R0, 0),
+        asm.exit_(),
+        Label("f"),
+        asm.st(DW, FP, -8, 1),
+        asm.mov64(R0, Reg(FP)),
+        asm.add64(R0, -8),
+        asm.exit_(),
+    ]
     assert refusal(engine, *code) == Refusal.BAD_RETURN
     code = [
         asm.mov64(R1, Reg(FP)),
@@ -527,5 +629,12 @@ def test_registers_do_not_survive_a_call(engine: Engine) -> None:
     for register in (1, 2, 3, 4, 5):
         code = [asm.mov64(register, 1), asm.call(5), asm.mov64(R0, Reg(register)), asm.exit_()]
         assert refusal(engine, *code) == Refusal.UNINITIALISED
-    code = [asm.mov64(R6, 1), asm.call_local("f"), asm.exit_(), Label("f"), asm.mov64(R0, Reg(R6)), asm.exit_()]
+    code = [
+        asm.mov64(R6, 1),
+        asm.call_local("f"),
+        asm.exit_(),
+        Label("f"),
+        asm.mov64(R0, Reg(R6)),
+        asm.exit_(),
+    ]
     assert refusal(engine, *code) == Refusal.UNINITIALISED

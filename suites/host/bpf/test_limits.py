@@ -10,7 +10,9 @@ from harness.bpf.asm import DW, FP, R0, R1, R2, R3, R4, R6, B, Label, Reg
 from harness.bpf.native import Engine, Refusal, RunEnd, VerifyRejected
 
 
-def refused(engine: Engine, code: bytes, *, mem: int = 0, maps: tuple[MapDef, ...] = (), hook: Hook = Hook.TEST) -> VerifyRejected:
+def refused(
+    engine: Engine, code: bytes, *, mem: int = 0, maps: tuple[MapDef, ...] = (), hook: Hook = Hook.TEST
+) -> VerifyRejected:
     with pytest.raises(VerifyRejected) as caught:
         engine.load(Program("bad", hook, code, maps), test_mem_size=mem)
     return caught.value
@@ -103,7 +105,14 @@ def test_a_loop_that_nothing_ends_is_refused(engine: Engine) -> None:
     assert refused(engine, asm.assemble(forever)).refusal == Refusal.INFINITE_LOOP
     until_random = [Label("a"), asm.call(7), asm.jump("jne", R0, 5, "a"), asm.exit_()]
     assert refused(engine, asm.assemble(until_random)).refusal == Refusal.INFINITE_LOOP
-    counts_nothing = [asm.mov64(R6, 0), Label("a"), asm.add64(R6, 2), asm.jump("jne", R6, 5, "a"), asm.mov64(R0, 0), asm.exit_()]
+    counts_nothing = [
+        asm.mov64(R6, 0),
+        Label("a"),
+        asm.add64(R6, 2),
+        asm.jump("jne", R6, 5, "a"),
+        asm.mov64(R0, 0),
+        asm.exit_(),
+    ]
     assert refused(engine, asm.assemble(counts_nothing)).refusal == Refusal.TOO_COMPLEX
 
 
@@ -136,7 +145,12 @@ def test_the_bound_is_that_of_the_longest_way(engine: Engine) -> None:
 def test_many_ways_that_differ_in_nothing_that_matters_are_walked_once(engine: Engine) -> None:
     items: list[asm.Item] = [asm.mov64(R0, 0)]
     for bit in range(31):
-        items += [asm.ldx(B, R3, R1, bit % 8), asm.jump("jset", R3, 1, f"b{bit}"), asm.add64(R0, bit), Label(f"b{bit}")]
+        items += [
+            asm.ldx(B, R3, R1, bit % 8),
+            asm.jump("jset", R3, 1, f"b{bit}"),
+            asm.add64(R0, bit),
+            Label(f"b{bit}"),
+        ]
     loaded = engine.load(Program("diamonds", Hook.TEST, asm.assemble([*items, asm.exit_()])), test_mem_size=8)
     assert loaded.processed < 31 * 8
     assert loaded.wcet == loaded.interpret(bytes(8)).executed
@@ -153,7 +167,14 @@ def test_ways_beyond_the_cap_are_refused_not_walked_forever(engine: Engine) -> N
 
 
 def test_recursion_and_deep_calls_are_refused(engine: Engine) -> None:
-    recursion = [asm.call_local("f"), asm.exit_(), Label("f"), asm.call_local("f"), asm.mov64(R0, 0), asm.exit_()]
+    recursion = [
+        asm.call_local("f"),
+        asm.exit_(),
+        Label("f"),
+        asm.call_local("f"),
+        asm.mov64(R0, 0),
+        asm.exit_(),
+    ]
     assert refused(engine, asm.assemble(recursion)).refusal == Refusal.BAD_CALL
 
     def chain(calls: int) -> bytes:
@@ -183,7 +204,10 @@ def test_the_stack_of_a_call_chain_is_512_bytes_in_all(engine: Engine) -> None:
     loaded = engine.load(Program("deep", Hook.TEST, two(256, 256)))
     assert (loaded.stack_bytes, loaded.interpret().r0) == (512, 2)
     assert refused(engine, two(256, 264)).refusal == Refusal.STACK_TOO_DEEP
-    assert refused(engine, asm.assemble([asm.st(DW, FP, -520, 1), asm.mov64(R0, 0), asm.exit_()])).refusal == Refusal.BAD_ACCESS
+    assert (
+        refused(engine, asm.assemble([asm.st(DW, FP, -520, 1), asm.mov64(R0, 0), asm.exit_()])).refusal
+        == Refusal.BAD_ACCESS
+    )
 
 
 def test_a_refused_program_is_left_as_it_was(engine: Engine) -> None:

@@ -120,7 +120,9 @@ def test_arithmetic_with_a_register(engine: Engine, bits: int, alu: Any, op: str
 
 @pytest.mark.parametrize(("bits", "alu"), WIDTHS)
 @pytest.mark.parametrize(("op", "off"), BINARY)
-def test_arithmetic_with_an_immediate_sign_extends_it(engine: Engine, bits: int, alu: Any, op: str, off: int) -> None:
+def test_arithmetic_with_an_immediate_sign_extends_it(
+    engine: Engine, bits: int, alu: Any, op: str, off: int
+) -> None:
     pairs = [(a, imm) for a in VALUES for imm in IMMEDIATES]
     programs: list[list[asm.Item]] = [[asm.lddw(R0, a), alu(op, R0, imm, off=off)] for a, imm in pairs]
     for (a, imm), seen in zip(pairs, results(engine, programs), strict=True):
@@ -133,9 +135,14 @@ def test_negation(engine: Engine, bits: int, alu: Any) -> None:
     assert results(engine, programs) == [reference("neg", 0, bits, a, 0) for a in VALUES]
 
 
-@pytest.mark.parametrize(("bits", "alu", "off"), [(64, asm.alu64, 8), (64, asm.alu64, 16), (64, asm.alu64, 32), (32, asm.alu32, 8), (32, asm.alu32, 16)])
+@pytest.mark.parametrize(
+    ("bits", "alu", "off"),
+    [(64, asm.alu64, 8), (64, asm.alu64, 16), (64, asm.alu64, 32), (32, asm.alu32, 8), (32, asm.alu32, 16)],
+)
 def test_sign_extending_moves(engine: Engine, bits: int, alu: Any, off: int) -> None:
-    programs: list[list[asm.Item]] = [[asm.lddw(R1, a), asm.lddw(R0, M64), alu("mov", R0, Reg(R1), off=off)] for a in VALUES]
+    programs: list[list[asm.Item]] = [
+        [asm.lddw(R1, a), asm.lddw(R0, M64), alu("mov", R0, Reg(R1), off=off)] for a in VALUES
+    ]
     assert results(engine, programs) == [reference("mov", off, bits, 0, a) for a in VALUES]
 
 
@@ -144,7 +151,11 @@ def test_byte_order(engine: Engine, bits: int) -> None:
     def swapped(value: int) -> int:
         return int.from_bytes((value & ((1 << bits) - 1)).to_bytes(bits // 8, "little"), "big")
 
-    for instruction, want in ((asm.le, lambda v: v & ((1 << bits) - 1)), (asm.be, swapped), (asm.bswap, swapped)):
+    for instruction, want in (
+        (asm.le, lambda v: v & ((1 << bits) - 1)),
+        (asm.be, swapped),
+        (asm.bswap, swapped),
+    ):
         programs: list[list[asm.Item]] = [[asm.lddw(R0, a), instruction(R0, bits)] for a in VALUES]
         assert results(engine, programs) == [want(a) for a in VALUES]
 
@@ -177,11 +188,18 @@ def test_jumps(engine: Engine, bits: int, jump: Any, op: str) -> None:
         for b in VALUES:
             compare = [asm.lddw(R1, a), asm.lddw(R2, b), jump(op, R1, Reg(R2), "yes")]
             cases.append((a, b, compare))
-        for imm in IMMEDIATES:
-            cases.append((a, imm & M64, [asm.lddw(R1, a), jump(op, R1, imm, "yes")]))
+        cases += [(a, imm & M64, [asm.lddw(R1, a), jump(op, R1, imm, "yes")]) for imm in IMMEDIATES]
     for a, b, compare in cases:
         code = asm.assemble(
-            [asm.mov64(R0, 0), asm.mov64(R3, 1), *compare, asm.exit_(), Label("yes"), asm.mov64(R0, Reg(R3)), asm.exit_()]
+            [
+                asm.mov64(R0, 0),
+                asm.mov64(R3, 1),
+                *compare,
+                asm.exit_(),
+                Label("yes"),
+                asm.mov64(R0, Reg(R3)),
+                asm.exit_(),
+            ]
         )
         result = engine.load(Program("t", Hook.TEST, code)).interpret()
         assert result.r0 == taken(op, bits, a, b), f"{op}{bits}: {a:#x}, {b:#x}"
@@ -254,7 +272,9 @@ def test_atomics(engine: Engine, op: str, size: int, bits: int, fetch: bool) -> 
 
 
 def test_a_64_bit_immediate_is_one_instruction_of_two_slots(engine: Engine) -> None:
-    loaded = engine.load(Program("t", Hook.TEST, asm.assemble([asm.lddw(R0, 0x8000_0000_FFFF_FFFF), asm.exit_()])))
+    loaded = engine.load(
+        Program("t", Hook.TEST, asm.assemble([asm.lddw(R0, 0x8000_0000_FFFF_FFFF), asm.exit_()]))
+    )
     result = loaded.interpret()
     assert (result.r0, result.executed, loaded.wcet) == (0x8000_0000_FFFF_FFFF, 2, 2)
 
@@ -294,9 +314,13 @@ def test_both_gotos_and_calls_keep_what_the_rfc_says_they_keep(engine: Engine) -
 def test_the_test_hook_gives_memory_and_its_size(engine: Engine) -> None:
     code = asm.assemble([asm.mov64(R0, Reg(R2)), asm.exit_()])
     for size in (0, 1, 24):
-        assert engine.load(Program("t", Hook.TEST, code), test_mem_size=size).interpret(bytes(size)).r0 == size
+        assert (
+            engine.load(Program("t", Hook.TEST, code), test_mem_size=size).interpret(bytes(size)).r0 == size
+        )
 
 
 def test_the_timer_hook_gives_its_two_times(engine: Engine) -> None:
-    code = asm.assemble([asm.ldx(DW, R0, R1, 0), asm.ldx(DW, R1, R1, 8), asm.alu64("sub", R0, Reg(R1)), asm.exit_()])
+    code = asm.assemble(
+        [asm.ldx(DW, R0, R1, 0), asm.ldx(DW, R1, R1, 8), asm.alu64("sub", R0, Reg(R1)), asm.exit_()]
+    )
     assert engine.load(Program("t", Hook.TIMER, code)).interpret(ktime_ns=1000, period_ns=300).r0 == 700
