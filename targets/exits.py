@@ -9,7 +9,15 @@ from contracts.errors import AssayError, BoardLost, KernelError
 
 # Signals that a program brings on itself; any other came from outside.
 _OWN_FAULTS: Final = frozenset(
-    {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
+    {
+        signal.SIGABRT,
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    }
 )
 
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, BoardLost, ConfigError, InfraError, SetupError
 from targets.exits import explain_exit
-from targets.qmp import Qmp
+from targets.monitor import Monitor
 
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 5.0
@@ -39,7 +39,7 @@ def qemu_program() -> str:
 def command_line(
     spec: BoardSpec, image: Path, folder: Path, *, icount: bool = True, seed: int | None = None
 ) -> list[str]:
-    """The whole command, `setpriv` included. Sockets `uart` and `qmp` lie in `folder`."""
+    """The whole command, `setpriv` included. Sockets `uart` and `monitor` lie in `folder`."""
     if spec.qemu is None:
         raise ConfigError(f"board {spec.kind} is not a QEMU board", expected="a `qemu` part in its file")
     machine = spec.qemu
@@ -50,7 +50,7 @@ def command_line(
         command += ["-cpu", machine.cpu]
     command += ["-nodefaults", "-display", "none", "-no-reboot", "-S", "-kernel", str(image)]
     command += ["-chardev", "pty,id=uart" if spec.console == "pty" else uart, "-serial", "chardev:uart"]
-    command += ["-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"]
+    command += ["-monitor", f"unix:{folder / 'monitor'},server=on,wait=off"]
     if icount:
         command += ["-icount", "shift=0,sleep=off"]
     if seed is not None:
@@ -62,7 +62,7 @@ def _private_folder() -> Path:
     """A temporary folder whose sockets' paths are short enough."""
     for parent in (None, "/tmp"):  # noqa: S108 - TMPDIR may be too deep for a socket
         folder = Path(tempfile.mkdtemp(prefix="assay-", dir=parent))
-        if len(os.fsencode(folder / "uart")) <= _SUN_PATH_MAX:
+        if len(os.fsencode(folder / "monitor")) <= _SUN_PATH_MAX:
             return folder
         folder.rmdir()
     raise InfraError("no temporary folder has a path short enough for a UNIX socket")
@@ -83,7 +83,7 @@ class QemuBoard:
         self._seed = seed
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._qmp: Qmp | None = None
+        self._monitor: Monitor | None = None
         self._console = ""
         self.expects_exit = False
 
@@ -115,7 +115,7 @@ class QemuBoard:
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd="/"
                 )
-            self._qmp = self._connect(time.monotonic() + START_TIMEOUT_S)
+            self._monitor = self._connect(time.monotonic() + START_TIMEOUT_S)
             self._console = self._find_console()
         except OSError as error:
             self.stop()
@@ -129,9 +129,9 @@ class QemuBoard:
             self.stop()
             raise
 
-    def _connect(self, end_s: float) -> Qmp:
+    def _connect(self, end_s: float) -> Monitor:
         assert self._folder is not None
-        path = self._folder / "qmp"
+        path = self._folder / "monitor"
         while time.monotonic() < end_s:
             ended = self.exit_error()
             if ended is not None:
@@ -140,10 +140,10 @@ class QemuBoard:
                 ) from ended
             if path.exists():
                 with suppress(BoardLost):  # bound, but not listening yet
-                    return Qmp(path)
+                    return Monitor(path)
             time.sleep(_POLL_S)
         raise BoardLost(
-            f"board {self.spec.kind}: QEMU opened no control socket",
+            f"board {self.spec.kind}: QEMU opened no monitor",
             expected=f"a socket within {START_TIMEOUT_S:g} s",
             seen=self._stderr() or "no message",
             do="see whether the machine is overloaded",
@@ -153,16 +153,16 @@ class QemuBoard:
         assert self._folder is not None
         if self.spec.console != "pty":
             return f"unix://{self._folder / 'uart'}"
-        for device in self._control().execute("query-chardev"):
-            name = str(device.get("filename", ""))
-            if device.get("label") == "uart" and name.startswith("pty:"):
-                return name.removeprefix("pty:")
+        for line in self._control().execute("info chardev").splitlines():
+            device, _, name = line.partition(": filename=pty:")
+            if device == "uart" and name:
+                return name.strip()
         raise InfraError(f"board {self.spec.kind}: QEMU names no pty for its console")
 
-    def _control(self) -> Qmp:
-        if self._qmp is None:
+    def _control(self) -> Monitor:
+        if self._monitor is None:
             raise BoardLost(f"board {self.spec.kind} is not started")
-        return self._qmp
+        return self._monitor
 
     def go(self) -> None:
         """Let the cores run (or run on, after `hold`)."""
@@ -174,7 +174,7 @@ class QemuBoard:
 
     def registers(self) -> str:
         """Registers of every core, as QEMU's monitor prints them. Works with interrupts masked, too."""
-        return str(self._control().execute("human-monitor-command", **{"command-line": "info registers -a"}))
+        return self._control().execute("info registers -a").strip()
 
     def _stderr(self) -> str:
         if self._folder is None:
@@ -211,9 +211,9 @@ class QemuBoard:
 
     def stop(self) -> None:
         """End QEMU, by its process id, and remove its folder. May be called twice, and on a lost board."""
-        qmp, self._qmp = self._qmp, None
-        if qmp is not None:
-            qmp.close()
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            monitor.close()
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.terminate()

@@ -34,7 +34,12 @@ class Port(Protocol):
 
 
 def open_port(
-    url: str, *, baud: int = 115200, read_timeout_s: float = 0.2, write_timeout_s: float = 10.0, wait_s: float = 0.0
+    url: str,
+    *,
+    baud: int = 115200,
+    read_timeout_s: float = 0.2,
+    write_timeout_s: float = 10.0,
+    wait_s: float = 0.0,
 ) -> Port:
     """Open a console. Tries again for `wait_s` seconds while nobody listens yet. Raises BoardLost."""
     if _HANDLERS not in serial.protocol_handler_packages:

@@ -92,7 +92,9 @@ def encode(frame: Frame) -> bytes:
         raise FrameError(f"payload: expected at most {MAX_PAYLOAD} bytes, seen {len(frame.payload)}")
     wanted = MAC_SIZE if frame.header.flags & FrameFlag.MAC else 0
     if len(frame.mac) != wanted:
-        raise FrameError(f"MAC: expected {wanted} bytes for flags {frame.header.flags}, seen {len(frame.mac)}")
+        raise FrameError(
+            f"MAC: expected {wanted} bytes for flags {frame.header.flags}, seen {len(frame.mac)}"
+        )
     body = frame.signed + frame.mac
     return cobs_encode(body + crc32c(body).to_bytes(CRC_SIZE, "little")) + b"\0"
 

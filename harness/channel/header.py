@@ -96,7 +96,9 @@ def render() -> str:
     out += [f"#define ASSAY_{name} {value:#x}u" for name, value in CONSTANTS.items()]
     for prefix, enum in ENUMS:
         out.append("")
-        out += [f"#define ASSAY_{prefix}_{item.name} {item.value:#x}u" for item in enum if item.name != "NONE"]
+        out += [
+            f"#define ASSAY_{prefix}_{item.name} {item.value:#x}u" for item in enum if item.name != "NONE"
+        ]
     out.append("")
     for message in messages.MESSAGES:
         out.append(f"#define ASSAY_MSG_{message.name} {message.number:#x}u")

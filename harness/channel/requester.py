@@ -119,7 +119,9 @@ class Requester:
         self._fault: KernelFault | None = None
         self._lost: str | None = None
         self._credits = CREDITS
-        self._sequence = secrets.randbelow(1 << 24)  # so that another client's last answers are not taken for ours
+        self._sequence = secrets.randbelow(
+            1 << 24
+        )  # so that another client's last answers are not taken for ours
         self._session = 0
         self._session_key: SessionKey | None = None
         self._link = Link(port, on_frame=self._received, on_lost=self._link_lost, transcript=self._transcript)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import struct
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Self, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,17 @@ def _kind_of(hint: Any) -> tuple[type, Any]:
     return base, kind
 
 
-@functools.cache
+_layouts: Final[dict[type[Record], tuple[FieldLayout, ...]]] = {}
+
+
 def layout(record: type[Record]) -> tuple[FieldLayout, ...]:
     """Fields of `record` in wire order. Raises TypeError for a field that the wire cannot carry."""
+    if record not in _layouts:
+        _layouts[record] = _read_layout(record)
+    return _layouts[record]
+
+
+def _read_layout(record: type[Record]) -> tuple[FieldLayout, ...]:
     hints = get_type_hints(record, include_extras=True)
     fields = []
     for field in dataclasses.fields(record):
@@ -109,7 +116,7 @@ class Record:
     @classmethod
     def wire_size(cls) -> int:
         """Bytes without the tail."""
-        return sum(field.size for field in layout(cls))
+        return sum([field.size for field in layout(cls)])
 
     def pack(self) -> bytes:
         """The record's bytes. Raises RecordError if a value does not fit its field."""
@@ -134,7 +141,9 @@ class Record:
                 continue
             raw = data[at : at + field.size]
             if len(raw) != field.size:
-                raise RecordError(f"{cls.__name__}: expected {cls.wire_size()} bytes or more, saw {len(data)}")
+                raise RecordError(
+                    f"{cls.__name__}: expected {cls.wire_size()} bytes or more, saw {len(data)}"
+                )
             values.append(_unpack_field(field, raw))
             at += field.size
         if at != len(data):

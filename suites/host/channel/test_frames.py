@@ -37,7 +37,9 @@ def frames(draw: st.DrawFn, *, mac: bool | None = None) -> Frame:
         draw(st.integers(0, 0xFFFFFFFF)),
         draw(st.integers(0, 0xFFFFFFFF)),
     )
-    return Frame(header, draw(PAYLOADS), draw(st.binary(min_size=MAC_SIZE, max_size=MAC_SIZE)) if signed else b"")
+    return Frame(
+        header, draw(PAYLOADS), draw(st.binary(min_size=MAC_SIZE, max_size=MAC_SIZE)) if signed else b""
+    )
 
 
 def pieces(data: bytes, step: int) -> list[bytes]:

@@ -32,7 +32,9 @@ def values(record: type[Record]) -> st.SearchStrategy[Record]:
                 return st.binary(max_size=64)
         raise AssertionError(kind)
 
-    return st.tuples(*(strategy(field.kind, field.element) for field in layout(record))).map(lambda v: record(*v))
+    return st.tuples(*(strategy(field.kind, field.element) for field in layout(record))).map(
+        lambda v: record(*v)
+    )
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)

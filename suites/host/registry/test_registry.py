@@ -106,13 +106,21 @@ def test_the_file_is_named_after_its_kind(tmp_path: Path) -> None:
 def test_patterns_choose_by_name_glob_and_tag() -> None:
     assert [spec.kind for spec in select(["qemu-virt"])] == ["qemu-virt"]
     assert {spec.kind for spec in select(["qemu-rpi*"])} == {"qemu-rpi3", "qemu-rpi4"}
-    assert {spec.kind for spec in select(["tag:qemu", "qemu-virt"])} == {"qemu-virt", "qemu-rpi3", "qemu-rpi4"}
+    assert {spec.kind for spec in select(["tag:qemu", "qemu-virt"])} == {
+        "qemu-virt",
+        "qemu-rpi3",
+        "qemu-rpi4",
+    }
     assert select_one("qemu-rpi4").kind == "qemu-rpi4"
 
 
 @pytest.mark.parametrize(
     ("pattern", "meant"),
-    [("qemu-vrit", "did you mean 'qemu-virt'"), ("tag:defualt", "did you mean 'tag:default'"), ("rpi9*", "no board")],
+    [
+        ("qemu-vrit", "did you mean 'qemu-virt'"),
+        ("tag:defualt", "did you mean 'tag:default'"),
+        ("rpi9*", "no board"),
+    ],
 )
 def test_an_unknown_board_says_what_was_meant(pattern: str, meant: str) -> None:
     with pytest.raises(ConfigError, match=meant):
