@@ -74,7 +74,9 @@ class KernelError(AssayError):
 class KernelFault(KernelError):
     """The kernel reported a fault of its own (panic) with registers; `report` is the full text."""
 
-    def __init__(self, what: str, *, report: str = "", expected: str = "", seen: str = "", do: str = "") -> None:
+    def __init__(
+        self, what: str, *, report: str = "", expected: str = "", seen: str = "", do: str = ""
+    ) -> None:
         self.report = report
         super().__init__(what, expected=expected, seen=seen, do=do)
 

@@ -16,7 +16,9 @@ def write_situation(folder: Folder, situation: Situation, adaptation: Adaptation
         folder.write(f"attempt{number}.prompt.txt", attempt.prompt)
         folder.write(f"attempt{number}.c", attempt.source)
         if attempt.refusal is not None:
-            folder.write(f"attempt{number}.refused.txt", f"{attempt.refusal.stage}: {attempt.refusal.reason}\n")
+            folder.write(
+                f"attempt{number}.refused.txt", f"{attempt.refusal.stage}: {attempt.refusal.reason}\n"
+            )
     loaded = adaptation.loaded
     if loaded is None:
         return
@@ -26,5 +28,6 @@ def write_situation(folder: Folder, situation: Situation, adaptation: Adaptation
     if adaptation.code:
         folder.write("a64.bin", adaptation.code)
         folder.write(
-            "a64.txt", annotate(adaptation.code, loaded.response.code_va, loaded.program, source=adaptation.source)
+            "a64.txt",
+            annotate(adaptation.code, loaded.response.code_va, loaded.program, source=adaptation.source),
         )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,7 +20,7 @@ DEFAULT_BUDGETS: Final = Path(__file__).resolve().parent.parent / "lab-config" /
 MARGINAL_BAND: Final = 0.10
 
 # The stages of the journey, in order (DESIGN, "The journey of one extension"), then the whole of it.
-STAGES: Final = (
+StageName = Literal[
     "observe",
     "diagnose",
     "generate",
@@ -40,7 +40,8 @@ STAGES: Final = (
     "adapt",
     "unadapted",
     "uart",
-)
+]
+STAGES: Final[tuple[str, ...]] = get_args(StageName)
 
 _NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "%": 1.0}
 
@@ -53,7 +54,7 @@ class BudgetEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    stage: Literal[STAGES]
+    stage: StageName
     stat: Literal["max", "p99", "median"]
     unit: Literal["ns", "us", "ms", "s", "%"]
     clock: Literal["virtual", "hardware", "host"]

@@ -33,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-bpf_app = typer.Typer(help="Look at eBPF programs with the kernel's own engine, built for the host.", no_args_is_help=True)
+bpf_app = typer.Typer(
+    help="Look at eBPF programs with the kernel's own engine, built for the host.", no_args_is_help=True
+)
 app.add_typer(bpf_app, name="bpf")
 
 # A log has no width of its own: wide enough for the tables.
@@ -42,7 +44,12 @@ err = Console(stderr=True, highlight=False)
 
 BoardOption = Annotated[
     list[str] | None,
-    typer.Option("--board", "-b", metavar="KIND", help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]"),
+    typer.Option(
+        "--board",
+        "-b",
+        metavar="KIND",
+        help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]",
+    ),
 ]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="Lab key file. [default: the committed development key]")
@@ -53,23 +60,35 @@ KeyOption = Annotated[
 def run(
     board: BoardOption = None,
     scenario: Annotated[
-        str | None, typer.Option(help="Scenario family for every board. [default: one a kind, see `assay boards`]")
+        str | None,
+        typer.Option(help="Scenario family for every board. [default: one a kind, see `assay boards`]"),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A Llama GGUF instead of the shipped one; no latency is promised for it.")
+        Path | None,
+        typer.Option(help="A Llama GGUF instead of the shipped one; no latency is promised for it."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the situations; same seed, same virtual figures.")] = 1,
-    situations: Annotated[int, typer.Option(min=1, help="Seeded situations a board, after one of warm-up.")] = 20,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write run.json to this file.")] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the situations; same seed, same virtual figures.")
+    ] = 1,
+    situations: Annotated[
+        int, typer.Option(min=1, help="Seeded situations a board, after one of warm-up.")
+    ] = 20,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write run.json to this file.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where the run's folder is made.")] = ROOT / "results",
-    budgets: Annotated[Path | None, typer.Option(help="Budget file. [default: lab-config/budgets.yaml]")] = None,
+    budgets: Annotated[
+        Path | None, typer.Option(help="Budget file. [default: lab-config/budgets.yaml]")
+    ] = None,
     key: KeyOption = None,
 ) -> None:
     """The main job: build, boot, observe, write, verify, swap, watch and roll back, on every chosen board."""
     from harness.main_job import main_job
 
     raise typer.Exit(
-        main_job(out, board or [], scenario, model, seed, situations, json_file, results, budgets, key, sys.argv)
+        main_job(
+            out, board or [], scenario, model, seed, situations, json_file, results, budgets, key, sys.argv
+        )
     )
 
 
@@ -118,7 +137,9 @@ def bench(context: typer.Context) -> None:
     import subprocess
 
     raise typer.Exit(
-        subprocess.run([sys.executable, "-m", "suites.bench", *context.args], cwd=ROOT, check=False).returncode
+        subprocess.run(
+            [sys.executable, "-m", "suites.bench", *context.args], cwd=ROOT, check=False
+        ).returncode
     )
 
 
@@ -148,7 +169,9 @@ def boards() -> None:
 @app.command()
 def build(
     board: BoardOption = None,
-    variant: Annotated[Variant, typer.Option(help="testing kernels plant faults on request.")] = Variant.RELEASE,
+    variant: Annotated[
+        Variant, typer.Option(help="testing kernels plant faults on request.")
+    ] = Variant.RELEASE,
     key: KeyOption = None,
 ) -> None:
     """Cross-build the kernel for each chosen board; same source and key give the same bytes."""
@@ -157,13 +180,17 @@ def build(
 
     for spec in select(board or []):
         image = build_kernel(spec.firmware, variant=variant.value, key=key)
-        out.print(f"{spec.kind}: {image.img} {image.size} bytes, build id {image.build_id.hex()}", soft_wrap=True)
+        out.print(
+            f"{spec.kind}: {image.img} {image.size} bytes, build id {image.build_id.hex()}", soft_wrap=True
+        )
 
 
 @app.command()
 def console(
     board: Annotated[str, typer.Argument(metavar="BOARD", help="One board kind.")],
-    variant: Annotated[Variant, typer.Option(help="testing kernels plant faults on request.")] = Variant.RELEASE,
+    variant: Annotated[
+        Variant, typer.Option(help="testing kernels plant faults on request.")
+    ] = Variant.RELEASE,
     key: KeyOption = None,
 ) -> None:
     """Boot a board and watch its debug channel: frames, events and log as they come. Ctrl-C ends it."""
@@ -220,16 +247,15 @@ def bpf_disasm(file: Annotated[Path, typer.Argument(help="A C source or an eBPF 
     out.print(disassemble(program, source), markup=False)
 
 
-@bpf_app.command("run")
-def bpf_run(
-    memory: Annotated[str, typer.Argument(help="Memory at r1, in hex.")] = "",
-    program: Annotated[str, typer.Option(help="Bytecode in hex. [default: read from standard input]")] = "",
-    engine: Annotated[str, typer.Option(help="interpreter, or model (the JIT's code in an A64 model).")] = "interpreter",
-) -> None:
-    """Verify and run raw bytecode of the `test` hook; prints r0 in hex (the plugin protocol of conformance suites)."""
-    from harness.bpf.plugin import run_hex
+@bpf_app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bpf_run(context: typer.Context) -> None:
+    """Verify and run raw bytecode of the `test` hook, the plugin protocol of conformance runners.
 
-    raise typer.Exit(run_hex(memory, program or sys.stdin.read(), engine))
+    [MEMORY] [--program HEX] [--unverified]: bytes in hex, the program on standard input unless given; prints r0.
+    """
+    from harness.bpf.plugin import main as plugin
+
+    raise typer.Exit(plugin(context.args))
 
 
 def main() -> int:

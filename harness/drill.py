@@ -23,7 +23,10 @@ PLANT_AFTER: Final = 5
 XDP_PASS: Final = 2
 EVENT_TIMEOUT_S: Final = 5.0
 
-_CASES: Final = ((ImageFlag.PLANT_FAULT, RollbackCause.FAULT), (ImageFlag.PLANT_OVERRUN, RollbackCause.OVERRUN))
+_CASES: Final = (
+    (ImageFlag.PLANT_FAULT, RollbackCause.FAULT),
+    (ImageFlag.PLANT_OVERRUN, RollbackCause.OVERRUN),
+)
 
 
 def drill(spec: BoardSpec, key: LabKey, testing: KernelImage, folder: Folder, watch: Stopwatch) -> None:
@@ -37,7 +40,9 @@ def drill(spec: BoardSpec, key: LabKey, testing: KernelImage, folder: Folder, wa
             provoke(board, key, flag, cause, watch)
 
 
-def provoke(board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause, watch: Stopwatch) -> RollbackEvent:
+def provoke(
+    board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause, watch: Stopwatch
+) -> RollbackEvent:
     """Deploy a sound program, then one with a planted defect, replay, and return the rollback that must follow."""
     client = board.client
     board.pristine()

@@ -90,7 +90,9 @@ def main_job(
             json_file.write_text(json.dumps(document, indent=2) + "\n")
         except OSError as error:
             raise InfraError(
-                f"cannot write {json_file}", expected="a writable path", seen=str(error), do="name another with --json"
+                f"cannot write {json_file}",
+                expected="a writable path",
+                seen=str(error),
+                do="name another with --json",
             ) from error
     return INTERRUPTED if stop.is_set() else verdict.exit_code
-

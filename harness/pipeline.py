@@ -60,6 +60,7 @@ class Writer(Protocol):
 
     def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
         """What the telemetry means, with the operator's policy of the situation."""
+
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
         """A program for the diagnosis; `feedback` is what was refused before. Raises ProgramRejected."""
 
@@ -163,7 +164,9 @@ def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None =
         stage = _LOAD_STAGE.get(error.status)
         if stage is None:
             raise
-        raise ProgramRejected(f"the kernel refused the program in {stage}", stage=stage, reason=error.detail) from error
+        raise ProgramRejected(
+            f"the kernel refused the program in {stage}", stage=stage, reason=error.detail
+        ) from error
     if watch is not None:
         clock = guest_clock(board)
         watch.add("unseal", clock, response.unseal_instructions)
@@ -212,7 +215,9 @@ def _attempt(
         watch.add("trial", guest_clock(board), response.trial_instructions)
         if response.contained:
             raise ProgramRejected(
-                "the trial was cut short", stage="trial", reason=f"{response.contained} invocations had to be contained"
+                "the trial was cut short",
+                stage="trial",
+                reason=f"{response.contained} invocations had to be contained",
             )
         outcome = situation.judge_trial(observed)
         if not outcome.ok:
@@ -246,7 +251,12 @@ def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch
                 out.loaded, out.trial_results = _attempt(board, situation, generated, key, watch)
                 out.attempts.append(
                     Attempt(
-                        generated.source, generated.prompt, generated.tokens, None, out.loaded.program, out.loaded.image
+                        generated.source,
+                        generated.prompt,
+                        generated.tokens,
+                        None,
+                        out.loaded.program,
+                        out.loaded.image,
                     )
                 )
             except ProgramRejected as error:
@@ -306,7 +316,13 @@ def describe(program: Program) -> dict[str, object]:
         "slots": program.slots,
         "hook": program.hook.name.lower(),
         "maps": [
-            {"name": m.name, "type": m.type.name.lower(), "key": m.key_size, "value": m.value_size, "entries": m.max_entries}
+            {
+                "name": m.name,
+                "type": m.type.name.lower(),
+                "key": m.key_size,
+                "value": m.value_size,
+                "entries": m.max_entries,
+            }
             for m in program.maps
         ],
     }

@@ -81,7 +81,9 @@ def _release_board(board_spec: BoardSpec, lab_key: LabKey, pytestconfig: pytest.
     from harness.build import build_kernel
 
     image = build_kernel(board_spec.firmware, variant="release")
-    with open_board(board_spec, lab_key, image, transcript=None, seed=pytestconfig.getoption("--seed")) as board:
+    with open_board(
+        board_spec, lab_key, image, transcript=None, seed=pytestconfig.getoption("--seed")
+    ) as board:
         yield board
 
 
@@ -91,7 +93,9 @@ def _testing_board(board_spec: BoardSpec, lab_key: LabKey, pytestconfig: pytest.
     from harness.build import build_kernel
 
     image = build_kernel(board_spec.firmware, variant="testing")
-    with open_board(board_spec, lab_key, image, transcript=None, seed=pytestconfig.getoption("--seed")) as board:
+    with open_board(
+        board_spec, lab_key, image, transcript=None, seed=pytestconfig.getoption("--seed")
+    ) as board:
         yield board
 
 
@@ -116,7 +120,9 @@ def fresh_board(board_spec: BoardSpec, lab_key: LabKey, pytestconfig: pytest.Con
     from harness.build import build_kernel
 
     image = build_kernel(board_spec.firmware, variant="testing")
-    with open_board(board_spec, lab_key, image, transcript=None, seed=pytestconfig.getoption("--seed")) as board:
+    with open_board(
+        board_spec, lab_key, image, transcript=None, seed=pytestconfig.getoption("--seed")
+    ) as board:
         yield board
 
 

@@ -52,11 +52,11 @@ class Folder:
         data = content.encode() if isinstance(content, str) else content
         partial = path.with_name(path.name + ".partial")
         with _lab_fault(path):
-            with open(partial, "wb") as file:
+            with partial.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            partial.replace(path)
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
@@ -66,7 +66,7 @@ class Folder:
     def append(self, name: str, value: Mapping[str, Any]) -> None:
         """Append one JSON line and fsync it: what is written survives a killed worker."""
         path = self.path / name
-        with _lab_fault(path), open(path, "ab") as file:
+        with _lab_fault(path), path.open("ab") as file:
             file.write(json.dumps(value).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -105,7 +105,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path} cannot be read", expected="a JSON file of a finished run", seen=str(error), do="run it again"
+            f"{path} cannot be read",
+            expected="a JSON file of a finished run",
+            seen=str(error),
+            do="run it again",
         ) from error
 
 

@@ -50,7 +50,9 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
                 recorded = situation["virtual"].get(stage, [])[-1:]
                 compared += 1
                 if recorded != figures:
-                    differences.append(Difference(entry["kind"], situation["index"], stage, recorded, figures))
+                    differences.append(
+                        Difference(entry["kind"], situation["index"], stage, recorded, figures)
+                    )
         console.print(f"{entry['kind']}: {len(seen)} situations replayed")
     for item in differences:
         console.print(
@@ -68,7 +70,9 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
     return 1 if differences else 0
 
 
-def _replay_board(folder: Path, entry: dict[str, Any], key: LabKey, seed: int) -> dict[int, dict[str, list[float]]]:
+def _replay_board(
+    folder: Path, entry: dict[str, Any], key: LabKey, seed: int
+) -> dict[int, dict[str, list[float]]]:
     """Figures by situation of every deployed image, on the kernel kept in the run's folder."""
     spec = select_one(entry["kind"])
     image = _recorded_kernel(folder, entry, spec.firmware)
@@ -84,7 +88,10 @@ def _recorded_kernel(folder: Path, entry: dict[str, Any], firmware: str) -> Kern
     for name in ("kernel.elf", "kernel.img"):
         if not (folder / name).is_file():
             raise ConfigError(
-                f"{folder} is not whole", expected=f"the kernel as {name}", seen="no such file", do="run it again"
+                f"{folder} is not whole",
+                expected=f"the kernel as {name}",
+                seen="no such file",
+                do="run it again",
             )
     data = (folder / "kernel.img").read_bytes()
     import hashlib
@@ -118,5 +125,7 @@ def _replay_situation(board: Board, folder: Path, key: LabKey) -> dict[str, list
     adaptation = pipeline.Adaptation(loaded=loaded, trial_results=results, deployed=True)
     pipeline.execute_and_watch(board, adaptation, watch)
     return {
-        stage: values[-1:] for (stage, at), values in watch.samples.items() if at is clock and stage in _TARGET_STAGES
+        stage: values[-1:]
+        for (stage, at), values in watch.samples.items()
+        if at is clock and stage in _TARGET_STAGES
     }

@@ -107,7 +107,9 @@ def run(
     workers = max(1, min(len(plan.boards), os.cpu_count() or 1))
     with concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="board") as pool:
         futures = {
-            pool.submit(_run_board, plan, spec, release, testing, folder.sub(spec.kind), report, stop): spec.kind
+            pool.submit(
+                _run_board, plan, spec, release, testing, folder.sub(spec.kind), report, stop
+            ): spec.kind
             for spec, release, testing in plan.boards
         }
         try:
@@ -173,12 +175,16 @@ def _run_board(
         folder.write("kernel.elf", release.elf.read_bytes())
         folder.write("kernel.img", release.img.read_bytes())
         report(Progress(spec.kind, 0, total, "boots"))
-        with open_board(spec, plan.key, release, transcript=folder.path / "transcript.jsonl", seed=plan.seed) as board:
+        with open_board(
+            spec, plan.key, release, transcript=folder.path / "transcript.jsonl", seed=plan.seed
+        ) as board:
             try:
                 for index in range(plan.situations + 1):
                     if stop.is_set():
                         raise Interrupted
-                    report(Progress(spec.kind, index, total, "warms up" if index == 0 else f"situation {index}"))
+                    report(
+                        Progress(spec.kind, index, total, "warms up" if index == 0 else f"situation {index}")
+                    )
                     situation = plan.situation(outcome.scenario, situation_seed(plan.seed, index))
                     mark = {key: len(values) for key, values in watch.samples.items()}
                     pipeline.prepare(board, situation)
@@ -240,7 +246,11 @@ def _rows(plan: Plan, watch: Stopwatch, outcome: BoardOutcome) -> list[Judged]:
 
 
 def _summary(
-    index: int, situation: Any, adaptation: Adaptation, watch: Stopwatch, mark: Mapping[tuple[str, Clock], int]
+    index: int,
+    situation: Any,
+    adaptation: Adaptation,
+    watch: Stopwatch,
+    mark: Mapping[tuple[str, Clock], int],
 ) -> dict[str, Any]:
     """One situation's line in the record; `virtual` holds the figures that a replay must meet."""
     taken = {key: values[mark.get(key, 0) :] for key, values in watch.samples.items()}
@@ -251,7 +261,9 @@ def _summary(
         "seed": situation.seed,
         "deployed": adaptation.deployed,
         "attempts": [
-            {"stage": a.refusal.stage, "reason": a.refusal.reason} if a.refusal else {"stage": "deploy", "reason": ""}
+            {"stage": a.refusal.stage, "reason": a.refusal.reason}
+            if a.refusal
+            else {"stage": "deploy", "reason": ""}
             for a in adaptation.attempts
         ],
         "diagnosis": asdict(adaptation.diagnosis) if adaptation.diagnosis else None,
@@ -260,4 +272,3 @@ def _summary(
         "virtual": {stage: values for (stage, clock), values in taken.items() if clock is Clock.VIRTUAL},
         "host": {stage: values for (stage, clock), values in taken.items() if clock is Clock.HOST},
     }
-

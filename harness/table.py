@@ -36,7 +36,9 @@ class LiveProgress:
             TextColumn("{task.description}"),
             console=console,
         )
-        self._tasks: dict[str, TaskID] = {kind: self._bars.add_task("waits", kind=kind, total=1) for kind in kinds}
+        self._tasks: dict[str, TaskID] = {
+            kind: self._bars.add_task("waits", kind=kind, total=1) for kind in kinds
+        }
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -55,7 +57,9 @@ class LiveProgress:
             task = self._tasks[progress.kind]
             self._bars.update(task, completed=progress.done, total=progress.total, description=progress.doing)
         elif progress.done % 5 == 0 or progress.done == progress.total:
-            self._console.print(f"{progress.kind}: {progress.done}/{progress.total} {progress.doing}", highlight=False)
+            self._console.print(
+                f"{progress.kind}: {progress.done}/{progress.total} {progress.doing}", highlight=False
+            )
 
 
 def _figure(value: float | None) -> str:
@@ -66,7 +70,9 @@ def _figure(value: float | None) -> str:
 
 def stage_table(document: Mapping[str, Any]) -> Table:
     """The table of a run's document: board, stage, value, unit, clock, budget, stretch, verdict."""
-    table = Table(title=f"run {document['run']['name']}, seed {document['run']['seed']}", title_justify="left")
+    table = Table(
+        title=f"run {document['run']['name']}, seed {document['run']['seed']}", title_justify="left"
+    )
     for column, justify in (
         ("board", "left"),
         ("stage", "left"),
@@ -105,14 +111,20 @@ def print_outcome(console: Console, document: Mapping[str, Any]) -> None:
     console.print(stage_table(document))
     for board in document["boards"]:
         if board["error"]:
-            console.print(f"[bold]{board['kind']}[/] ended early: {board['error']}", highlight=False, markup=True)
+            console.print(
+                f"[bold]{board['kind']}[/] ended early: {board['error']}", highlight=False, markup=True
+            )
         if board["crash"]:
             console.print(f"{board['kind']}: registers\n{board['crash']}", highlight=False, markup=False)
         for row in board["stages"]:
             if row["verdict"] in ("fail", "inconclusive"):
-                console.print(f"{board['kind']} {row['name']}: {row['reason']}", highlight=False, markup=False)
+                console.print(
+                    f"{board['kind']} {row['name']}: {row['reason']}", highlight=False, markup=False
+                )
         deployed = sum(1 for s in board["situations"] if s["deployed"] and not s["warmup"])
-        first = sum(1 for s in board["situations"] if s["deployed"] and not s["warmup"] and len(s["attempts"]) == 1)
+        first = sum(
+            1 for s in board["situations"] if s["deployed"] and not s["warmup"] and len(s["attempts"]) == 1
+        )
         tried = sum(1 for s in board["situations"] if not s["warmup"])
         console.print(
             f"{board['kind']}: scenario {board['scenario']}, {deployed} of {tried} situations adapted, "
@@ -120,4 +132,6 @@ def print_outcome(console: Console, document: Mapping[str, Any]) -> None:
             highlight=False,
         )
     run = document["run"]
-    console.print(f"verdict: [{_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s", highlight=False)
+    console.print(
+        f"verdict: [{_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s", highlight=False
+    )

@@ -130,7 +130,7 @@ def render() -> str:
 def main(argv: list[str]) -> int:
     """Write the header to the one path given."""
     if len(argv) != 2:
-        print("usage: python -m harness.channel.header OUT", file=sys.stderr)
+        sys.stderr.write("usage: python -m harness.channel.header OUT\n")
         return 2
     Path(argv[1]).write_text(render())
     return 0

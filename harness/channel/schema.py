@@ -181,7 +181,8 @@ def _unpack_field(field: FieldLayout, raw: bytes) -> Any:
         return raw.split(b"\0", 1)[0].decode("ascii", errors="replace")
     if isinstance(kind, Blob):
         return bytes(raw)
-    assert isinstance(kind, Array) and field.element is not None
+    assert isinstance(kind, Array)
+    assert field.element is not None
     if isinstance(field.element, Scalar):
         return struct.unpack(f"<{kind.count}{field.element.code}", raw)
     step = field.element.wire_size()

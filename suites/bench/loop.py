@@ -26,7 +26,16 @@ def main() -> int:
         path = Path(folder) / "run.json"
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "harness.cli", "run", "--json", str(path), "--results", str(Path(folder) / "results")],
+            [
+                sys.executable,
+                "-m",
+                "harness.cli",
+                "run",
+                "--json",
+                str(path),
+                "--results",
+                str(Path(folder) / "results"),
+            ],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -45,7 +45,9 @@ def test_a_right_program_passes_and_every_other_familys_program_fails_the_trial(
         outcome = _try(board, lab_key, right.reference, right)
         assert outcome.ok, f"{family} seed {seed}: {outcome.reason}"
         wrong = {"the empty program": EMPTY}
-        wrong |= {f"{other}'s program": situation(other, seed).reference for other in families() if other != family}
+        wrong |= {
+            f"{other}'s program": situation(other, seed).reference for other in families() if other != family
+        }
         for name, source in wrong.items():
             refused = _try(board, lab_key, source, right)
             assert not refused.ok, f"{family} seed {seed}: {name} passed the trial"
@@ -59,7 +61,9 @@ def _journey(board: Board, key: LabKey, writer: ModelWriter, family: str, seed: 
     adaptation = pipeline.adapt(board, chosen, writer, key, watch)
     if adaptation.deployed:
         pipeline.execute_and_watch(board, adaptation, watch)
-    virtual = {stage: tuple(v) for (stage, clock), v in watch.samples.items() if clock is pipeline.guest_clock(board)}
+    virtual = {
+        stage: tuple(v) for (stage, clock), v in watch.samples.items() if clock is pipeline.guest_clock(board)
+    }
     return adaptation.source, virtual
 
 

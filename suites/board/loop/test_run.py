@@ -17,6 +17,13 @@ from contracts.board import BoardSpec
 from contracts.errors import AssayError
 
 ROOT = Path(__file__).resolve().parents[3]
+_LIMITED = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+sys.argv = sys.argv[1:]
+runpy.run_module("harness.cli", run_name="__main__", alter_sys=True)
+"""
 SCHEMA = ROOT / "docs" / "schemas" / "run.schema.json"
 
 
@@ -35,9 +42,16 @@ def _short_budgets(folder: Path) -> Path:
     return path
 
 
-def _run(board: BoardSpec, results: Path, *arguments: str, timeout_s: float = 110) -> subprocess.CompletedProcess[str]:
+def _run(
+    board: BoardSpec, results: Path, *arguments: str, timeout_s: float = 110
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        _command(board, results, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
+        _command(board, results, *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 
@@ -84,7 +98,9 @@ def test_random_weights_end_with_1_and_nothing_deployed(board_spec: BoardSpec, t
 
 
 @pytest.mark.board_kinds("qemu-virt")
-def test_a_qemu_killed_in_mid_run_ends_the_run_with_75_and_a_record(board_spec: BoardSpec, tmp_path: Path) -> None:
+def test_a_qemu_killed_in_mid_run_ends_the_run_with_75_and_a_record(
+    board_spec: BoardSpec, tmp_path: Path
+) -> None:
     results = tmp_path / "results"
     process = subprocess.Popen(
         _command(board_spec, results), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -145,14 +161,14 @@ def test_an_interrupt_frees_the_board_and_keeps_the_record(board_spec: BoardSpec
 @pytest.mark.board_kinds("qemu-virt")
 def test_a_results_folder_that_fills_up_ends_the_run_with_75(board_spec: BoardSpec, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    limited = "import resource, signal, sys, runpy\n" \
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" \
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n" \
-        "sys.argv = sys.argv[1:]\n" \
-        "runpy.run_module('harness.cli', run_name='__main__', alter_sys=True)\n"  # fmt: skip
     command = _command(board_spec, results)
     done = subprocess.run(
-        [sys.executable, "-c", limited, *command[2:]], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, "-c", _LIMITED, *command[2:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     assert done.returncode == 75, done.stdout + done.stderr
     assert "cannot write" in done.stdout + done.stderr

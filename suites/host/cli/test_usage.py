@@ -34,7 +34,7 @@ def assay(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProces
         (["rnu"], "rnu"),
     ],
 )
-def test_a_wrong_argument_ends_with_4_and_says_what_was_meant(arguments: list[str], hint: str, tmp_path: Path) -> None:
+def test_a_wrong_argument_ends_with_4_and_says_what_was_meant(arguments: list[str], hint: str) -> None:
     done = assay(*arguments)
     assert done.returncode == 4, done.stdout + done.stderr
     assert hint in done.stderr
@@ -52,7 +52,17 @@ def test_a_truncated_model_ends_with_4_and_names_the_file(tmp_path: Path) -> Non
 
 
 def test_every_command_explains_itself() -> None:
-    for command in ([], ["run"], ["replay"], ["test"], ["bench"], ["boards"], ["build"], ["console"], ["doctor"]):
+    for command in (
+        [],
+        ["run"],
+        ["replay"],
+        ["test"],
+        ["bench"],
+        ["boards"],
+        ["build"],
+        ["console"],
+        ["doctor"],
+    ):
         done = assay(*command, "--help")
         assert done.returncode == 0
         assert "Usage: assay" in done.stdout

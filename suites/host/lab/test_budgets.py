@@ -34,12 +34,12 @@ def test_a_figure_within_a_tenth_of_its_limit_is_marginal() -> None:
 def test_too_few_samples_are_inconclusive_and_never_a_pass() -> None:
     samples = (1e6,) * 20  # one of them is warm-up
     assert judge(Measurement("generate", Clock.HOST, samples), BUDGETS).verdict is Verdict.INCONCLUSIVE
-    assert judge(Measurement("generate", Clock.HOST, samples + (1e6,)), BUDGETS).verdict is Verdict.PASS
+    assert judge(Measurement("generate", Clock.HOST, (*samples, 1e6)), BUDGETS).verdict is Verdict.PASS
     assert judge(Measurement("verify", Clock.VIRTUAL, ()), BUDGETS).verdict is Verdict.INCONCLUSIVE
 
 
 def test_warm_up_samples_are_dropped_before_judging() -> None:
-    samples = (9e9,) + (1e6,) * 20
+    samples = (9e9, *(1e6,) * 20)
     assert judge(Measurement("generate", Clock.HOST, samples), BUDGETS).max == 1.0
 
 

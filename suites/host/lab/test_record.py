@@ -39,7 +39,9 @@ def test_a_full_disk_is_an_infra_error_that_says_what_to_do(tmp_path: Path) -> N
         "except InfraError as error:\n"
         "    print(error.exit_code, error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.startswith("75 cannot write")
     assert "free space" in done.stdout
 
