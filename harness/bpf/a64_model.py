@@ -389,7 +389,9 @@ def _load_store(w: int) -> Operation:
     length = 1 << size
     unsigned, register = bool(w >> 24 & 1), bool(w >> 21 & 1)
     rm = _field(w, 20, 16)
-    if not unsigned and (_field(w, 11, 10) != (2 if register else 0) or (register and _field(w, 15, 12) != 6)):
+    if not unsigned and (
+        _field(w, 11, 10) != (2 if register else 0) or (register and _field(w, 15, 12) != 6)
+    ):
         raise UndefinedInstruction(f"{w:#010x}: addressing form")
     offset = _field(w, 21, 10) << size if unsigned else _sext(_field(w, 20, 12), 9)
 
@@ -482,7 +484,12 @@ def _compare_branch(w: int) -> Operation:
 
 
 def _test_branch(w: int) -> Operation:
-    bit, nonzero, words, rt = w >> 31 << 5 | _field(w, 23, 19), w >> 24 & 1, _sext(_field(w, 18, 5), 14), w & 31
+    bit, nonzero, words, rt = (
+        w >> 31 << 5 | _field(w, 23, 19),
+        w >> 24 & 1,
+        _sext(_field(w, 18, 5), 14),
+        w & 31,
+    )
 
     def run(m: Machine) -> None:
         if m.get(rt) >> bit & 1 == nonzero:

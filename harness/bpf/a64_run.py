@@ -61,7 +61,11 @@ def run_a64(
     stack = ffi.new("uint8_t[]", bytes([fill]) * (_STACK_SIZE + 16))
     at = int(ffi.cast("uintptr_t", data))
     stack_top = int(ffi.cast("uintptr_t", stack)) + _STACK_SIZE & ~0xF
-    blocks = [(data, len(memory)), (stack, _STACK_SIZE), *((m.memory, ffi.sizeof(m.memory)) for m in loaded.maps)]
+    blocks = [
+        (data, len(memory)),
+        (stack, _STACK_SIZE),
+        *((m.memory, ffi.sizeof(m.memory)) for m in loaded.maps),
+    ]
     arguments = [at, len(memory)]
     if loaded.program.hook == Hook.NET_RX:
         context = ffi.new("struct bpf_xdp_ctx *", {"data": at, "data_end": at + len(memory), "data_meta": at})
@@ -71,7 +75,9 @@ def run_a64(
         context = ffi.new("struct bpf_timer_ctx *", {"now_ns": ktime_ns, "period_ns": period_ns})
         blocks.append((context, ffi.sizeof("struct bpf_timer_ctx")))
         arguments = [int(ffi.cast("uintptr_t", context))]
-    regions = [Region(int(ffi.cast("uintptr_t", block)), ffi.buffer(block, size)) for block, size in blocks if size]
+    regions = [
+        Region(int(ffi.cast("uintptr_t", block)), ffi.buffer(block, size)) for block, size in blocks if size
+    ]
     helpers = {n: lib.bpf_helper_address(n) for n in _HELPERS}
     calls = {int(ffi.cast("uintptr_t", address)): _caller(ffi, address) for address in helpers.values()}
     lib.native_set_ktime(ktime_ns)
@@ -80,5 +86,9 @@ def run_a64(
     machine = Machine(emitted.code, code_va, regions, calls)
     r0 = machine.run(arguments, stack_top, fuel)
     return A64Run(
-        r0, len(emitted.code) // 4, machine.executed, bytes(ffi.buffer(data, len(memory))), dict(machine.visits)
+        r0,
+        len(emitted.code) // 4,
+        machine.executed,
+        bytes(ffi.buffer(data, len(memory))),
+        dict(machine.visits),
     )

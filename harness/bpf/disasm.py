@@ -185,7 +185,9 @@ def _a64_lines(code: bytes, code_va: int, start: int, end: int) -> list[str]:
     lines = []
     for offset in range(start, end, 4):
         word = code[offset : offset + 4]
-        text = next((f"{i.mnemonic:<7} {i.op_str}" for i in decoder.disasm(word, code_va + offset)), "undefined")
+        text = next(
+            (f"{i.mnemonic:<7} {i.op_str}" for i in decoder.disasm(word, code_va + offset)), "undefined"
+        )
         lines.append(f"        {code_va + offset:x}:  {word[::-1].hex()}  {text}".rstrip())
     return lines
 
@@ -217,7 +219,10 @@ def annotate(
         try:
             slot_offsets = _host_offsets(code, code_va, program, test_mem_size)
         except AssayError as error:
-            return "\n".join([f"; slots are not known: {error}", *_a64_lines(code, code_va, 0, len(code))]) + "\n"
+            return (
+                "\n".join([f"; slots are not known: {error}", *_a64_lines(code, code_va, 0, len(code))])
+                + "\n"
+            )
     lines: list[str] = []
     at = _Source(program, source)
     if slot_offsets[0]:
