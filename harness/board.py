@@ -18,6 +18,7 @@ from contracts.errors import (
 )
 from harness.build import KernelImage
 from harness.channel.client import ChannelClient
+from harness.channel.link import Watch
 from harness.channel.messages import Event, HelloResponse
 from harness.keys import LabKey
 from harness.symbols import Symbols
@@ -45,6 +46,7 @@ class Board:
         *,
         transcript: Path | None = None,
         epoch: int = 0,
+        watch: Watch | None = None,
     ) -> None:
         self.spec = spec
         self.key = key
@@ -52,6 +54,7 @@ class Board:
         self.transcript = transcript
         self.epoch = epoch
         self.target = target
+        self._watch = watch
         self._client: ChannelClient | None = None
         self._hello: HelloResponse | None = None
         self._registers: str | None = None
@@ -86,6 +89,7 @@ class Board:
             timeout_s=self.spec.request_timeout_s,
             transcript=self.transcript,
             explain=self._explain,
+            watch=self._watch,
         )
         self.target.go()
         self._client.wait_event(Event.LOG, self.spec.boot_timeout_s)  # a kernel logs "ready" once it listens
@@ -119,6 +123,10 @@ class Board:
         """Back to the state after boot, by a channel command."""
         self.client.pristine()
         self.client.events.clear()
+
+    def check_alive(self) -> None:
+        """Raise what ended the board, if something did. Says nothing to it."""
+        self.client.check_alive()
 
     def registers(self) -> str:
         """Registers of every core now, with kernel addresses as names. Raises InfraError where none can be had."""
@@ -170,17 +178,18 @@ def open_board(
     seed: int = 1,
     epoch: int = 0,
     icount: bool = True,
+    watch: Watch | None = None,
 ) -> Iterator[Board]:
     """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
 
     `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
-    the board runs faster and no figure is exact. Raises what `Board` does.
+    the board runs faster and no figure is exact. `watch` sees every frame as it passes. Raises what `Board` does.
     """
     if spec.qemu is None:
         raise ConfigError(f"board {spec.kind} has no driver yet", expected="a `qemu` part in its file")
     kernel = image.elf if spec.qemu.boot == "elf" else image.img
     target = QemuBoard(spec, kernel, icount=icount, seed=seed)
-    board = Board(spec, key, image, target, transcript=transcript, epoch=epoch)
+    board = Board(spec, key, image, target, transcript=transcript, epoch=epoch, watch=watch)
     try:
         board.power_on()
         yield board

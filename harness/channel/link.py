@@ -14,6 +14,10 @@ _READ_MAX: Final = 65536
 _JOIN_S: Final = 5.0
 
 
+# Sees every frame: ">" to the board or "<" from it. Called from the reader thread too.
+Watch = Callable[[str, Frame], None]
+
+
 class LinkClosedError(OSError):
     """The link is closed, or was lost while sending."""
 
@@ -32,11 +36,13 @@ class Link:
         on_frame: Callable[[Frame], None],
         on_lost: Callable[[str], None],
         transcript: Transcript | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._port = port
         self._on_frame = on_frame
         self._on_lost = on_lost
         self._transcript = transcript
+        self._watch = watch
         self._decoder = FrameDecoder()
         self._closing = threading.Event()
         self._send_lock = threading.Lock()
@@ -52,10 +58,15 @@ class Link:
     def send(self, frame: Frame) -> None:
         """Send one frame. Raises LinkClosedError, and FrameError for a frame that cannot be."""
         wire = encode(frame)
-        if self._transcript is not None:
-            self._transcript.record(">", frame)
+        self._note(">", frame)
         # The leading delimiter ends whatever half frame the board may still hold.
         self.send_raw(b"\0" + wire)
+
+    def _note(self, direction: str, frame: Frame) -> None:
+        if self._transcript is not None:
+            self._transcript.record(direction, frame)
+        if self._watch is not None:
+            self._watch(direction, frame)
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes as they are (tests of damage). Raises LinkClosedError."""
@@ -79,8 +90,7 @@ class Link:
                     data += self._port.read(min(waiting, _READ_MAX))
                 self.bytes_received += len(data)
                 for frame in self._decoder.push(data):
-                    if self._transcript is not None:
-                        self._transcript.record("<", frame)
+                    self._note("<", frame)
                     self._on_frame(frame)
         except (OSError, TypeError) as error:
             # TypeError: pyserial's POSIX port, closed under a waiting read, selects on None.

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from contracts.errors import AssayError, BoardLost, ChannelError, KernelError, KernelFault, RequestRefused
 from harness.channel.faults import fault_error
 from harness.channel.frames import Frame, FrameStats
-from harness.channel.link import Link, LinkClosedError
+from harness.channel.link import Link, LinkClosedError, Watch
 from harness.channel.messages import (
     BLOB_BEGIN,
     BLOB_END,
@@ -103,6 +103,7 @@ class Requester:
         transcript: Path | None = None,
         on_event: Callable[[ReceivedEvent], None] | None = None,
         explain: Callable[[AssayError], AssayError] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.name = name
         self.timeout_s = timeout_s
@@ -124,7 +125,9 @@ class Requester:
         )  # so that another client's last answers are not taken for ours
         self._session = 0
         self._session_key: SessionKey | None = None
-        self._link = Link(port, on_frame=self._received, on_lost=self._link_lost, transcript=self._transcript)
+        self._link = Link(
+            port, on_frame=self._received, on_lost=self._link_lost, transcript=self._transcript, watch=watch
+        )
 
     # --- what arrives (reader thread) ---------------------------------------------------------------------------
 
@@ -179,11 +182,20 @@ class Requester:
     def request(self, message: Message[Q, R], request: Q, timeout_s: float | None = None) -> R:
         """Send `request` and return its response. Raises as the class says; `timeout_s` None is the board's."""
         with self._turn:
-            return message.response.unpack(self._body(self._begin(message, request), timeout_s))
+            body = self._body(self._begin(message, request), timeout_s)
+        try:
+            return message.response.unpack(body)
+        except RecordError as error:
+            raise KernelError(
+                f"board {self.name} answered {message.name} with another record",
+                expected=f"{message.response.wire_size()} bytes",
+                seen=str(error),
+                do="build kernel and host from the same tree",
+            ) from error
 
     def _begin(self, message: Message[Q, R], request: Q) -> _Pending:
         """Send a request without waiting for its response."""
-        self._check_alive()
+        self.check_alive()
         self._sequence += 1
         flags = FrameFlag.MAC if message.authenticated and self._session_key else FrameFlag(0)
         header = FrameHeader(FrameKind.REQUEST, flags, message.number, self._sequence, self._session)
@@ -202,9 +214,9 @@ class Requester:
         except LinkClosedError as error:
             with self._changed:
                 self._lost = self._lost or str(error)
-            self._check_alive()
+            self.check_alive()
 
-    def _check_alive(self) -> None:
+    def check_alive(self) -> None:
         """Raise what ended this conversation, if something did."""
         if self._transcript is not None:
             self._transcript.check()
@@ -232,7 +244,7 @@ class Requester:
                     return False
                 self._changed.wait(left)
         if pending.payload is None:
-            self._check_alive()
+            self.check_alive()
         return True
 
     def _answered(self, pending: _Pending, timeout_s: float | None) -> bool:
@@ -395,7 +407,7 @@ class Requester:
                 if left <= 0 or self._lost is not None or self._fault is not None:
                     break
                 self._changed.wait(left)
-        self._check_alive()
+        self.check_alive()
         raise self._explained(
             ChannelError(
                 f"board {self.name} sent no {event.name} event",

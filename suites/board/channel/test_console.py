@@ -1,0 +1,41 @@
+"""`assay console`: a board's channel live, and commands by hand."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+
+from rich.console import Console
+
+from contracts.board import BoardSpec
+from harness.build import build_kernel
+from harness.console import run_console
+from harness.keys import LabKey
+
+
+def converse(spec: BoardSpec, key: LabKey, text: str) -> tuple[int, str]:
+    """Run a console on `text` typed at once; returns its exit code and what it printed."""
+    reader, writer = os.pipe()
+    printed = io.StringIO()
+    with os.fdopen(reader) as source, os.fdopen(writer, "w") as keyboard:
+        typist = threading.Timer(0.0, lambda: (keyboard.write(text), keyboard.flush()))
+        typist.start()
+        image = build_kernel(spec.firmware, variant="testing")
+        code = run_console(spec, image, key, source=source, out=Console(file=printed, width=400))
+        typist.join()
+    return code, printed.getvalue()
+
+
+def test_a_console_shows_frames_events_and_answers(board_spec: BoardSpec, lab_key: LabKey) -> None:
+    code, printed = converse(
+        board_spec, lab_key, "status\necho hello there\nstatsu\nregisters\ntelemetry\nquit\n"
+    )
+    assert code == 0
+    assert "LOG ready" in printed
+    assert f"board={board_spec.firmware}" in printed
+    assert "frames_received" in printed
+    assert "b'hello there'" in printed
+    assert "unknown command 'statsu'" in printed
+    assert "PC=ffff8000" in printed
+    assert "rx_packets" in printed
