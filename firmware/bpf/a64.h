@@ -56,7 +56,8 @@ static inline uint32_t a64_rrr_lsl(enum a64_rrr op, uint32_t sf, uint32_t rd, ui
 }
 
 /* MADD, MSUB: ra + rn * rm, ra - rn * rm. */
-static inline uint32_t a64_rrrr(enum a64_rrr op, uint32_t sf, uint32_t rd, uint32_t rn, uint32_t rm, uint32_t ra)
+static inline uint32_t a64_rrrr(enum a64_rrr op, uint32_t sf, uint32_t rd, uint32_t rn, uint32_t rm,
+                                uint32_t ra)
 {
     return a64_rrr(op, sf, rd, rn, rm) | ra << 10;
 }
@@ -81,15 +82,22 @@ static inline uint32_t a64_rev(uint32_t sf, uint32_t rd, uint32_t rn)
 /* C4.1.92 data-processing, immediate: add/subtract with a 12-bit immediate, optionally LSL #12. */
 enum a64_rri { A64_ADDI = 0x11000000, A64_SUBI = 0x51000000, A64_ADDSI = 0x31000000, A64_SUBSI = 0x71000000 };
 
-static inline uint32_t a64_rri(enum a64_rri op, uint32_t sf, uint32_t rd, uint32_t rn, uint32_t imm12, uint32_t sh)
+static inline uint32_t a64_rri(enum a64_rri op, uint32_t sf, uint32_t rd, uint32_t rn, uint32_t imm12,
+                               uint32_t sh)
 {
     return (uint32_t)op | sf << 31 | sh << 22 | imm12 << 10 | rn << 5 | rd;
 }
 
 /* Logical (immediate); `bitmask` is N:immr:imms, 13 bits, from a64_bitmask(). */
-enum a64_logical { A64_ANDI = 0x12000000, A64_ORRI = 0x32000000, A64_EORI = 0x52000000, A64_ANDSI = 0x72000000 };
+enum a64_logical {
+    A64_ANDI = 0x12000000,
+    A64_ORRI = 0x32000000,
+    A64_EORI = 0x52000000,
+    A64_ANDSI = 0x72000000
+};
 
-static inline uint32_t a64_logical(enum a64_logical op, uint32_t sf, uint32_t rd, uint32_t rn, uint32_t bitmask)
+static inline uint32_t a64_logical(enum a64_logical op, uint32_t sf, uint32_t rd, uint32_t rn,
+                                   uint32_t bitmask)
 {
     return (uint32_t)op | sf << 31 | bitmask << 10 | rn << 5 | rd;
 }
@@ -105,8 +113,8 @@ static inline uint32_t a64_wide(enum a64_wide op, uint32_t sf, uint32_t rd, uint
 /* Bitfield: SBFM and UBFM, of which the shifts, extensions and extracts are aliases. */
 enum a64_bitfield { A64_SBFM = 0x13000000, A64_UBFM = 0x53000000 };
 
-static inline uint32_t a64_bitfield(enum a64_bitfield op, uint32_t sf, uint32_t rd, uint32_t rn, uint32_t immr,
-                                    uint32_t imms)
+static inline uint32_t a64_bitfield(enum a64_bitfield op, uint32_t sf, uint32_t rd, uint32_t rn,
+                                    uint32_t immr, uint32_t imms)
 {
     return (uint32_t)op | sf << 31 | sf << 22 | immr << 16 | imms << 10 | rn << 5 | rd;
 }
@@ -122,7 +130,8 @@ static inline uint32_t a64_adrp(uint32_t rd, int64_t pages)
 enum a64_opc { A64_STR = 0, A64_LDR = 1, A64_LDRS = 2 };
 
 /* Unsigned offset: imm12 counts units of the size. */
-static inline uint32_t a64_ldst_uimm(uint32_t size, enum a64_opc opc, uint32_t rt, uint32_t rn, uint32_t imm12)
+static inline uint32_t a64_ldst_uimm(uint32_t size, enum a64_opc opc, uint32_t rt, uint32_t rn,
+                                     uint32_t imm12)
 {
     return 0x39000000u | size << 30 | (uint32_t)opc << 22 | imm12 << 10 | rn << 5 | rt;
 }
@@ -142,8 +151,8 @@ static inline uint32_t a64_ldst_reg(uint32_t size, enum a64_opc opc, uint32_t rt
 /* Pairs: imm7 counts units of the register size (signed). */
 enum a64_pair { A64_PAIR_POST = 0x28800000, A64_PAIR_OFFSET = 0x29000000, A64_PAIR_PRE = 0x29800000 };
 
-static inline uint32_t a64_pair(enum a64_pair mode, uint32_t sf, bool load, uint32_t rt, uint32_t rt2, uint32_t rn,
-                                int32_t units)
+static inline uint32_t a64_pair(enum a64_pair mode, uint32_t sf, bool load, uint32_t rt, uint32_t rt2,
+                                uint32_t rn, int32_t units)
 {
     return (uint32_t)mode | sf << 31 | (load ? 1u << 22 : 0u) | ((uint32_t)units & 0x7fu) << 15 | rt2 << 10 |
            rn << 5 | rt;

@@ -20,7 +20,8 @@ bool a64_bitmask(uint64_t value, uint32_t sf, uint32_t *bitmask)
     uint64_t element = value & ones(size);
 
     /* It must be one run of ones, rotated: turn it right until the run starts at bit 0. */
-    uint32_t wrapped = (uint32_t)__builtin_ctzll(~element); /* ones at the bottom; below `size`, as it is not all ones */
+    uint32_t wrapped =
+        (uint32_t)__builtin_ctzll(~element); /* ones at the bottom; below `size`, as it is not all ones */
     uint64_t run = wrapped ? (element >> wrapped | element << (size - wrapped)) & ones(size) : element;
     uint32_t zeros = (uint32_t)__builtin_ctzll(run);
     run >>= zeros;
@@ -66,7 +67,8 @@ uint32_t a64_mov_imm(uint32_t out[static 4], uint32_t rd, uint64_t value)
         if (n)
             out[n++] = a64_wide(A64_MOVK, sf, rd, half, i);
         else
-            out[n++] = inverted ? a64_wide(A64_MOVN, sf, rd, half ^ 0xffffu, i) : a64_wide(A64_MOVZ, sf, rd, half, i);
+            out[n++] = inverted ? a64_wide(A64_MOVN, sf, rd, half ^ 0xffffu, i)
+                                : a64_wide(A64_MOVZ, sf, rd, half, i);
     }
     if (n == 0) /* all ones */
         out[n++] = a64_wide(A64_MOVN, sf, rd, 0, 0);

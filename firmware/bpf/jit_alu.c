@@ -137,11 +137,13 @@ static void logical(struct jit *j, const struct alu *a, uint32_t op)
 
 /* Two shifts by constants in a row, or a shift right and a mask of low bits: one UBFM or SBFM (C6.2.391, C6.2.303),
  * which move the field imms:immr of the source, or insert it at a position. True when done. */
-static bool shift_pair(struct jit *j, const struct alu *a, const struct bpf_insn *first, const struct bpf_insn *second)
+static bool shift_pair(struct jit *j, const struct alu *a, const struct bpf_insn *first,
+                       const struct bpf_insn *second)
 {
     uint32_t width = a->sf ? 64 : 32, op1 = BPF_OP(first->code), op2 = BPF_OP(second->code);
     uint32_t class = a->sf ? BPF_ALU64 : BPF_ALU;
-    if (BPF_CLASS(second->code) != class || BPF_SRC(second->code) != BPF_K || bpf_dst(second) != bpf_dst(first))
+    if (BPF_CLASS(second->code) != class || BPF_SRC(second->code) != BPF_K ||
+        bpf_dst(second) != bpf_dst(first))
         return false;
     uint32_t n = (uint32_t)first->imm, m = (uint32_t)second->imm, log2;
     if (n == 0 || n >= width)
@@ -152,8 +154,8 @@ static bool shift_pair(struct jit *j, const struct alu *a, const struct bpf_insn
                              width - 1 - n));
         return true;
     }
-    if (op1 == BPF_RSH && op2 == BPF_AND && second->imm > 0 && is_power_of_two((uint64_t)second->imm + 1, &log2) &&
-        n + log2 <= width) {
+    if (op1 == BPF_RSH && op2 == BPF_AND && second->imm > 0 &&
+        is_power_of_two((uint64_t)second->imm + 1, &log2) && n + log2 <= width) {
         emit(j, a64_bitfield(A64_UBFM, a->sf, a->rd, a->rn, n, n + log2 - 1));
         return true;
     }
@@ -215,7 +217,8 @@ static bool is_well_formed(const struct bpf_insn *insn)
     case BPF_MOD: return insn->off == 0 || insn->off == 1;
     case BPF_MOV:
         return insn->off == 0 || (x && (insn->off == 8 || insn->off == 16 || (wide && insn->off == 32)));
-    case BPF_END: return insn->off == 0 && (!wide || !x) && (insn->imm == 16 || insn->imm == 32 || insn->imm == 64);
+    case BPF_END:
+        return insn->off == 0 && (!wide || !x) && (insn->imm == 16 || insn->imm == 32 || insn->imm == 64);
     case BPF_NEG: return insn->off == 0 && !x;
     default: return op <= BPF_ARSH && insn->off == 0;
     }
@@ -267,7 +270,10 @@ static uint32_t emit_operation(struct jit *j, uint32_t i, int32_t from)
         if (a.imm)
             shift(j, &a, op, (uint32_t)insn->imm);
         else
-            emit(j, a64_rrr(op == BPF_LSH ? A64_LSLV : op == BPF_RSH ? A64_LSRV : A64_ASRV, a.sf, a.rd, a.rn, a.rm));
+            emit(j, a64_rrr(op == BPF_LSH   ? A64_LSLV
+                            : op == BPF_RSH ? A64_LSRV
+                                            : A64_ASRV,
+                            a.sf, a.rd, a.rn, a.rm));
         break;
     case BPF_NEG: emit(j, a64_rrr(A64_SUB, a.sf, a.rd, A64_ZR, a.rn)); break;
     default: logical(j, &a, op); break;

@@ -6,7 +6,9 @@
 static bool note_function(struct jit *j, uint32_t i, int64_t start)
 {
     if (start <= 0 || start >= j->slots || j->insns[start].code == 0)
-        return fail(j, i, "a local call must go to the first instruction of a function other than the program itself");
+        return fail(
+            j, i,
+            "a local call must go to the first instruction of a function other than the program itself");
     uint32_t at = j->func_count;
     while (at > 0 && j->funcs[at - 1].start > start)
         at--;

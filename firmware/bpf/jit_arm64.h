@@ -30,7 +30,7 @@ enum { T0 = 10, T1 = 11, T2 = 12, T3 = 13, T_CALL = 16 };
 
 /* What jit.slot holds for a slot that is yet to be emitted; afterwards it is the slot's byte offset. */
 #define SLOT_TARGET 0x80000000u
-#define SLOT_CHAIN 0x000fffffu /* 1 + word index of the last branch that waits for the slot, or 0 */
+#define SLOT_CHAIN  0x000fffffu /* 1 + word index of the last branch that waits for the slot, or 0 */
 
 struct jit_func {
     uint32_t start; /* first slot */

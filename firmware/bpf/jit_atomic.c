@@ -37,7 +37,8 @@ uint32_t emit_atomic(struct jit *j, uint32_t i)
 {
     const struct bpf_insn *insn = &j->insns[i];
     uint32_t size = BPF_SIZE(insn->code), op = (uint32_t)insn->imm & 0xf0u, src = bpf_src(insn);
-    bool fetch = (insn->imm & BPF_FETCH) != 0, exchange = insn->imm == BPF_XCHG, compare = insn->imm == BPF_CMPXCHG;
+    bool fetch = (insn->imm & BPF_FETCH) != 0, exchange = insn->imm == BPF_XCHG,
+         compare = insn->imm == BPF_CMPXCHG;
     bool arithmetic = op == BPF_ADD || op == BPF_OR || op == BPF_AND || op == BPF_XOR;
     if ((size != BPF_W && size != BPF_DW) || (insn->imm & ~0xf1) || !(arithmetic || exchange || compare)) {
         fail(j, i, "no such atomic operation");

@@ -40,8 +40,8 @@ static void access(struct jit *j, uint32_t size, enum a64_opc opc, uint32_t rt, 
 
 /* Whether slots i and i + 1 access neighbours through the same base, and so can be one LDP or STP: W or X registers,
  * offsets within 7 signed bits of units. *first is the unit of the lower one; *swapped, that it is slot i + 1's. */
-static bool is_pair(const struct jit *j, uint32_t i, uint32_t size, uint32_t base, int32_t offset, int32_t *first,
-                    bool *swapped)
+static bool is_pair(const struct jit *j, uint32_t i, uint32_t size, uint32_t base, int32_t offset,
+                    int32_t *first, bool *swapped)
 {
     const struct bpf_insn *insn = &j->insns[i], *next = insn + 1;
     if (size < 2 || !continues(j, i + 1) || next->code != insn->code)
@@ -86,7 +86,8 @@ uint32_t emit_load(struct jit *j, uint32_t i)
         /* r0 and r1 may trade places in x0: leave those two to single loads */
         if (dst2 != dst && dst2 != BPF_FP && dst > BPF_R1 && dst2 > BPF_R1) {
             uint32_t rt = define(j, dst, i + 1), rt2 = define(j, dst2, i + 2);
-            emit(j, a64_pair(A64_PAIR_OFFSET, size == 3, true, swapped ? rt2 : rt, swapped ? rt : rt2, rn, first));
+            emit(j, a64_pair(A64_PAIR_OFFSET, size == 3, true, swapped ? rt2 : rt, swapped ? rt : rt2, rn,
+                             first));
             j->width[dst] = j->width[dst2] = size == 3 ? 64 : 32;
             return 2;
         }
@@ -127,7 +128,8 @@ uint32_t emit_store(struct jit *j, uint32_t i)
     if (is_pair(j, i, size, bpf_dst(insn), offset, &first, &swapped)) {
         bool same = BPF_CLASS(insn->code) == BPF_ST && insn[1].imm == insn->imm;
         uint32_t rt2 = same ? rt : stored(j, insn + 1, T3);
-        emit(j, a64_pair(A64_PAIR_OFFSET, size == 3, false, swapped ? rt2 : rt, swapped ? rt : rt2, rn, first));
+        emit(j,
+             a64_pair(A64_PAIR_OFFSET, size == 3, false, swapped ? rt2 : rt, swapped ? rt : rt2, rn, first));
         return 2;
     }
     access(j, size, A64_STR, rt, rn, offset);

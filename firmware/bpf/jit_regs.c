@@ -31,26 +31,30 @@ static bool reads(const struct bpf_insn *insn, uint32_t r)
 {
     if (reads_src(insn) && bpf_src(insn) == r)
         return true;
-    switch BPF_CLASS(insn->code) {
-    case BPF_ALU:
-    case BPF_ALU64: return bpf_dst(insn) == r && BPF_OP(insn->code) != BPF_MOV;
-    case BPF_ST: return bpf_dst(insn) == r;
-    case BPF_STX: return bpf_dst(insn) == r || (r == 0 && BPF_MODE(insn->code) == BPF_ATOMIC);
-    default: return false;
-    }
+    switch
+        BPF_CLASS(insn->code)
+        {
+        case BPF_ALU:
+        case BPF_ALU64: return bpf_dst(insn) == r && BPF_OP(insn->code) != BPF_MOV;
+        case BPF_ST: return bpf_dst(insn) == r;
+        case BPF_STX: return bpf_dst(insn) == r || (r == 0 && BPF_MODE(insn->code) == BPF_ATOMIC);
+        default: return false;
+        }
 }
 
 /* Whether an instruction that is not a jump writes register r, whatever it was. */
 static bool writes(const struct bpf_insn *insn, uint32_t r)
 {
-    switch BPF_CLASS(insn->code) {
-    case BPF_ALU:
-    case BPF_ALU64:
-    case BPF_LD:
-    case BPF_LDX: return bpf_dst(insn) == r;
-    case BPF_STX: return BPF_MODE(insn->code) == BPF_ATOMIC && (bpf_src(insn) == r || r == 0);
-    default: return false;
-    }
+    switch
+        BPF_CLASS(insn->code)
+        {
+        case BPF_ALU:
+        case BPF_ALU64:
+        case BPF_LD:
+        case BPF_LDX: return bpf_dst(insn) == r;
+        case BPF_STX: return BPF_MODE(insn->code) == BPF_ATOMIC && (bpf_src(insn) == r || r == 0);
+        default: return false;
+        }
 }
 
 static bool is_jump(const struct bpf_insn *insn)

@@ -89,13 +89,15 @@ int main(void)
 {
     static struct bpf_insn insns[BPF_MAX_SLOTS];
     static uint8_t interpreted[65536], jitted[65536];
-    uint8_t *code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *code =
+        mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint32_t head[2];
 
     if (code == MAP_FAILED)
         return 2;
     while (fread(head, sizeof(head), 1, stdin) == 1) {
-        struct bpf_prog prog = {.insns = insns, .slots = head[0], .hook = BPF_HOOK_TEST, .test_mem_size = head[1]};
+        struct bpf_prog prog = {
+            .insns = insns, .slots = head[0], .hook = BPF_HOOK_TEST, .test_mem_size = head[1]};
         struct bpf_jit_result result;
         struct bpf_run run;
         uint32_t status[4] = {0};
