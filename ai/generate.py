@@ -1,12 +1,19 @@
-"""A program from a diagnosis: greedy, under the grammar, bounded in tokens; the same input gives the same text."""
+"""A program from a diagnosis: greedy, under the grammar, bounded in tokens; the same input gives the same text.
+
+After a refusal the refused programs are not written again: where the model nearly chose otherwise, the runner-up is
+taken and the rest written anew from there.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ai import grammar, prompt
 from ai.model import SHIPPED, Model
@@ -18,7 +25,8 @@ from contracts.errors import ProgramRejected
 TOKENS_MAX: Final = 200
 """Most tokens of a program by the shipped model (its programs take 40 to 90)."""
 FOREIGN_TOKENS_MAX: Final = 640
-REPAIRS_MAX: Final = 2
+BRANCHES_MAX: Final = 4
+"""Most branches tried for a program that differs from what was refused."""
 
 
 class Generator:
@@ -31,14 +39,15 @@ class Generator:
         self.promises_latency = model.path.resolve() == SHIPPED.resolve()
 
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> Generated:
-        """A syntactically complete program for `diagnosis`, heeding the latest refusal.
+        """A syntactically complete program for `diagnosis`, heeding the latest refusal; another one than any refused.
 
         Raises ProgramRejected (stage `generate`) when the model reaches no complete program within its bound of
         tokens, ModelError when the prompt does not fit.
         """
         cpu, wall = time.thread_time(), time.perf_counter()
         text, tokens, bound = self._prompt(diagnosis, feedback)
-        written, count = self._write(tokens, min(bound, self.model.context_size - len(tokens)))
+        refused = {refusal.source.removeprefix(PREFIX) for refusal in feedback}
+        written, count = self._write(tokens, min(bound, self.model.context_size - len(tokens)), refused)
         source = PREFIX + written
         return Generated(
             source=source,
@@ -64,26 +73,84 @@ class Generator:
         text = (model.chat(question) or f"{question}\n") + f"```c\n{PREFIX}"
         return text, model.tokenise(text, special=True), FOREIGN_TOKENS_MAX
 
-    def _write(self, tokens: Sequence[int], bound: int) -> tuple[str, int]:
-        model = self.model
-        rules = model.grammar(grammar.GBNF, grammar.ROOT)
+    def _write(self, tokens: Sequence[int], bound: int, refused: Collection[str]) -> tuple[str, int]:
+        """The first program that is not among the `refused`: greedy, then the branches that were closest calls."""
+        first = _Draft(self.model, tokens, bound)
+        first.complete(self.model.begin(tokens), watch=bool(refused))
+        if first.text not in refused:
+            return first.text, first.count
+        for at, token in first.closest_calls()[:BRANCHES_MAX]:
+            branch = _Draft(self.model, tokens, bound)
+            try:
+                if branch.follow(first.tokens[:at], token):
+                    branch.complete(self.model.advance(token), watch=False)
+                    if branch.text not in refused:
+                        return branch.text, first.count + branch.count
+            except ProgramRejected:
+                continue  # a branch without an end is no candidate; the next one may be
+        return first.text, first.count
+
+
+class _Draft:
+    """One program in the making: its tokens, its grammar state, and where the model nearly chose otherwise."""
+
+    def __init__(self, model: Model, prompt_tokens: Sequence[int], bound: int) -> None:
+        self.model = model
+        self.prompt_length = len(prompt_tokens)
+        self.bound = bound
+        self.tokens: list[int] = []
+        self.text = ""
+        self.count = 0
+        self._calls: list[tuple[float, int, int]] = []
+        self._rules = model.grammar(grammar.GBNF, grammar.ROOT)
+        self._out = bytearray()
+
+    def follow(self, tokens: Sequence[int], last: int) -> bool:
+        """Takes `tokens` as written and `last` after them; False when the grammar does not admit it."""
+        for token in tokens:
+            self._take(token)
+        if self.model.ends(last) or not self._rules.allows(last):
+            self._rules.close()
+            return False
+        self._take(last)
+        self.model.rewind(self.prompt_length + len(tokens))
+        return True
+
+    def complete(self, logits: NDArray[np.float32], *, watch: bool) -> None:
+        """Writes on, greedily, to the end of the program; `watch` notes the runner-up of every choice."""
         try:
-            out = bytearray()
-            logits = model.begin(tokens)
-            for count in range(max(bound, 0)):
-                token = rules.best(logits)
+            while len(self.tokens) < self.bound:
+                token = self._rules.best(logits)
                 if token is None:
-                    raise _incomplete("no token of the model's vocabulary continues the program", out, count)
-                if model.ends(token):
-                    return out.decode("utf-8", "replace"), count
-                rules.accept(token)
-                out += model.piece(token)
-                if out.endswith(b"\n}\n"):
-                    return out.decode("utf-8", "replace"), count + 1
-                logits = model.advance(token)
-            raise _incomplete(f"no complete program within {bound} tokens", out, bound)
+                    raise _incomplete(
+                        "no token of the model's vocabulary continues the program", self._out, self.count
+                    )
+                if watch:
+                    self._note(logits, token)
+                if not self.model.ends(token):
+                    self._take(token)
+                    self.count += 1
+                if self.model.ends(token) or self._out.endswith(b"\n}\n"):
+                    self.text = self._out.decode("utf-8", "replace")
+                    return
+                logits = self.model.advance(token)
+            raise _incomplete(f"no complete program within {self.bound} tokens", self._out, self.count)
         finally:
-            rules.close()
+            self._rules.close()
+
+    def closest_calls(self) -> list[tuple[int, int]]:
+        """(position, runner-up token) of every choice, the closest first."""
+        return [(at, token) for _, at, token in sorted(self._calls)]
+
+    def _note(self, logits: NDArray[np.float32], chosen: int) -> None:
+        two = np.argpartition(logits, -2)[-2:]
+        other = int(two[0] if int(two[1]) == chosen else two[1])
+        self._calls.append((float(logits[chosen] - logits[other]), len(self.tokens), other))
+
+    def _take(self, token: int) -> None:
+        self._rules.accept(token)
+        self._out += self.model.piece(token)
+        self.tokens.append(token)
 
 
 def open_generator(path: Path | None = None) -> Generator:

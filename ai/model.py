@@ -114,6 +114,8 @@ class Model:
         self._vocab = self._api.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(self._api.llama_vocab_n_tokens(self._vocab))
         self._memory = self._api.llama_get_memory(self._context)
+        self._pieces: dict[int, bytes] = {}
+        self._buffer = ctypes.create_string_buffer(_PIECE_MAX)
 
     def __enter__(self) -> Model:
         return self
@@ -145,6 +147,10 @@ class Model:
     def advance(self, token: int) -> NDArray[np.float32]:
         """Logits after one more token."""
         return self._decode([token])
+
+    def rewind(self, length: int) -> None:
+        """Forgets all but the first `length` tokens of the context."""
+        self._api.llama_memory_seq_rm(self._memory, 0, length, -1)
 
     def _decode(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         array = (self._api.llama_token * len(tokens))(*tokens)
@@ -179,9 +185,11 @@ class Model:
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token, whole (llama-cpp-python's own detokeniser drops pieces over 32 bytes)."""
-        buffer = ctypes.create_string_buffer(_PIECE_MAX)
-        count = self._api.llama_token_to_piece(self._vocab, token, buffer, _PIECE_MAX, 0, False)
-        return buffer.raw[: max(count, 0)]
+        piece = self._pieces.get(token)
+        if piece is None:
+            count = self._api.llama_token_to_piece(self._vocab, token, self._buffer, _PIECE_MAX, 0, False)
+            piece = self._pieces[token] = self._buffer.raw[: max(count, 0)]
+        return piece
 
     def ends(self, token: int) -> bool:
         """Whether a token ends the generation."""

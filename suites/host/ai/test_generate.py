@@ -68,6 +68,17 @@ def test_a_refusal_reaches_the_prompt_with_its_reason_and_program(generator: Gen
     assert made.prompt_hash != generator.generate(one).prompt_hash
 
 
+@pytest.mark.parametrize("family", families())
+def test_a_refused_program_is_not_written_again(generator: Generator, family: str) -> None:
+    one = _diagnosis(situation(family, 21))
+    feedback: list[Refusal] = []
+    for _ in range(3):
+        source = generator.generate(one, feedback).source
+        assert source not in {refusal.source for refusal in feedback}
+        feedback.append(Refusal("trial", "packet 3: expected XDP_DROP, got XDP_PASS (2 wrong)", source))
+    assert generator.generate(one, feedback[:2]).source == feedback[2].source
+
+
 def test_a_refusal_too_long_for_the_context_is_left_out(generator: Generator) -> None:
     one = _diagnosis(situation("hotport", 5))
     endless = Refusal("compile", "x " * 5000, "\t/* not of ours */\n" * 500)
