@@ -40,12 +40,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Samples of one stage. Values are in ns (`unit` "ns"); virtual ones are instructions at 1 ns each."""
+    """Samples of one stage. Values are in ns (`unit` "ns"); virtual ones are instructions at 1 ns each.
+
+    `waited` (host wall times only; empty or one a sample) is the part of each sample in which the stage's threads
+    were ready to run and had no processor.
+    """
 
     stage: str
     clock: Clock
     samples: tuple[float, ...]
     unit: str = "ns"
+    waited: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from contracts.program import Hook, Program
 from contracts.telemetry import Telemetry
 from contracts.trace import Trace
 from harness.board import Board
-from harness.bpf.compile import compile_c
+from harness.bpf.compile import CompiledObject, compile_c
 from harness.bpf.elf import read_programs
 from harness.bpf.seal import program_id, seal
 from harness.channel.messages import (
@@ -31,6 +31,7 @@ from harness.channel.messages import (
     TrialResponse,
 )
 from harness.keys import LabKey
+from harness.noise import waited_ns
 from harness.stopwatch import Stopwatch
 
 MAX_REPAIRS: Final = 2
@@ -143,8 +144,8 @@ def observe(board: Board) -> Telemetry:
     return board.client.telemetry()
 
 
-def compile_program(source: str) -> tuple[Program, float]:
-    """Stage 4: restricted C to a net_rx program; also the compiler's CPU seconds. Raises ProgramRejected."""
+def compile_program(source: str) -> tuple[Program, CompiledObject]:
+    """Stage 4: restricted C to a net_rx program, beside what the compiler made and took. Raises ProgramRejected."""
     compiled = compile_c(source)
     programs = [program for program in read_programs(compiled.elf) if program.hook is Hook.NET_RX]
     if len(programs) != 1:
@@ -153,7 +154,7 @@ def compile_program(source: str) -> tuple[Program, float]:
             stage="compile",
             reason=f"expected one function in section net_rx, saw {len(programs)}",
         )
-    return programs[0], compiled.cpu_s
+    return programs[0], compiled
 
 
 def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None = None) -> Loaded:
@@ -199,8 +200,9 @@ def _attempt(
     board: Board, situation: Situation, generated: Generated, key: LabKey, watch: Stopwatch
 ) -> tuple[Loaded, tuple[ResultRecord, ...]]:
     """Compile, seal, load and try one program. Raises ProgramRejected; a refused program is unloaded."""
-    program, compile_cpu_s = compile_program(generated.source)
-    watch.add("compile", Clock.HOST, compile_cpu_s * 1e9)
+    program, compiled = compile_program(generated.source)
+    watch.add("compile", Clock.HOST, compiled.cpu_s * 1e9)
+    watch.wall.setdefault("compile", []).append(compiled.wall_s * 1e9)
     with watch.cpu("seal"):
         image = seal(
             program,
@@ -237,6 +239,7 @@ def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch
     out = Adaptation()
     refusals: list[Refusal] = []
     began = Stopwatch()
+    waited_before, compiled_before = waited_ns(board.target.pid), len(watch.wall.get("compile", ()))
     with began.elapsed("adapt"):
         with watch.elapsed("observe"):
             out.telemetry = observe(board)
@@ -276,6 +279,13 @@ def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch
             out.deployed = True
     if out.deployed:
         watch.add("adapt", Clock.HOST, began.samples[("adapt", Clock.HOST)][0])
+        waited = waited_ns(board.target.pid) - waited_before
+        compiler = len(watch.wall.get("compile", ())) - compiled_before
+        for wall, cpu in zip(
+            watch.wall["compile"][-compiler:], watch.samples[("compile", Clock.HOST)][-compiler:], strict=True
+        ):
+            waited += max(0, int(wall - cpu))  # the compiler is a process of its own
+        watch.waited.setdefault("adapt", []).append(float(waited))
     return out
 
 

@@ -16,6 +16,7 @@ class Stopwatch:
 
     samples: dict[tuple[str, Clock], list[float]] = field(default_factory=dict)
     wall: dict[str, list[float]] = field(default_factory=dict)
+    waited: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, stage: str, clock: Clock, ns: float) -> None:
         """Record one sample of `stage`."""
@@ -42,4 +43,12 @@ class Stopwatch:
 
     def measurements(self) -> list[Measurement]:
         """Everything recorded, one Measurement a stage and clock."""
-        return [Measurement(stage, clock, tuple(values)) for (stage, clock), values in self.samples.items()]
+        return [
+            Measurement(
+                stage,
+                clock,
+                tuple(values),
+                waited=tuple(self.waited.get(stage, ())) if clock is Clock.HOST else (),
+            )
+            for (stage, clock), values in self.samples.items()
+        ]

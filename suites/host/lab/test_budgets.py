@@ -43,6 +43,18 @@ def test_warm_up_samples_are_dropped_before_judging() -> None:
     assert judge(Measurement("generate", Clock.HOST, samples), BUDGETS).max == 1.0
 
 
+def test_a_limit_missed_only_by_waiting_for_a_processor_is_inconclusive() -> None:
+    adapt = Budget("adapt", Stat.P99, "ms", Clock.HOST, 2, 0, 1000.0)
+    budgets = {("adapt", Clock.HOST): adapt}
+    samples = (300e6, 1200e6)
+    assert judge(Measurement("adapt", Clock.HOST, samples), budgets).verdict is Verdict.FAIL
+    busy = judge(Measurement("adapt", Clock.HOST, samples, waited=(0.0, 400e6)), budgets)
+    assert busy.verdict is Verdict.INCONCLUSIVE
+    assert "noisy host" in busy.reason
+    slow = judge(Measurement("adapt", Clock.HOST, samples, waited=(0.0, 100e6)), budgets)
+    assert slow.verdict is Verdict.FAIL
+
+
 def test_a_budget_is_never_applied_to_another_clock() -> None:
     judged = judge(Measurement("verify", Clock.HOST, (1e12,)), BUDGETS)
     assert judged.limit is None
