@@ -211,9 +211,11 @@ def _attempt(
             prompt_hash=generated.prompt_hash,
             seed=situation.seed,
         )
-    loaded = load(board, program, image, watch)
+    with watch.part("uart"):
+        loaded = load(board, program, image, watch)
     try:
-        response, results, observed = run_trial(board, loaded)
+        with watch.part("uart"):
+            response, results, observed = run_trial(board, loaded)
         watch.add("trial", guest_clock(board), response.trial_instructions)
         if response.contained:
             raise ProgramRejected(
@@ -241,7 +243,7 @@ def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch
     began = Stopwatch()
     waited_before, compiled_before = waited_ns(board.target.pid), len(watch.wall.get("compile", ()))
     with began.elapsed("adapt"):
-        with watch.elapsed("observe"):
+        with watch.elapsed("observe"), watch.part("uart"):
             out.telemetry = observe(board)
         with watch.cpu("diagnose"):
             out.diagnosis = writer.diagnose(out.telemetry, situation)
@@ -274,9 +276,11 @@ def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch
                     )
                 )
         if out.loaded is not None:
-            swap = deploy(board, out.loaded)
+            with watch.part("uart"):
+                swap = deploy(board, out.loaded)
             watch.add("deploy", guest_clock(board), swap.swap_instructions)
             out.deployed = True
+    watch.sum_parts("uart")
     if out.deployed:
         watch.add("adapt", Clock.HOST, began.samples[("adapt", Clock.HOST)][0])
         waited = waited_ns(board.target.pid) - waited_before

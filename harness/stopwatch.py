@@ -17,6 +17,7 @@ class Stopwatch:
     samples: dict[tuple[str, Clock], list[float]] = field(default_factory=dict)
     wall: dict[str, list[float]] = field(default_factory=dict)
     waited: dict[str, list[float]] = field(default_factory=dict)
+    _parts: dict[str, int] = field(default_factory=dict)
 
     def add(self, stage: str, clock: Clock, ns: float) -> None:
         """Record one sample of `stage`."""
@@ -40,6 +41,19 @@ class Stopwatch:
             yield
         finally:
             self.add(stage, Clock.HOST, time.perf_counter_ns() - wall)
+
+    @contextlib.contextmanager
+    def part(self, stage: str) -> Iterator[None]:
+        """Time one of several parts of a stage; `sum_parts` makes one sample of them."""
+        wall = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self._parts[stage] = self._parts.get(stage, 0) + time.perf_counter_ns() - wall
+
+    def sum_parts(self, stage: str) -> None:
+        """Record the parts since the last call as one sample."""
+        self.add(stage, Clock.HOST, self._parts.pop(stage, 0))
 
     def measurements(self) -> list[Measurement]:
         """Everything recorded, one Measurement a stage and clock."""
