@@ -107,7 +107,7 @@ def main() -> int:
                     f"{figure.value:.2f} {figure.unit}",
                     goal,
                     figure.spread,
-                    "met" if figure.met else "MISSED",
+                    ("met" if figure.met else "MISSED") if icount else "reported",
                 )
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     return int(missed)

@@ -21,6 +21,7 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
     The far end closing is a SerialException on read, as it is for a USB adapter that is pulled out.
     """
 
+    is_open: bool = False
     _socket: socket.socket | None = None
 
     def open(self) -> None:

@@ -29,14 +29,23 @@ def alive(pid: int) -> bool:
     return True
 
 
+def keep_asking(board: Board) -> None:
+    for _ in range(1000):
+        board.client.echo(b"?")
+
+
+def keep_uploading(board: Board, data: bytes) -> None:
+    for _ in range(1000):
+        board.client.upload(BlobKind.WORKLOAD, data)
+
+
 def test_qemu_killed_in_mid_request_is_a_lost_board_and_quickly_so(fresh_board: Board) -> None:
     killer = threading.Timer(0.3, os.kill, (fresh_board.pid, signal.SIGKILL))
     killer.start()
     data = bytes(250_000)
     began = time.monotonic()
     with pytest.raises(BoardLost, match="SIGKILL"):
-        for _ in range(1000):
-            fresh_board.client.upload(BlobKind.WORKLOAD, data)
+        keep_uploading(fresh_board, data)
     killer.join()
     assert time.monotonic() - began < fresh_board.spec.request_timeout_s + 1
 
@@ -44,22 +53,19 @@ def test_qemu_killed_in_mid_request_is_a_lost_board_and_quickly_so(fresh_board: 
 def test_qemu_asked_to_end_from_outside_is_a_lost_board(fresh_board: Board) -> None:
     os.kill(fresh_board.pid, signal.SIGTERM)
     with pytest.raises(BoardLost, match="ended from outside"):
-        for _ in range(1000):
-            fresh_board.client.echo(b"?")
+        keep_asking(fresh_board)
 
 
 def test_qemu_aborting_is_the_kernels_fault(fresh_board: Board) -> None:
     os.kill(fresh_board.pid, signal.SIGABRT)
     with pytest.raises(KernelError, match="SIGABRT"):
-        for _ in range(1000):
-            fresh_board.client.echo(b"?")
+        keep_asking(fresh_board)
 
 
 def test_a_guest_that_ends_its_machine_is_the_kernels_fault(fresh_board: Board) -> None:
     fresh_board.client.power_off()
     with pytest.raises(KernelError, match="ended the machine by itself"):
-        for _ in range(1000):
-            fresh_board.client.echo(b"?")
+        keep_asking(fresh_board)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +170,7 @@ def test_a_full_disk_under_the_transcript_is_an_error_that_says_so(
         pytest.raises(InfraError, match=r"transcript /dev/full cannot be written"),
         open_board(board_spec, lab_key, image, transcript=Path("/dev/full")) as board,
     ):
-        for _ in range(100):
-            board.client.echo(b"fills the disk")
+        keep_asking(board)
 
 
 def test_an_idle_board_executes_nothing(board: Board) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from contracts.errors import RequestRefused
@@ -26,7 +28,7 @@ def refused(board: Board) -> str:
 
 
 @pytest.fixture
-def session_board(board: Board):
+def session_board(board: Board) -> Iterator[Board]:
     """A board whose session the test may spoil: it gets a new one afterwards."""
     yield board
     board.client.open_session(board.key.channel, board.client.hello().epoch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import pytest
 from crc32c import crc32c as reference_crc32c
 from hypothesis import given
@@ -19,6 +21,15 @@ from harness.channel.frames import (
     encode,
 )
 from harness.channel.messages import MAC_SIZE, MAX_PAYLOAD, FrameHeader
+
+
+class KernelFrames(Protocol):
+    """The kernel's own frame layer (conftest.py)."""
+
+    def encode(self, frame: Frame, split: int = 0) -> bytes: ...
+
+    def decode(self, data: bytes, step: int) -> tuple[list[bytes], FrameStats]: ...
+
 
 # Runs of equal bytes at the lengths where COBS changes its mind, mixed with plain noise.
 RUNS = st.lists(
@@ -113,11 +124,11 @@ def test_a_frame_that_promises_a_mac_must_have_one() -> None:
 
 
 @given(frame=frames(mac=False), split=st.integers(0, MAX_PAYLOAD))
-def test_the_kernel_encodes_the_same_bytes(kernel_frames, frame: Frame, split: int) -> None:
+def test_the_kernel_encodes_the_same_bytes(kernel_frames: KernelFrames, frame: Frame, split: int) -> None:
     assert kernel_frames.encode(frame, split % (len(frame.payload) + 1)) == encode(frame)
 
 
-def test_the_kernel_makes_no_frame_that_is_too_long(kernel_frames) -> None:
+def test_the_kernel_makes_no_frame_that_is_too_long(kernel_frames: KernelFrames) -> None:
     assert kernel_frames.encode(Frame(FrameHeader(1, 0, 3, 1, 0), bytes(MAX_PAYLOAD + 1))) == b""
 
 
@@ -134,7 +145,9 @@ DAMAGE = st.one_of(
 
 
 @given(parts=st.lists(DAMAGE, max_size=8), step=st.integers(1, 700))
-def test_the_kernel_judges_any_bytes_as_the_host_does(kernel_frames, parts: list[bytes], step: int) -> None:
+def test_the_kernel_judges_any_bytes_as_the_host_does(
+    kernel_frames: KernelFrames, parts: list[bytes], step: int
+) -> None:
     data = b"".join(parts)
     ours, our_stats = decode(data, step)
     theirs, their_stats = kernel_frames.decode(data, step)
