@@ -23,20 +23,22 @@ struct bpf_insn {
 };
 _Static_assert(sizeof(struct bpf_insn) == 8, "RFC 9669 section 3");
 
-#define BPF_MAX_SLOTS 4096u
-#define BPF_MAX_MAPS 8u
-#define BPF_MAX_SUBPROGS 16u
+#define BPF_MAX_SLOTS      4096u
+#define BPF_MAX_MAPS       8u
+#define BPF_MAX_SUBPROGS   16u
 #define BPF_MAX_CALL_DEPTH 8u
-#define BPF_STACK_SIZE 512u /* bytes a frame; r10 points one past its end */
+#define BPF_STACK_SIZE                                                                                       \
+    512u /* bytes; r10 points one past the frame's end. As in Linux all frames of a call chain share
+                                them: bpf_prog.stack_bytes is at most this */
 #define BPF_MAX_PROCESSED 200000u /* hard cap on instructions the verifier processes */
-#define BPF_REASON_SIZE 512u
+#define BPF_REASON_SIZE   512u
 
 enum bpf_hook { BPF_HOOK_TEST = 0, BPF_HOOK_NET_RX = 1, BPF_HOOK_TIMER = 2 };
 
 /* Linux's enum bpf_map_type, and the flags of contracts/program.py. */
 enum bpf_map_type { BPF_MAP_HASH = 1, BPF_MAP_ARRAY = 2 };
 #define BPF_MAP_RDONLY_PROG 0x80u
-#define BPF_MAP_FRESH 0x80000000u
+#define BPF_MAP_FRESH       0x80000000u
 
 /* The kernel's own context for net_rx. Programs are compiled against Linux's struct xdp_md, whose 32-bit loads at
  * offsets 0 (data), 4 (data_end), 8 (data_meta), 12 (ingress_ifindex), 16 (rx_queue_index) and 20 (egress_ifindex)
@@ -87,7 +89,8 @@ struct bpf_prog {
     struct bpf_insn *insns; /* rewritten in place by bpf_verify */
     uint32_t slots;
     enum bpf_hook hook;
-    uint32_t test_mem_size; /* BPF_HOOK_TEST: r1 = memory of this many bytes, r2 = this number */
+    uint32_t
+        test_mem_size; /* BPF_HOOK_TEST: r1 = memory of this many bytes, 8-byte aligned, r2 = this number */
     struct bpf_map *maps[BPF_MAX_MAPS];
     uint32_t map_count;
     /* filled by bpf_verify */
@@ -96,7 +99,8 @@ struct bpf_prog {
     uint32_t subprog_stack[BPF_MAX_SUBPROGS]; /* bytes used, multiple of 16 */
     uint32_t subprog_count;
     uint32_t stack_bytes; /* worst case over call chains */
-    /* per-slot facts for the JIT, slots entries; bit 0: reached */
+    /* per-slot facts for the JIT, slots entries (may be NULL); bit 0: reached. Context loads that no path reaches
+     * are not rewritten: do not translate slots without it */
     uint8_t *slot_flags;
 };
 
@@ -147,7 +151,13 @@ struct bpf_region {
     bool writable;
 };
 
-enum bpf_interp_end { BPF_RUN_OK = 0, BPF_RUN_OUT_OF_BOUNDS, BPF_RUN_OUT_OF_FUEL, BPF_RUN_BAD_INSN, BPF_RUN_BAD_CALL };
+enum bpf_interp_end {
+    BPF_RUN_OK = 0,
+    BPF_RUN_OUT_OF_BOUNDS,
+    BPF_RUN_OUT_OF_FUEL,
+    BPF_RUN_BAD_INSN,
+    BPF_RUN_BAD_CALL
+};
 
 struct bpf_run {
     uint64_t r0;

@@ -206,10 +206,23 @@ static inline uint32_t new_id(struct verifier *v)
     return ++v->next_id;
 }
 
-/* A number of `size` bytes of which nothing is known. */
+/* A number of `size` bytes of which nothing is known; what scalar_range gives, written out since each load asks. */
 static inline struct scalar unknown_of_size(uint32_t size)
 {
-    return size == 8 ? scalar_unknown() : scalar_range(0, ((uint64_t)1 << (8 * size)) - 1);
+    struct scalar a = scalar_unknown();
+
+    if (size == 8)
+        return a;
+    a.umax = ((uint64_t)1 << (8 * size)) - 1;
+    a.bits.mask = a.umax;
+    a.smin = 0;
+    a.smax = (int64_t)a.umax;
+    if (size == 4)
+        return a;
+    a.u32_max = (uint32_t)a.umax;
+    a.s32_min = 0;
+    a.s32_max = (int32_t)a.umax;
+    return a;
 }
 
 static inline uint32_t lowest_set(uint64_t bits)
