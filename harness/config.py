@@ -32,7 +32,10 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
         mark = error.problem_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError(
-            f"{path}{at} is not YAML", expected="YAML 1.2", seen=str(error.problem or error), do="mend that line"
+            f"{path}{at} is not YAML",
+            expected="YAML 1.2",
+            seen=str(error.problem or error),
+            do="mend that line",
         ) from error
     try:
         return model.model_validate(_plain(document))
@@ -97,7 +100,9 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _explained(path: Path, document: Any, model: type[BaseModel], detail: ErrorDetails, count: int) -> ConfigError:
+def _explained(
+    path: Path, document: Any, model: type[BaseModel], detail: ErrorDetails, count: int
+) -> ConfigError:
     loc = [step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("function-"))]
     where = ".".join(str(step) for step in loc) or "the file"
     at = f"{path}{_position(document, loc, of_key=detail['type'] == 'extra_forbidden')}"
@@ -121,4 +126,6 @@ def _explained(path: Path, document: Any, model: type[BaseModel], detail: ErrorD
             do="mend the value",
         )
     seen = "nothing" if detail["type"] == "missing" else repr(detail["input"])
-    return ConfigError(f"{at}: {where}: {detail['msg']}{more}", expected=detail["msg"], seen=seen, do="mend the value")
+    return ConfigError(
+        f"{at}: {where}: {detail['msg']}{more}", expected=detail["msg"], seen=seen, do="mend the value"
+    )

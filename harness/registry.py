@@ -56,7 +56,9 @@ def load_board(path: Path) -> BoardSpec:
     file = load_yaml(path, BoardFile)
     if file.kind != path.stem:
         raise ConfigError(
-            f"{path}: the kind and the file's name differ", expected=f"kind: {path.stem}", seen=f"kind: {file.kind}"
+            f"{path}: the kind and the file's name differ",
+            expected=f"kind: {path.stem}",
+            seen=f"kind: {file.kind}",
         )
     return BoardSpec(
         kind=file.kind,
