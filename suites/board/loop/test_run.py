@@ -113,7 +113,7 @@ def test_a_qemu_killed_in_mid_run_ends_the_run_with_75_and_a_record(
     assert process.returncode == 75, out + err
     (board,) = _document(results)["boards"]  # type: ignore[misc]
     assert board["verdict"] == "infra"
-    assert "signal" in board["error"]
+    assert "SIGKILL" in board["error"]
 
 
 def _kill_qemu_of(pid: int, results: Path, timeout_s: float = 60) -> None:
