@@ -15,18 +15,18 @@ typedef unsigned long long u64;
 typedef signed int s32;
 typedef signed long long s64;
 
-#define SEC(name) __attribute__((section(name), used))
+#define SEC(name)       __attribute__((section(name), used))
 #define __always_inline inline __attribute__((always_inline))
 
 /* --- context and return codes of net_rx ------------------------------------------------------------------------- */
 
 struct xdp_md {
-	u32 data;
-	u32 data_end;
-	u32 data_meta;
-	u32 ingress_ifindex;
-	u32 rx_queue_index;
-	u32 egress_ifindex;
+    u32 data;
+    u32 data_end;
+    u32 data_meta;
+    u32 ingress_ifindex;
+    u32 rx_queue_index;
+    u32 egress_ifindex;
 };
 
 enum xdp_action { XDP_ABORTED = 0, XDP_DROP = 1, XDP_PASS = 2, XDP_TX = 3 };
@@ -36,7 +36,8 @@ enum xdp_action { XDP_ABORTED = 0, XDP_DROP = 1, XDP_PASS = 2, XDP_TX = 3 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
-static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value,
+                                         u64 flags) = (void *)2;
 static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
 static u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
 static u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
@@ -47,27 +48,27 @@ static u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
 
 /* --- maps: HASH(name, key type, value type, entries) and ARRAY(name, value type, entries) ------------------------ */
 
-#define ASSAY_MAP(map_name, map_type, key_t, value_t, entries)                                                         \
-	struct {                                                                                                       \
-		int(*type)[map_type];                                                                                  \
-		int(*max_entries)[entries];                                                                            \
-		key_t *key;                                                                                            \
-		value_t *value;                                                                                        \
-	} map_name SEC(".maps")
+#define ASSAY_MAP(map_name, map_type, key_t, value_t, entries)                                               \
+    struct {                                                                                                 \
+        int (*type)[map_type];                                                                               \
+        int (*max_entries)[entries];                                                                         \
+        key_t *key;                                                                                          \
+        value_t *value;                                                                                      \
+    } map_name SEC(".maps")
 
 #define HASH(map_name, key_t, value_t, entries) ASSAY_MAP(map_name, 1, key_t, value_t, entries)
 #define ARRAY(map_name, value_t, entries)       ASSAY_MAP(map_name, 2, u32, value_t, entries)
 
 /* A count, or a set of bits, that starts afresh with each window of time. */
 struct window {
-	u64 start;
-	u64 count;
+    u64 start;
+    u64 count;
 };
 
 /* Packets and bytes, counted together. */
 struct tally {
-	u64 packets;
-	u64 bytes;
+    u64 packets;
+    u64 bytes;
 };
 
 /* --- packets ---------------------------------------------------------------------------------------------------- */
@@ -80,13 +81,13 @@ enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_PSH = 0x08, TCP_ACK =
  * IPv4 total length). Ports are 0 unless TCP or UDP, `flags` is 0 unless TCP.
  */
 struct flow {
-	u32 saddr;
-	u32 daddr;
-	u32 sport;
-	u32 dport;
-	u32 proto;
-	u32 flags;
-	u32 len;
+    u32 saddr;
+    u32 daddr;
+    u32 sport;
+    u32 dport;
+    u32 proto;
+    u32 flags;
+    u32 len;
 };
 
 /*
@@ -95,35 +96,35 @@ struct flow {
  */
 static __always_inline int parse_flow(const struct xdp_md *ctx, struct flow *f)
 {
-	const u8 *data = (const u8 *)(unsigned long)ctx->data;
-	const u8 *data_end = (const u8 *)(unsigned long)ctx->data_end;
+    const u8 *data = (const u8 *)(unsigned long)ctx->data;
+    const u8 *data_end = (const u8 *)(unsigned long)ctx->data_end;
 
-	if (data + 34 > data_end)
-		return 0;
-	if (*(const u16 *)(data + 12) != __builtin_bswap16(0x0800) || data[14] != 0x45)
-		return 0;
-	if (*(const u16 *)(data + 20) & __builtin_bswap16(0x3fff))
-		return 0;
-	f->len = 14 + __builtin_bswap16(*(const u16 *)(data + 16));
-	f->proto = data[23];
-	f->saddr = __builtin_bswap32(*(const u32 *)(data + 26));
-	f->daddr = __builtin_bswap32(*(const u32 *)(data + 30));
-	f->sport = 0;
-	f->dport = 0;
-	f->flags = 0;
-	if (f->proto == IPPROTO_TCP) {
-		if (data + 54 > data_end)
-			return 0;
-		f->flags = data[47];
-	} else if (f->proto == IPPROTO_UDP) {
-		if (data + 42 > data_end)
-			return 0;
-	} else {
-		return 1;
-	}
-	f->sport = __builtin_bswap16(*(const u16 *)(data + 34));
-	f->dport = __builtin_bswap16(*(const u16 *)(data + 36));
-	return 1;
+    if (data + 34 > data_end)
+        return 0;
+    if (*(const u16 *)(data + 12) != __builtin_bswap16(0x0800) || data[14] != 0x45)
+        return 0;
+    if (*(const u16 *)(data + 20) & __builtin_bswap16(0x3fff))
+        return 0;
+    f->len = 14 + __builtin_bswap16(*(const u16 *)(data + 16));
+    f->proto = data[23];
+    f->saddr = __builtin_bswap32(*(const u32 *)(data + 26));
+    f->daddr = __builtin_bswap32(*(const u32 *)(data + 30));
+    f->sport = 0;
+    f->dport = 0;
+    f->flags = 0;
+    if (f->proto == IPPROTO_TCP) {
+        if (data + 54 > data_end)
+            return 0;
+        f->flags = data[47];
+    } else if (f->proto == IPPROTO_UDP) {
+        if (data + 42 > data_end)
+            return 0;
+    } else {
+        return 1;
+    }
+    f->sport = __builtin_bswap16(*(const u16 *)(data + 34));
+    f->dport = __builtin_bswap16(*(const u16 *)(data + 36));
+    return 1;
 }
 
 /* --- arithmetic without branches, so that a verifier follows one path -------------------------------------------- */
@@ -131,28 +132,28 @@ static __always_inline int parse_flow(const struct xdp_md *ctx, struct flow *f)
 /* Number of bits set. */
 static __always_inline u32 popcount(u64 x)
 {
-	x = x - ((x >> 1) & 0x5555555555555555ULL);
-	x = (x & 0x3333333333333333ULL) + ((x >> 2) & 0x3333333333333333ULL);
-	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
-	return (u32)((x * 0x0101010101010101ULL) >> 56);
+    x = x - ((x >> 1) & 0x5555555555555555ULL);
+    x = (x & 0x3333333333333333ULL) + ((x >> 2) & 0x3333333333333333ULL);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+    return (u32)((x * 0x0101010101010101ULL) >> 56);
 }
 
 /* Position of the highest bit set: floor(log2(x)), and 0 for 0. */
 static __always_inline u32 log2_floor(u64 x)
 {
-	x |= x >> 1;
-	x |= x >> 2;
-	x |= x >> 4;
-	x |= x >> 8;
-	x |= x >> 16;
-	x |= x >> 32;
-	return popcount(x >> 1);
+    x |= x >> 1;
+    x |= x >> 2;
+    x |= x >> 4;
+    x |= x >> 8;
+    x |= x >> 16;
+    x |= x >> 32;
+    return popcount(x >> 1);
 }
 
 /* One bit of 64, chosen by a multiplicative hash of `value`: a set of such bits estimates how many values differ. */
 static __always_inline u64 hash_bit(u32 value)
 {
-	return 1ULL << ((value * 0x9e3779b1U) >> 26);
+    return 1ULL << ((value * 0x9e3779b1U) >> 26);
 }
 
 #endif
