@@ -231,6 +231,43 @@ def large_programs() -> Iterator[Case]:
                 yield Case(f"large {op} {filler}", _finish(items), _words([value]))
 
 
+def known_widths() -> Iterator[Case]:
+    """A register that was narrow, is made wide (or not), and is then cut: what is known of it must have been forgotten."""
+    narrow = [asm.ldx(size, 3, 9, 8) for size in (B, H, W, DW)]
+    narrow += [asm.mov64(3, 5), asm.alu64("and", 3, 0xFF), asm.mov32(3, -1), asm.le(3, 16)]
+    widen: list[list[Item]] = [[]]
+    widen += [
+        [asm.mov64(3, Reg(4)), op] for op in (asm.alu64("rsh", 3, 1), asm.alu64("add", 3, 0), asm.le(3, 64))
+    ]
+    widen += [
+        [asm.alu64("sub", 3, 7)],
+        [asm.alu64("rsh", 3, 3)],
+        [asm.mov64(3, Reg(4))],
+        [asm.lddw(3, M64 - 5)],
+    ]
+    widen += [[asm.alu32("arsh", 3, 1)], [asm.atomic(DW, "xchg", 9, 0, 3)], [asm.ldxsx(B, 3, 9, 0)]]
+    widen += [[asm.jump("jne", 4, 0, "over"), asm.mov64(3, 1), Label("over")], [asm.alu64("rsh", 3, 1)] * 2]
+    cuts = [
+        asm.be(3, 16),
+        asm.be(3, 32),
+        asm.le(3, 16),
+        asm.le(3, 32),
+        asm.mov32(3, Reg(3)),
+        asm.alu32("mov", 5, Reg(3)),
+    ]
+    for first in narrow:
+        for middle in widen:
+            for last in cuts:
+                items: list[Item] = [
+                    asm.mov64(9, Reg(1)),
+                    asm.ldx(DW, 3, 9, 0),
+                    asm.ldx(DW, 4, 9, 16),
+                    asm.mov64(5, 0),
+                ]
+                items += [first, *middle, last, asm.stx(DW, 9, 24, 3), asm.stx(DW, 9, 32, 5)]
+                yield Case("widths", _finish(items), _words([M64, 0x8123_4567_89AB_CDEF, M64 - 0xF0F0, 0, 0]))
+
+
 def corners() -> Iterator[Case]:
     """All of the above."""
     yield from operations_on_registers()
@@ -241,3 +278,4 @@ def corners() -> Iterator[Case]:
     yield from memory_accesses()
     yield from atomics()
     yield from large_programs()
+    yield from known_widths()
