@@ -291,11 +291,15 @@ class _Grower:
     def confused(self) -> None:
         """A register or slot that holds a pointer on one way and a number on the other: refused when it is used."""
         rng = self.rng
-        end, register = self.label(), self.target()
+        end, register = self.label(), rng.choice([r for r in _NUMBERS if r != 9])
         below = rng.randrange(1, 9) * 8
-        self.emit(asm.mov64(register, rng.randrange(64)), asm.stx(DW, FP, -below, register))
-        self.emit(asm.jump("jset", self.number(), 1, end), asm.mov64(register, Reg(_MEMORY)))
-        self.emit(asm.stx(DW, FP, -below, register), Label(end))
+        if 9 not in self.numbers:
+            self.constant(9)
+        ways = [asm.mov64(register, rng.randrange(64)), asm.mov64(register, Reg(_MEMORY))]
+        if rng.random() < 0.5:
+            ways.reverse()
+        self.emit(ways[0], asm.stx(DW, FP, -below, register), asm.jump("jset", 9, 1, end))
+        self.emit(ways[1], asm.stx(DW, FP, -below, register), Label(end))
         self.numbers.discard(register)
         self.written -= set(range(below - 7, below + 1))
         if rng.random() < 0.2:

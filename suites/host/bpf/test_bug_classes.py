@@ -261,6 +261,45 @@ def test_pruning_keeps_a_path_with_an_unwritten_stack_slot(engine: Engine) -> No
     assert refusal(engine, *code) == Refusal.UNINITIALISED
 
 
+def test_pruning_keeps_pointers_and_numbers_apart(engine: Engine) -> None:
+    # The number's way is walked first, and its value decides nothing: the pointer's way must not count as the same.
+    in_register = [
+        asm.ldx(B, R3, R1, 0),
+        asm.mov64(R7, Reg(R1)),
+        asm.jump("jeq", R3, 0, "join"),
+        asm.mov64(R7, 5),
+        Label("join"),
+        asm.mov64(R0, Reg(R7)),
+        asm.exit_(),
+    ]
+    assert refusal(engine, *in_register) == Refusal.POINTER_LEAK
+    on_stack = [
+        asm.ldx(B, R3, R1, 0),
+        asm.stx(DW, FP, -8, R1),
+        asm.jump("jeq", R3, 0, "join"),
+        asm.st(DW, FP, -8, 5),
+        Label("join"),
+        asm.ldx(DW, R0, FP, -8),
+        asm.exit_(),
+    ]
+    assert refusal(engine, *on_stack) == Refusal.POINTER_LEAK
+
+
+def test_a_narrow_spill_leaves_the_rest_of_its_slot_alone(engine: Engine) -> None:
+    code = [*unknown(R7), asm.stx(W, FP, -8, R7), asm.ldx(DW, R0, FP, -8), asm.exit_()]
+    assert refusal(engine, *code) == Refusal.UNINITIALISED
+    code = [
+        *unknown(R7),
+        asm.alu64("and", R7, 7),
+        asm.ldx(DW, R3, R1, 8),
+        asm.stx(DW, FP, -8, R3),
+        asm.stx(W, FP, -8, R7),
+        asm.ldx(DW, R7, FP, -8),
+        *index_into_memory(R7)[:3],
+    ]
+    assert refusal(engine, *code) == Refusal.BAD_POINTER_ARITHMETIC
+
+
 def test_pruning_keeps_equalities_apart(engine: Engine) -> None:
     # On one path r8 is a copy of r7, on the other not: a bound on r8 bounds r7 on the first alone.
     code = [
