@@ -8,7 +8,7 @@
 static struct invocation invocation;
 
 /* Calls one program; false when the call was contained. */
-static bool call(struct program *program, void *context, struct hook_calls *calls, uint64_t *value)
+static inline bool call(struct program *program, void *context, struct hook_calls *calls, uint64_t *value)
 {
     *value = invoke(&invocation, program, &program->live, context, 0, NET_PASS);
     calls->calls++;

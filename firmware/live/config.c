@@ -9,32 +9,28 @@
 #include "live/live.h"
 
 static struct live_config ring[HISTORY_MAX];
-static const struct live_config *active __attribute__((aligned(8)));
+const struct live_config *config_pointer __attribute__((aligned(8)));
 static uint32_t active_at; /* index of the active one in the ring */
 static uint32_t depth;     /* rollback points before it */
 static uint32_t generation, rollbacks;
 
+struct watch watch;
 static struct {
-    const struct program *program; /* null: no window is open */
-    uint32_t size, remaining;
-    bool passed;
+    uint32_t size; /* of the window */
+    bool passed;   /* and nobody has been told yet */
     uint32_t generation;
-} watch;
+} window;
 
 void config_init(void)
 {
     memset(ring, 0, sizeof(ring));
     memset(&watch, 0, sizeof(watch));
+    memset(&window, 0, sizeof(window));
     active_at = 0;
     depth = 0;
     generation = 0;
     rollbacks = 0;
-    __atomic_store_n(&active, &ring[0], __ATOMIC_RELEASE);
-}
-
-const struct live_config *config_active(void)
-{
-    return __atomic_load_n(&active, __ATOMIC_ACQUIRE);
+    __atomic_store_n(&config_pointer, &ring[0], __ATOMIC_RELEASE);
 }
 
 uint32_t config_generation(void)
@@ -126,7 +122,7 @@ void config_deploy(struct program *program)
     struct live_config *next = &ring[next_at];
     *next = *kept(0);
     chain_put(&next->hooks[program->slot.hook], program);
-    __atomic_store_n(&active, next, __ATOMIC_RELEASE);
+    __atomic_store_n(&config_pointer, next, __ATOMIC_RELEASE);
     active_at = next_at;
     depth = depth < HISTORY_MAX - 1 ? depth + 1 : depth;
     generation++;
@@ -150,7 +146,7 @@ bool config_take_back(const struct program *program)
         active_at = (active_at + HISTORY_MAX - back) % HISTORY_MAX;
         depth -= back;
     }
-    __atomic_store_n(&active, &ring[active_at], __ATOMIC_RELEASE);
+    __atomic_store_n(&config_pointer, &ring[active_at], __ATOMIC_RELEASE);
     generation++;
     rollbacks++;
     return true;
@@ -159,10 +155,10 @@ bool config_take_back(const struct program *program)
 void watch_open(struct program *program, uint32_t invocations)
 {
     watch.program = invocations == 0 ? NULL : program;
-    watch.size = invocations;
+    window.size = invocations;
     watch.remaining = invocations;
-    watch.passed = invocations == 0;
-    watch.generation = generation;
+    window.passed = invocations == 0;
+    window.generation = generation;
 }
 
 uint32_t watch_remaining(void)
@@ -174,24 +170,22 @@ void watch_close(const struct program *program)
 {
     if (program == NULL || watch.program == program) {
         watch.program = NULL;
-        watch.passed = false;
+        window.passed = false;
     }
 }
 
-void watch_clean_call(const struct program *program)
+void watch_pass(void)
 {
-    if (watch.program == program && --watch.remaining == 0) {
-        watch.program = NULL;
-        watch.passed = true;
-    }
+    watch.program = NULL;
+    window.passed = true;
 }
 
 bool watch_take_commit(struct assay_commit_event *event)
 {
-    if (!watch.passed)
+    if (!window.passed)
         return false;
-    watch.passed = false;
-    event->generation = watch.generation;
-    event->invocations = watch.size;
+    window.passed = false;
+    event->generation = window.generation;
+    event->invocations = window.size;
     return true;
 }

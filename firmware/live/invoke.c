@@ -34,25 +34,6 @@ struct containment_counts contained;
 /* Instructions from the one that was stopped to the first of live_contain_fault, or of `expired`. */
 static uint64_t fault_entry_cost, alarm_entry_cost;
 
-static inline uint64_t counter_now(void)
-{
-    uint64_t ticks;
-    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks)); /* may be early: a deadline is not that exact */
-    return ticks;
-}
-
-uint64_t invoke(struct invocation *invocation, struct program *program, const struct binding *binding,
-                void *context, uint64_t size, uint64_t fallback)
-{
-    invocation->program = program;
-    invocation->binding = binding;
-    invocation->fallback = fallback;
-    invocation->cause = INVOKE_CLEAN;
-    invocation->deadline = counter_now() + program->bound_ticks;
-    timer_rearm_ticks(invocation->deadline);
-    return invoke_enter(context, size, binding->code, invocation, &this_cpu()->live);
-}
-
 static bool in_code(const struct invocation *invocation, uint64_t pc)
 {
     return pc - invocation->binding->code < invocation->binding->code_bytes;

@@ -17,7 +17,9 @@
 #include <stdint.h>
 
 #include "assay_messages.h"
+#include "arch/arm64/cpu.h"
 #include "bpf/bpf.h"
+#include "drivers/timer.h"
 #include "live/image.h"
 #include "live/pool.h"
 
@@ -39,9 +41,14 @@ struct live_map {
 };
 
 void maps_init(void);
-/* A new map with one reference, or null: *reason says why. `init` is the initial value of a frozen map. */
+/* Why there is no map: BAD_IMAGE for what no kernel would take, NO_MEMORY for what does not fit now; static text. */
+struct map_refusal {
+    uint16_t status;
+    const char *reason;
+};
+/* A new map with one reference, or null: *refusal says why. `init` is the initial value of a frozen map. */
 struct live_map *maps_create(const struct bpf_map_def *def, const void *init, size_t init_size,
-                             const char **reason);
+                             struct map_refusal *refusal);
 void maps_hold(struct live_map *map);
 void maps_drop(struct live_map *map); /* null is fine */
 /* True when `map` may serve where `def` is asked for: same name and shape, neither frozen nor fresh. */
@@ -120,8 +127,13 @@ struct live_config {
 };
 
 void config_init(void);
+/* The one pointer: 8-byte aligned, written by store-release only. */
+extern const struct live_config *config_pointer;
 /* The active configuration, by load-acquire. Never null. */
-const struct live_config *config_active(void);
+static inline const struct live_config *config_active(void)
+{
+    return __atomic_load_n(&config_pointer, __ATOMIC_ACQUIRE);
+}
 uint32_t config_generation(void); /* swaps so far */
 uint32_t config_depth(void);      /* rollback points */
 uint32_t config_deployed(void);   /* programs in the active configuration */
@@ -143,8 +155,18 @@ void watch_open(struct program *program, uint32_t invocations);
 uint32_t watch_remaining(void);
 /* Ends the window if `program` (null: whatever it is) is watched. */
 void watch_close(const struct program *program);
-/* Counts one clean call; called by the hooks. */
-void watch_clean_call(const struct program *program);
+/* Ends the window of the watched program as passed. */
+void watch_pass(void);
+/* What the hooks count down: the watched program (null: no window is open) and its clean calls to come. */
+extern struct watch {
+    const struct program *program;
+    uint32_t remaining;
+} watch;
+static inline void watch_clean_call(const struct program *program)
+{
+    if (watch.program == program && --watch.remaining == 0)
+        watch_pass();
+}
 /* True once after a window has passed; *event says which. */
 bool watch_take_commit(struct assay_commit_event *event);
 
@@ -180,12 +202,26 @@ void invoke_init(void);
 /* Around any number of calls: arms and disarms the watchdog. Not nested. */
 void invoke_batch_begin(void);
 void invoke_batch_end(void);
+/* invoke.S */
+uint64_t invoke_enter(void *context, uint64_t size, uintptr_t code, struct invocation *invocation,
+                      void **live);
 /*
  * Calls the binding's code with AAPCS64 arguments (context, size). Sets invocation->cause; when that is not
  * INVOKE_CLEAN the value is `fallback`. Inside a batch only.
  */
-uint64_t invoke(struct invocation *invocation, struct program *program, const struct binding *binding,
-                void *context, uint64_t size, uint64_t fallback);
+static inline uint64_t invoke(struct invocation *invocation, struct program *program,
+                              const struct binding *binding, void *context, uint64_t size, uint64_t fallback)
+{
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks)); /* may be early: a deadline is not that exact */
+    invocation->program = program;
+    invocation->binding = binding;
+    invocation->fallback = fallback;
+    invocation->cause = INVOKE_CLEAN;
+    invocation->deadline = ticks + program->bound_ticks;
+    timer_rearm_ticks(invocation->deadline);
+    return invoke_enter(context, size, binding->code, invocation, &this_cpu()->live);
+}
 /* Queues the ROLLBACK event of a contained deployed call; to be called right after its invoke. */
 void invoke_report(struct invocation *invocation);
 

@@ -15,29 +15,34 @@ void maps_init(void)
     memset(table, 0, sizeof(table));
 }
 
-struct live_map *maps_create(const struct bpf_map_def *def, const void *init, size_t init_size,
-                             const char **reason)
+static struct live_map *refuse(struct map_refusal *refusal, uint32_t status, const char *reason)
 {
-    size_t footprint = bpf_map_footprint(def, reason);
+    *refusal = (struct map_refusal){(uint16_t)status, reason};
+    return NULL;
+}
+
+struct live_map *maps_create(const struct bpf_map_def *def, const void *init, size_t init_size,
+                             struct map_refusal *refusal)
+{
+    const char *reason = "this shape is refused";
+    size_t footprint = bpf_map_footprint(def, &reason);
     if (footprint == 0)
-        return NULL;
+        return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, reason);
     uint32_t i = 0;
     while (i < LIVE_MAPS_MAX && table[i].refs != 0)
         i++;
-    if (i == LIVE_MAPS_MAX) {
-        *reason = "too many maps: expected at most 256 at a time";
-        return NULL;
-    }
+    if (i == LIVE_MAPS_MAX)
+        return refuse(refusal, ASSAY_STATUS_NO_MEMORY,
+                      "expected: at most 256 maps at a time; unload programs");
     uintptr_t memory = pool_take(&map_memory, footprint);
-    if (memory == 0) {
-        *reason = "the map pool (4 MiB) has no room for it: unload programs or use smaller maps";
-        return NULL;
-    }
+    if (memory == 0)
+        return refuse(refusal, ASSAY_STATUS_NO_MEMORY,
+                      "the map pool (4 MiB) has no room for it: unload programs or use smaller maps");
     table[i].map = bpf_map_init((void *)memory, def, init, init_size);
     if (table[i].map == NULL) {
         pool_give(&map_memory, memory);
-        *reason = "an initial value is for frozen array maps, and at most as large as the map";
-        return NULL;
+        return refuse(refusal, ASSAY_STATUS_BAD_IMAGE,
+                      "an initial value is for frozen array maps, and at most as large as the map");
     }
     table[i].refs = 1;
     return &table[i];

@@ -162,7 +162,7 @@ void program_free(struct program *program)
 /* ---- loading ------------------------------------------------------------------------------------------------------ */
 
 static struct live_map *map_for(const struct bpf_map_def *def, const struct program *deployed,
-                                const uint8_t *init, size_t init_size, const char **reason)
+                                const uint8_t *init, size_t init_size, struct map_refusal *refusal)
 {
     for (uint32_t i = 0; deployed != NULL && i < deployed->bpf.map_count; i++) {
         struct live_map *map = deployed->live.maps[i];
@@ -171,7 +171,7 @@ static struct live_map *map_for(const struct bpf_map_def *def, const struct prog
             return map;
         }
     }
-    return maps_create(def, init_size == 0 ? NULL : init, init_size, reason);
+    return maps_create(def, init_size == 0 ? NULL : init, init_size, refusal);
 }
 
 static bool take_maps(struct program *program, const struct image *image, struct load_error *error)
@@ -180,7 +180,7 @@ static bool take_maps(struct program *program, const struct image *image, struct
     for (uint32_t i = 0; i < image->header->map_count; i++) {
         const struct assay_image_map *want = &image->maps[i];
         struct bpf_map_def *def = &program->defs[i];
-        const char *reason = "";
+        struct map_refusal refusal = {0};
         memcpy(def->name, want->name, sizeof(def->name));
         def->type = want->type;
         def->key_size = want->key_size;
@@ -188,9 +188,9 @@ static bool take_maps(struct program *program, const struct image *image, struct
         def->max_entries = want->max_entries;
         def->flags = want->flags;
         struct live_map *map =
-            map_for(def, deployed, image->rodata + want->init_offset, want->init_size, &reason);
+            map_for(def, deployed, image->rodata + want->init_offset, want->init_size, &refusal);
         if (map == NULL)
-            return fail(error, ASSAY_STATUS_BAD_ARGUMENT, "map %s: %s", def->name, reason);
+            return fail(error, refusal.status, "map %s: %s", def->name, refusal.reason);
         program->live.maps[i] = map;
         program->bpf.maps[i] = map->map;
         program->bpf.map_count = i + 1;
@@ -286,10 +286,10 @@ struct program *program_load(const uint8_t *image, size_t size, struct load_cost
 /* ---- trial maps and inherited maps --------------------------------------------------------------------------------- */
 
 /* Frozen maps never change, so the trial shares them. */
-static struct live_map *trial_map(struct program *program, uint32_t i, const char **reason)
+static struct live_map *trial_map(struct program *program, uint32_t i, struct map_refusal *refusal)
 {
     if ((program->defs[i].flags & BPF_MAP_RDONLY_PROG) == 0)
-        return maps_create(&program->defs[i], NULL, 0, reason);
+        return maps_create(&program->defs[i], NULL, 0, refusal);
     maps_hold(program->live.maps[i]);
     return program->live.maps[i];
 }
@@ -300,11 +300,11 @@ bool program_prepare_trial(struct program *program, struct load_error *error)
     if (trial->code != 0)
         return true;
     for (uint32_t i = 0; i < program->bpf.map_count; i++) {
-        const char *reason = "";
-        trial->maps[i] = trial_map(program, i, &reason);
+        struct map_refusal refusal = {0};
+        trial->maps[i] = trial_map(program, i, &refusal);
         if (trial->maps[i] == NULL) {
             release_binding(trial);
-            return fail(error, ASSAY_STATUS_NO_MEMORY, "trial map %s: %s", program->defs[i].name, reason);
+            return fail(error, refusal.status, "trial map %s: %s", program->defs[i].name, refusal.reason);
         }
     }
     memcpy(trial->insns, program->live.insns, (size_t)program->bpf.slots * sizeof(struct bpf_insn));

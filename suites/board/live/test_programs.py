@@ -119,9 +119,20 @@ def test_a_map_that_does_not_fit_the_pool_is_refused_by_name_and_nothing_leaks(
 
     large = replace(counter(), maps=(MapDef("large", MapType.ARRAY, 4, 65536, 100),))
     status, detail = _refused(lambda: board.client.load(seal(large, lab_key)))
-    assert status == "BAD_ARGUMENT"
+    assert status == "NO_MEMORY"
     assert detail.startswith("map large: the map pool")
     assert board.client.status().map_pool_used == 0
+
+
+def test_a_map_of_an_impossible_shape_is_refused_by_name(board: Board, lab_key: LabKey) -> None:
+    from dataclasses import replace
+
+    odd = replace(counter(), maps=(MapDef("odd", MapType.ARRAY, 8, 8, 1),))
+    status, detail = _refused(lambda: board.client.load(seal(odd, lab_key)))
+    assert (status, detail) == (
+        "BAD_IMAGE",
+        "map odd: array map key_size: expected 4 bytes (a 32-bit index)",
+    )
 
 
 def test_a_program_of_the_largest_size_loads(board: Board, lab_key: LabKey) -> None:

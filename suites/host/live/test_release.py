@@ -1,0 +1,23 @@
+"""What a release kernel must not contain: the code for testing images."""
+
+from __future__ import annotations
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from harness.build import build_kernel, known_boards
+
+MARKER = b"testing images accepted"
+TESTING_SYMBOLS = {"plant_write", "plant_accept_unverified"}
+
+
+@pytest.mark.parametrize("board", known_boards())
+def test_testing_code_is_in_testing_kernels_only(board: str) -> None:
+    seen = {}
+    for variant in ("release", "testing"):
+        image = build_kernel(board, variant=variant)  # type: ignore[arg-type]
+        with image.elf.open("rb") as file:
+            names = {symbol.name for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols()}
+        seen[variant] = (MARKER in image.img.read_bytes(), sorted(TESTING_SYMBOLS & names))
+    assert seen["release"] == (False, [])
+    assert seen["testing"] == (True, sorted(TESTING_SYMBOLS))
