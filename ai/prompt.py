@@ -6,11 +6,13 @@ any other model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from ai.scenarios.parameters import Parameters
 from ai.scenarios.programs import HISTOGRAM, MARKED, PREFIX, map_name, reference, value_type
+from ai.tokens import WORDS
 from contracts.diagnosis import Diagnosis, Refusal
 
 REFUSAL_TEXT_MAX: Final = 160
@@ -65,7 +67,12 @@ def compact(diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> str:
 
 def compact_parameters(p: Parameters, evidence: str) -> str:
     """`compact` from the parameters themselves (shared with training)."""
-    lines = [f"bottleneck: {p.family}", f"evidence: {evidence}", f"group by: {p.key}", f"filter: {p.filter}"]
+    lines = [
+        f"bottleneck: {p.family}",
+        f"evidence: {_unlike_choices(evidence)}",
+        f"group by: {p.key}",
+        f"filter: {p.filter}",
+    ]
     if p.min_length:
         lines.append(f"shortest: {p.min_length} bytes")
     lines.append(f"measure: {p.measure}")
@@ -76,6 +83,19 @@ def compact_parameters(p: Parameters, evidence: str) -> str:
         lines.append(f"histogram: {p.buckets} of {p.scale}")
     lines.append(f"entries: {p.entries}")
     return "\n".join(lines) + "\n"
+
+
+def _unlike_choices(evidence: str) -> str:
+    """The evidence with each figure that is also a choice (`udp 96%`, `96 bytes`) moved by one.
+
+    A choice is one token that the model copies into the program; a figure that looks like one gets copied by mistake.
+    """
+
+    def moved(figure: re.Match[str]) -> str:
+        number = int(figure[0])
+        return str(number - 1 if number in (64, 100) else number + 1) if figure[0] in WORDS else figure[0]
+
+    return re.sub(r"\d+", moved, evidence)
 
 
 def refused(refusal: Refusal) -> str:

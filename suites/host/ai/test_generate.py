@@ -120,3 +120,12 @@ def test_a_foreign_model_is_told_all_it_needs_in_words(family: str) -> None:
             assert name in text
         assert one.reference not in text
         assert "R0 may be null" in text
+
+
+def test_a_figure_of_the_evidence_is_never_the_token_of_a_choice() -> None:
+    from ai.scenarios.parameters import Parameters
+
+    p = Parameters("hotport", "dest", "udp", 128, "packets", 256)
+    text = prompt.compact_parameters(p, "udp 96%, top source 100%, 64 ports, 16 octaves, 73 left")
+    assert "evidence: udp 97%, top source 99%, 63 ports, 17 octaves, 73 left\n" in text
+    assert "shortest: 128 bytes\n" in text
