@@ -184,7 +184,8 @@ struct bpf_jit_result {
 /* Emits A64 for an accepted program into `code` (a writable alias), to run at virtual address `code_va`.
  * `slot_to_offset` (slots + 1 entries, may be NULL) maps slots to byte offsets, for annotated disassembly.
  * The entry is at code_va and follows AAPCS64: uint64_t entry(void *context[, uint64_t test_mem_size]).
- * It keeps to x0-x28 as AAPCS64 has it, and makes a proper frame record, so that a fault can be unwound. */
+ * It keeps to x0-x28 as AAPCS64 has it. A function that calls makes a frame record first; a leaf has none, so a
+ * fault in one is unwound from the caller's own record of the invocation. */
 bool bpf_jit_arm64(const struct bpf_prog *prog, void *code, size_t code_size, uint64_t code_va,
                    uint32_t *slot_to_offset, struct bpf_jit_result *out);
 
