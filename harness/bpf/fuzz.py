@@ -128,8 +128,11 @@ class _Grower:
         """(size code, offset) of an access within `limit` bytes, or now and then just outside."""
         sizes = [code for code, size in _SIZES.items() if size <= limit]
         code = self.rng.choice(sizes)
-        slack = 1 if self.rng.random() < 0.01 else 0
-        return code, self.rng.randrange(limit - _SIZES[code] + 1 + slack)
+        last = limit - _SIZES[code]
+        chance = self.rng.random()
+        if chance < 0.1:
+            return code, last + 1 if chance < 0.015 else last
+        return code, self.rng.randrange(last + 1)
 
     def _load(self, size: int, dst: int, base: int, off: int) -> Insn:
         if size != DW and self.rng.random() < 0.3:
@@ -305,7 +308,7 @@ class _Grower:
         if rng.random() < 0.2:
             self.emit(asm.ldx(DW, register, FP, -below))
         if rng.random() < 0.1:
-            self.emit(rng.choice((asm.ldx(B, register, register, 0), asm.mov64(0, Reg(register)))))
+            self.emit(rng.choice((asm.ldx(B, register, register, 0), asm.stx(DW, _MEMORY, 0, register))))
         self.constant(register)
         self.emit(asm.st(DW, FP, -below, 0))
 

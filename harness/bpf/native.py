@@ -255,7 +255,8 @@ class Loaded:
 
         `memory` is the packet (net_rx) or the test memory (test; its size must be the one given to `load`). A timer
         program sees `ktime_ns` and `period_ns`. `fuel` defaults to the WCET bound plus one. `fill` is what fresh
-        stack bytes hold.
+        stack bytes hold; it also moves the memory a little, so that a result that changes with it gives away a
+        program that reads unwritten stack, or that lets a pointer out.
         """
         ffi, lib, prog = _ffi(), self._lib, self.prog
         if prog.hook == Hook.TEST and len(memory) != prog.test_mem_size:
@@ -264,7 +265,8 @@ class Loaded:
                 expected=f"{prog.test_mem_size} bytes, as given to load",
                 seen=f"{len(memory)} bytes",
             )
-        data = ffi.new("uint64_t[]", len(memory) // 8 + 1)
+        room = ffi.new("uint64_t[]", len(memory) // 8 + 8)
+        data = room + fill % 7
         ffi.memmove(data, memory, len(memory))
         context: Any = data
         if prog.hook == Hook.NET_RX:
