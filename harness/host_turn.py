@@ -14,6 +14,8 @@ from filelock import FileLock, Timeout
 from contracts.errors import InfraError
 
 TURN_TIMEOUT_S: Final = 300.0
+SLOW_TURN_TIMEOUT_S: Final = 3600.0
+"""For turns in which a model that promises no latency writes: minutes an attempt."""
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -232,11 +232,19 @@ def _attempt(
     return loaded, results
 
 
-def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch: Stopwatch) -> Adaptation:
+def adapt(
+    board: Board,
+    situation: Situation,
+    writer: Writer,
+    key: LabKey,
+    watch: Stopwatch,
+    on_attempt: Callable[[int], None] = lambda _number: None,
+) -> Adaptation:
     """Stages 1 to 12 under one stopwatch: from the telemetry request to the deploy's acknowledgement.
 
     The caller has called `prepare` and holds the machine's turn. Refusals go back to the writer at most MAX_REPAIRS
-    times. Returns the adaptation; `deployed` is False when every attempt was refused (no `adapt` sample then).
+    times; `on_attempt` is told the number of each attempt. Returns the adaptation; `deployed` is False when every
+    attempt was refused (no `adapt` sample then).
     """
     out = Adaptation()
     refusals: list[Refusal] = []
@@ -249,6 +257,7 @@ def adapt(board: Board, situation: Situation, writer: Writer, key: LabKey, watch
             out.diagnosis = writer.diagnose(out.telemetry, situation)
         while out.loaded is None and len(refusals) <= MAX_REPAIRS:
             generated: Generated | None = None
+            on_attempt(len(refusals) + 1)
             try:
                 generated = writer.generate(out.diagnosis, refusals)
                 watch.add("generate", Clock.HOST, generated.thread_cpu_s * 1e9)

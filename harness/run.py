@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from contracts.board import BoardSpec
@@ -21,7 +22,7 @@ from harness.board import open_board
 from harness.budgets import STAGES, Judged, judge, skipped, worst
 from harness.build import KernelImage
 from harness.drill import drill
-from harness.host_turn import host_turn
+from harness.host_turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, host_turn
 from harness.keys import LabKey
 from harness.pipeline import Adaptation, Writer
 from harness.record import SCHEMA_VERSION, Folder
@@ -44,12 +45,16 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of a board's work, for a live display: `done` of `total` situations, and what it does now."""
+    """One step of a board's work, for a live display: `done` of `total` situations, and what it does now.
+
+    `attempt` is the number of the program being written, 0 between programs.
+    """
 
     kind: str
     done: int
     total: int
     doing: str
+    attempt: int = 0
 
 
 @dataclass(slots=True)
@@ -182,14 +187,20 @@ def _run_board(
                 for index in range(plan.situations + 1):
                     if stop.is_set():
                         raise Interrupted
-                    report(
-                        Progress(spec.kind, index, total, "warms up" if index == 0 else f"situation {index}")
-                    )
+                    doing = "warms up" if index == 0 else f"situation {index}"
+                    report(Progress(spec.kind, index, total, doing))
                     situation = plan.situation(outcome.scenario, situation_seed(plan.seed, index))
                     mark = {key: len(values) for key, values in watch.samples.items()}
                     pipeline.prepare(board, situation)
-                    with host_turn():
-                        adaptation = pipeline.adapt(board, situation, plan.writer, plan.key, watch)
+                    with host_turn(TURN_TIMEOUT_S if plan.writer.promises_latency else SLOW_TURN_TIMEOUT_S):
+                        adaptation = pipeline.adapt(
+                            board,
+                            situation,
+                            plan.writer,
+                            plan.key,
+                            watch,
+                            partial(_report_attempt, report, spec.kind, index, total, doing),
+                        )
                     if adaptation.deployed:
                         pipeline.execute_and_watch(board, adaptation, watch)
                     elif index > 0:
@@ -222,6 +233,12 @@ def _run_board(
         outcome.verdict = worst([row.verdict for row in outcome.stages])
     folder.append("records.jsonl", {"board": board_document(outcome)})
     return outcome
+
+
+def _report_attempt(
+    report: Callable[[Progress], None], kind: str, done: int, total: int, doing: str, attempt: int
+) -> None:
+    report(Progress(kind, done, total, f"{doing}, attempt {attempt}", attempt))
 
 
 def _rows(plan: Plan, watch: Stopwatch, outcome: BoardOutcome) -> list[Judged]:

@@ -51,12 +51,16 @@ class LiveProgress:
         if self._console.is_terminal:
             self._bars.stop()
 
+    @staticmethod
+    def _is_due(progress: Progress) -> bool:
+        return progress.done % 5 == 0 or progress.done == progress.total
+
     def report(self, progress: Progress) -> None:
         """Show a step. Called from the boards' threads."""
         if self._console.is_terminal:
             task = self._tasks[progress.kind]
             self._bars.update(task, completed=progress.done, total=progress.total, description=progress.doing)
-        elif progress.done % 5 == 0 or progress.done == progress.total:
+        elif progress.attempt > 1 or (not progress.attempt and self._is_due(progress)):
             self._console.print(
                 f"{progress.kind}: {progress.done}/{progress.total} {progress.doing}", highlight=False
             )
