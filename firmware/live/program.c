@@ -150,8 +150,16 @@ static void release_binding(struct binding *binding)
     binding->code_bytes = 0;
 }
 
+/*
+ * Called by handlers only, between invocations. Cores other than the boot core are parked and never run a hook
+ * (kernel.h), so that no core is inside a program is all there is to a grace period; a broken promise shows here.
+ */
 void program_free(struct program *program)
 {
+    for (uint32_t core = 0; core < CPU_MAX; core++) {
+        if (cpus[core].live != NULL)
+            panic("live: a program is freed while a core runs one");
+    }
     release_binding(&program->live);
     release_binding(&program->trial);
     memset(program, 0, sizeof(*program));
