@@ -95,8 +95,9 @@ class Link:
         except (OSError, TypeError) as error:
             # TypeError: pyserial's POSIX port, closed under a waiting read, selects on None.
             reason = str(error)
-        if not self._closing.is_set():
-            self._on_lost(reason or "the reader ended")
+        finally:  # whatever ended the reader: nobody may wait for its frames in vain
+            if not self._closing.is_set():
+                self._on_lost(reason or "the reader ended")
 
     def close(self) -> None:
         """Close port and transcript and end the reader; may be called twice."""
