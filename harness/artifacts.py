@@ -15,6 +15,8 @@ def write_situation(folder: Folder, situation: Situation, adaptation: Adaptation
     for number, attempt in enumerate(adaptation.attempts, start=1):
         folder.write(f"attempt{number}.prompt.txt", attempt.prompt)
         folder.write(f"attempt{number}.c", attempt.source)
+        if attempt.image:
+            folder.write(f"attempt{number}.abxt", attempt.image)
         if attempt.refusal is not None:
             folder.write(
                 f"attempt{number}.refused.txt", f"{attempt.refusal.stage}: {attempt.refusal.reason}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from contracts.board import BoardSpec
@@ -15,7 +16,6 @@ from harness.bpf.seal import seal
 from harness.build import KernelImage
 from harness.channel.messages import BlobKind, Event, ImageFlag, RollbackCause, RollbackEvent
 from harness.keys import LabKey
-from harness.record import Folder
 from harness.stopwatch import Stopwatch
 
 PACKETS: Final = 48
@@ -29,15 +29,19 @@ _CASES: Final = (
 )
 
 
-def drill(spec: BoardSpec, key: LabKey, testing: KernelImage, folder: Folder, watch: Stopwatch) -> None:
+def drill(
+    spec: BoardSpec, key: LabKey, testing: KernelImage, watch: Stopwatch, transcript: Path | None = None
+) -> dict[str, int]:
     """Provoke both kinds of automatic rollback on a freshly booted testing kernel, and time them in the guest.
 
-    Adds two `rollback` samples. Raises KernelError when a rollback does not happen, takes back the wrong thing, or
-    the kernel does not answer afterwards.
+    Adds two `rollback` samples; returns them by cause, in instructions. Raises KernelError when a rollback does not
+    happen, takes back the wrong thing, or the kernel does not answer afterwards.
     """
-    with open_board(spec, key, testing, transcript=folder.path / "drill.jsonl", seed=0) as board:
-        for flag, cause in _CASES:
-            provoke(board, key, flag, cause, watch)
+    with open_board(spec, key, testing, transcript=transcript, seed=0) as board:
+        return {
+            cause.name.lower(): provoke(board, key, flag, cause, watch).rollback_instructions
+            for flag, cause in _CASES
+        }
 
 
 def provoke(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -14,8 +16,9 @@ from rich.console import Console
 
 from ai.scenarios import families, situation
 from contracts.board import BoardSpec
-from contracts.errors import ConfigError, InfraError, did_you_mean
-from harness.budgets import DEFAULT_BUDGETS, load_budgets
+from contracts.errors import ConfigError, did_you_mean
+from contracts.measurement import Verdict
+from harness.budgets import DEFAULT_BUDGETS, load_budgets, worst
 from harness.build import build_kernel
 from harness.keys import load_key
 from harness.record import new_run
@@ -23,6 +26,7 @@ from harness.registry import select
 from harness.run import Plan, run
 from harness.table import LiveProgress, print_outcome
 from harness.writer import open_writer
+from targets.qemu import qemu_program
 
 INTERRUPTED: Final = 130
 
@@ -55,9 +59,12 @@ def main_job(
 ) -> int:
     """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot."""
     specs = select(boards)
+    if json_file is not None:
+        _check_writable(json_file)
     budgets = load_budgets(budgets_file or DEFAULT_BUDGETS)
     scenarios = {spec.kind: _scenario_of(spec, scenario) for spec in specs}
     key = load_key(key_file)
+    qemu_program()
     writer = open_writer(model)
     name, folder = new_run(results)
     console.print(f"building kernels for {', '.join(spec.kind for spec in specs)}")
@@ -71,28 +78,42 @@ def main_job(
     )
     plan = Plan(kernels, scenarios, situation, writer, key, budgets, seed, situations)
     stop = threading.Event()
-    previous = signal.getsignal(signal.SIGINT)
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, previous)  # a second Ctrl-C ends the process at once
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        with LiveProgress(console, [spec.kind for spec in specs]) as progress:
-            document, verdict = run(plan, folder, name, progress.report, stop, command)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    print_outcome(console, document)
-    console.print(f"results: {folder.path}", soft_wrap=True)
+    with _interruptible(console, stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
+        document, verdict = run(plan, folder, name, progress.report, stop, command)
     if json_file is not None:
         try:
             json_file.write_text(json.dumps(document, indent=2) + "\n")
         except OSError as error:
-            raise InfraError(
-                f"cannot write {json_file}",
-                expected="a writable path",
-                seen=str(error),
-                do="name another with --json",
-            ) from error
-    return INTERRUPTED if stop.is_set() else verdict.exit_code
+            verdict = worst([verdict, Verdict.INFRA])
+            console.print(f"cannot write {json_file}: {error}", markup=False, soft_wrap=True)
+    print_outcome(console, document)
+    console.print(f"results: {folder.path}", soft_wrap=True)
+    return INTERRUPTED if document["run"]["interrupted"] else verdict.exit_code
+
+
+def _check_writable(json_file: Path) -> None:
+    if json_file.is_dir() or not json_file.absolute().parent.is_dir():
+        raise ConfigError(
+            f"cannot write {json_file}",
+            expected="a file in a folder that exists",
+            seen="a folder" if json_file.is_dir() else "no such folder",
+            do="name another with --json",
+        )
+
+
+@contextlib.contextmanager
+def _interruptible(console: Console, stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C or SIGTERM sets `stop`; a second one ends the process at once (QEMU dies with it, the record stays)."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            console.show_cursor()
+            os._exit(INTERRUPTED)
+        stop.set()
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ai.diagnose import NoBottleneck
 from ai.scenarios import Policy
 from contracts.diagnosis import Diagnosis, Generated, Refusal, TrialObservation, TrialResult
 from contracts.errors import KernelError, ProgramRejected, RequestRefused
@@ -93,7 +94,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One program that was written, and why it was refused (None: it was deployed)."""
+    """One program that was written, and why it was refused (None: it was deployed).
+
+    `program` and `image` are there once it was compiled and sealed, whatever came of it then.
+    """
 
     source: str
     prompt: str
@@ -196,10 +200,10 @@ def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATI
 # --- the journey -------------------------------------------------------------------------------------------------
 
 
-def _attempt(
-    board: Board, situation: Situation, generated: Generated, key: LabKey, watch: Stopwatch
-) -> tuple[Loaded, tuple[ResultRecord, ...]]:
-    """Compile, seal, load and try one program. Raises ProgramRejected; a refused program is unloaded."""
+def _build(
+    situation: Situation, generated: Generated, key: LabKey, watch: Stopwatch
+) -> tuple[Program, bytes]:
+    """Compile and seal what was written. Raises ProgramRejected."""
     program, compiled = compile_program(generated.source)
     watch.add("compile", Clock.HOST, compiled.cpu_s * 1e9)
     watch.wall.setdefault("compile", []).append(compiled.wall_s * 1e9)
@@ -211,6 +215,13 @@ def _attempt(
             prompt_hash=generated.prompt_hash,
             seed=situation.seed,
         )
+    return program, image
+
+
+def _load_and_try(
+    board: Board, situation: Situation, program: Program, image: bytes, watch: Stopwatch
+) -> tuple[Loaded, tuple[ResultRecord, ...]]:
+    """Load and try one image. Raises ProgramRejected; a refused program is unloaded."""
     with watch.part("uart"):
         loaded = load(board, program, image, watch)
     try:
@@ -227,7 +238,8 @@ def _attempt(
         if not outcome.ok:
             raise ProgramRejected("the oracle refused the program", stage="trial", reason=outcome.reason)
     except ProgramRejected:
-        board.client.unload(loaded.response.handle)
+        with watch.part("uart"):
+            board.client.unload(loaded.response.handle)
         raise
     return loaded, results
 
@@ -239,49 +251,50 @@ def adapt(
     key: LabKey,
     watch: Stopwatch,
     on_attempt: Callable[[int], None] = lambda _number: None,
+    out: Adaptation | None = None,
 ) -> Adaptation:
     """Stages 1 to 12 under one stopwatch: from the telemetry request to the deploy's acknowledgement.
 
     The caller has called `prepare` and holds the machine's turn. Refusals go back to the writer at most MAX_REPAIRS
     times; `on_attempt` is told the number of each attempt. Returns the adaptation; `deployed` is False when every
-    attempt was refused (no `adapt` sample then).
+    attempt was refused (no `adapt` sample then). Telemetry without a bottleneck is a refusal by `diagnose`. `out` is
+    filled as it goes, for a caller that wants to know how far an adaptation came that ended in an error.
     """
-    out = Adaptation()
+    out = Adaptation() if out is None else out
     refusals: list[Refusal] = []
     began = Stopwatch()
     waited_before, compiled_before = waited_ns(board.target.pid), len(watch.wall.get("compile", ()))
     with began.elapsed("adapt"):
         with watch.elapsed("observe"), watch.part("uart"):
             out.telemetry = observe(board)
-        with watch.cpu("diagnose"):
-            out.diagnosis = writer.diagnose(out.telemetry, situation)
-        while out.loaded is None and len(refusals) <= MAX_REPAIRS:
+        try:
+            with watch.cpu("diagnose"):
+                out.diagnosis = writer.diagnose(out.telemetry, situation)
+        except NoBottleneck as error:
+            out.attempts.append(Attempt("", "", 0, Refusal("diagnose", str(error), "")))
+        while out.diagnosis and out.loaded is None and len(refusals) <= MAX_REPAIRS:
             generated: Generated | None = None
+            program: Program | None = None
+            image, refusal = b"", None
             on_attempt(len(refusals) + 1)
             try:
                 generated = writer.generate(out.diagnosis, refusals)
                 watch.add("generate", Clock.HOST, generated.thread_cpu_s * 1e9)
                 watch.wall.setdefault("generate", []).append(generated.wall_s * 1e9)
-                out.loaded, out.trial_results = _attempt(board, situation, generated, key, watch)
-                out.attempts.append(
-                    Attempt(
-                        generated.source,
-                        generated.prompt,
-                        generated.tokens,
-                        None,
-                        out.loaded.program,
-                        out.loaded.image,
-                    )
-                )
+                program, image = _build(situation, generated, key, watch)
+                out.loaded, out.trial_results = _load_and_try(board, situation, program, image, watch)
             except ProgramRejected as error:
-                source = generated.source if generated else ""
-                refusals.append(Refusal(error.stage, error.reason, source))
+                refusal = Refusal(error.stage, error.reason, generated.source if generated else "")
+                refusals.append(refusal)
+            finally:  # a program that the kernel dies of is what the record is for
                 out.attempts.append(
                     Attempt(
-                        source,
+                        generated.source if generated else "",
                         generated.prompt if generated else "",
                         generated.tokens if generated else 0,
-                        refusals[-1],
+                        refusal,
+                        program,
+                        image,
                     )
                 )
         if out.loaded is not None:

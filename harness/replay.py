@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
-from contracts.errors import ConfigError
+from contracts.board import BoardSpec
+from contracts.errors import ConfigError, ProgramRejected
 from harness import pipeline
 from harness.board import Board, open_board
 from harness.bpf.seal import unseal
 from harness.build import KernelImage
 from harness.channel.messages import BlobKind
+from harness.drill import drill
 from harness.keys import LabKey, load_key
 from harness.record import find_run, read_json
 from harness.registry import select_one
 from harness.stopwatch import Stopwatch
 
-_TARGET_STAGES: Final = ("unseal", "verify", "jit", "trial", "deploy", "execute", "watch", "rollback")
+_HOST_STAGES: Final = ("diagnose", "generate", "compile", "review", "analyse", "seal")
+
+Figures = dict[tuple[str, str], list[float]]
+"""Virtual figures, in the order they were taken, by place (a situation, the drill) and stage."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ class Difference:
     """One virtual figure that did not come out again."""
 
     kind: str
-    situation: int
+    place: str
     stage: str
     recorded: list[float]
     seen: list[float]
@@ -41,91 +47,109 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
     differences: list[Difference] = []
     compared = 0
     for entry in document["boards"]:
-        if not any(situation["deployed"] for situation in entry["situations"]):
-            console.print(f"{entry['kind']}: nothing was deployed, nothing to replay")
+        spec = select_one(entry["kind"])
+        recorded = _recorded_figures(entry)
+        if not recorded:
+            console.print(f"{entry['kind']}: no virtual figure is on record, nothing to replay")
             continue
-        seen = _replay_board(folder / entry["kind"], entry, key, document["run"]["seed"])
-        for situation in entry["situations"]:
-            for stage, figures in seen.get(situation["index"], {}).items():
-                recorded = situation["virtual"].get(stage, [])[-1:]
-                compared += 1
-                if recorded != figures:
-                    differences.append(
-                        Difference(entry["kind"], situation["index"], stage, recorded, figures)
-                    )
-        console.print(f"{entry['kind']}: {len(seen)} situations replayed")
+        seen = _replay_board(folder / entry["kind"], spec, entry, key, document["run"]["seed"])
+        for place in sorted(recorded.keys() | seen.keys()):
+            was, now = recorded.get(place, []), seen.get(place, [])
+            compared += max(len(was), len(now))
+            if was != now:
+                differences.append(Difference(entry["kind"], *place, was, now))
+        drilled = " and the drill" if entry.get("drill") else ""
+        console.print(f"{entry['kind']}: {len(entry['situations'])} situations{drilled} replayed")
     for item in differences:
         console.print(
-            f"{item.kind} situation {item.situation} {item.stage}: recorded {item.recorded}, now {item.seen}",
+            f"{item.kind} {item.place} {item.stage}: recorded {item.recorded}, now {item.seen}",
             markup=False,
         )
     console.print(f"{compared} virtual figures compared, {len(differences)} differ")
     if not compared:
         raise ConfigError(
             f"run {name} holds no virtual figure",
-            expected="at least one situation with a deployed program",
+            expected="at least one situation in which the kernel took a program",
             seen="none",
-            do="replay a run that deployed something",
+            do="replay a run in which it did",
         )
     return 1 if differences else 0
 
 
-def _replay_board(
-    folder: Path, entry: dict[str, Any], key: LabKey, seed: int
-) -> dict[int, dict[str, list[float]]]:
-    """Figures by situation of every deployed image, on the kernel kept in the run's folder."""
-    spec = select_one(entry["kind"])
-    image = _recorded_kernel(folder, entry, spec.firmware)
-    out: dict[int, dict[str, list[float]]] = {}
+def _recorded_figures(entry: dict[str, Any]) -> Figures:
+    """Every virtual figure of a board's record."""
+    out: Figures = {
+        (f"situation {situation['index']:02d}", stage): figures
+        for situation in entry["situations"]
+        for stage, figures in situation["virtual"].items()
+    }
+    return out | {("drill", cause): [float(n)] for cause, n in entry.get("drill", {}).items()}
+
+
+def _replay_board(folder: Path, spec: BoardSpec, entry: dict[str, Any], key: LabKey, seed: int) -> Figures:
+    """Figures of every program that reached the kernel, and of the drill, on the kernels kept in the run's folder."""
+    out: Figures = {}
+    image = _recorded_kernel(folder, "kernel", entry["build_id"], spec.firmware)
     with open_board(spec, key, image, transcript=None, seed=seed) as board:
         for situation in entry["situations"]:
-            if situation["deployed"]:
-                out[situation["index"]] = _replay_situation(board, folder / f"{situation['index']:02d}", key)
+            place = f"situation {situation['index']:02d}"
+            seen = _replay_situation(board, folder / f"{situation['index']:02d}", situation, key)
+            out |= {(place, stage): figures for stage, figures in seen.items()}
+    if entry.get("drill"):
+        testing = _recorded_kernel(folder, "testing", entry["testing_build_id"], spec.firmware)
+        out |= {("drill", cause): [float(n)] for cause, n in drill(spec, key, testing, Stopwatch()).items()}
     return out
 
 
-def _recorded_kernel(folder: Path, entry: dict[str, Any], firmware: str) -> KernelImage:
-    for name in ("kernel.elf", "kernel.img"):
-        if not (folder / name).is_file():
-            raise ConfigError(
-                f"{folder} is not whole",
-                expected=f"the kernel as {name}",
-                seen="no such file",
-                do="run it again",
-            )
-    data = (folder / "kernel.img").read_bytes()
-    import hashlib
+def _recorded(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path.parent} is not whole", expected=f"a file {path.name}", seen=str(error), do="run it again"
+        ) from error
 
+
+def _recorded_kernel(folder: Path, name: str, build_id: str, firmware: str) -> KernelImage:
+    elf, img = folder / f"{name}.elf", folder / f"{name}.img"
+    _recorded(elf)
+    data = _recorded(img)
     return KernelImage(
         board=firmware,
-        variant="release",
-        elf=folder / "kernel.elf",
-        img=folder / "kernel.img",
-        build_id=bytes.fromhex(entry["build_id"]),
+        variant="testing" if name == "testing" else "release",
+        elf=elf,
+        img=img,
+        build_id=bytes.fromhex(build_id),
         size=len(data),
         sha256=hashlib.sha256(data).digest(),
     )
 
 
-def _replay_situation(board: Board, folder: Path, key: LabKey) -> dict[str, list[float]]:
-    """Load, try, deploy, execute and roll back one recorded image; the last sample of each stage."""
+def _replay_situation(
+    board: Board, folder: Path, situation: dict[str, Any], key: LabKey
+) -> dict[str, list[float]]:
+    """Every attempt again, in order: loaded and tried, the deployed one executed and rolled back as well."""
     watch = Stopwatch()
     client = board.client
-    image = (folder / "image.abxt").read_bytes()
     board.pristine()
-    client.upload(BlobKind.WORKLOAD, (folder / "workload.trace").read_bytes())
+    client.upload(BlobKind.WORKLOAD, _recorded(folder / "workload.trace"))
     client.replay()
-    client.upload(BlobKind.TRIAL, (folder / "trial.trace").read_bytes())
-    loaded = pipeline.load(board, unseal(image, key.public).program, image, watch)
-    response, results, _ = pipeline.run_trial(board, loaded)
+    client.upload(BlobKind.TRIAL, _recorded(folder / "trial.trace"))
     clock = pipeline.guest_clock(board)
-    watch.add("trial", clock, response.trial_instructions)
-    swap = pipeline.deploy(board, loaded)
-    watch.add("deploy", clock, swap.swap_instructions)
-    adaptation = pipeline.Adaptation(loaded=loaded, trial_results=results, deployed=True)
-    pipeline.execute_and_watch(board, adaptation, watch)
-    return {
-        stage: values[-1:]
-        for (stage, at), values in watch.samples.items()
-        if at is clock and stage in _TARGET_STAGES
-    }
+    for number, attempt in enumerate(situation["attempts"], start=1):
+        if attempt["stage"] in _HOST_STAGES:
+            continue  # it never reached the kernel
+        image = _recorded(folder / f"attempt{number}.abxt")
+        try:
+            loaded = pipeline.load(board, unseal(image, key.public).program, image, watch)
+        except ProgramRejected:
+            continue  # as recorded; where it was not, its figures are missing
+        response, results, _ = pipeline.run_trial(board, loaded)
+        watch.add("trial", clock, response.trial_instructions)
+        if attempt["stage"] != "deploy":
+            client.unload(loaded.response.handle)
+            continue
+        watch.add("deploy", clock, pipeline.deploy(board, loaded).swap_instructions)
+        adaptation = pipeline.Adaptation(loaded=loaded, trial_results=results, deployed=True)
+        pipeline.execute_and_watch(board, adaptation, watch)
+    return {stage: values for (stage, at), values in watch.samples.items() if at is clock}

@@ -7,6 +7,7 @@ import os
 import platform
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from contracts.board import BoardSpec
-from contracts.errors import AssayError, InfraError, KernelError
+from contracts.errors import AssayError, InfraError, KernelError, SetupError
 from contracts.measurement import Budget, Clock, Measurement, Verdict
 from harness import pipeline
 from harness.artifacts import write_situation
@@ -22,7 +23,7 @@ from harness.board import open_board
 from harness.budgets import STAGES, Judged, judge, skipped, worst
 from harness.build import KernelImage
 from harness.drill import drill
-from harness.host_turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, host_turn
+from harness.host_turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, TurnGivenUp, host_turn
 from harness.keys import LabKey
 from harness.pipeline import Adaptation, Writer
 from harness.record import SCHEMA_VERSION, Folder
@@ -71,6 +72,10 @@ class BoardOutcome:
     verdict: Verdict = Verdict.INCONCLUSIVE
     error: str = ""
     crash: str = ""
+    traceback: str = ""
+    testing_build_id: str = ""
+    drill: dict[str, int] = field(default_factory=dict)
+    """Instructions of each automatic rollback of the drill, by its cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,9 @@ def board_document(board: BoardOutcome) -> dict[str, Any]:
         "verdict": board.verdict.value,
         "error": board.error,
         "crash": board.crash,
+        "traceback": board.traceback,
+        "testing_build_id": board.testing_build_id,
+        "drill": board.drill,
         "stages": [{**asdict(row), "missed_stretch": row.missed_stretch} for row in board.stages],
         "situations": board.situations,
     }
@@ -171,68 +179,96 @@ def _run_board(
     report: Callable[[Progress], None],
     stop: threading.Event,
 ) -> BoardOutcome:
-    """Everything one board does. An AssayError ends the board with its verdict; it never escapes."""
+    """Everything one board does. Whatever ends it early ends this board alone, with its verdict; nothing escapes."""
     outcome = BoardOutcome(spec.kind, f"{spec.kind}-0", release.build_id.hex(), plan.scenarios[spec.kind])
     watch = Stopwatch()
-    total = plan.situations + 2
-    refused = 0
+    verdicts: list[Verdict] = []
     try:
-        folder.write("kernel.elf", release.elf.read_bytes())
-        folder.write("kernel.img", release.img.read_bytes())
-        report(Progress(spec.kind, 0, total, "boots"))
-        with open_board(
-            spec, plan.key, release, transcript=folder.path / "transcript.jsonl", seed=plan.seed
-        ) as board:
-            try:
-                for index in range(plan.situations + 1):
-                    if stop.is_set():
-                        raise Interrupted
-                    doing = "warms up" if index == 0 else f"situation {index}"
-                    report(Progress(spec.kind, index, total, doing))
-                    situation = plan.situation(outcome.scenario, situation_seed(plan.seed, index))
-                    mark = {key: len(values) for key, values in watch.samples.items()}
-                    pipeline.prepare(board, situation)
-                    with host_turn(TURN_TIMEOUT_S if plan.writer.promises_latency else SLOW_TURN_TIMEOUT_S):
-                        adaptation = pipeline.adapt(
+        _journeys(plan, spec, release, testing, folder, report, stop, outcome, watch)
+    except (Interrupted, TurnGivenUp):
+        outcome.error = "interrupted by the user"
+        verdicts.append(Verdict.INCONCLUSIVE)
+    except AssayError as error:
+        outcome.error = str(error)
+        verdicts.append(Verdict.INFRA if isinstance(error, InfraError | SetupError) else Verdict.FAIL)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours is one board's failure, on record, not every board's
+        outcome.error = f"an error in Assay itself: {type(error).__name__}: {error}"
+        outcome.traceback = traceback.format_exc()
+        verdicts.append(Verdict.FAIL)
+    done = [s for s in outcome.situations if s["index"] > 0]
+    if done and not outcome.error:
+        refused = sum(1 for s in done if not s["deployed"])
+        watch.add("unadapted", Clock.HOST, 100.0 * refused / len(done))
+    outcome.stages = _rows(plan, watch, outcome)
+    outcome.verdict = worst([*verdicts, *(row.verdict for row in outcome.stages)])
+    try:
+        folder.append("records.jsonl", {"board": board_document(outcome)})
+    except InfraError as error:
+        outcome.error = outcome.error or str(error)
+        outcome.verdict = worst([outcome.verdict, Verdict.INFRA])
+    what = f"ended early: {outcome.error.partition(chr(10))[0]}" if outcome.error else "done"
+    report(Progress(spec.kind, plan.situations + 2, plan.situations + 2, what))
+    return outcome
+
+
+def _journeys(
+    plan: Plan,
+    spec: BoardSpec,
+    release: KernelImage,
+    testing: KernelImage,
+    folder: Folder,
+    report: Callable[[Progress], None],
+    stop: threading.Event,
+    outcome: BoardOutcome,
+    watch: Stopwatch,
+) -> None:
+    """Every situation on the release kernel, then the drill on the testing one; fills `outcome` as it goes."""
+    total = plan.situations + 2
+    folder.write("kernel.elf", release.elf.read_bytes())
+    folder.write("kernel.img", release.img.read_bytes())
+    report(Progress(spec.kind, 0, total, "boots"))
+    transcript = folder.path / "transcript.jsonl"
+    with open_board(spec, plan.key, release, transcript=transcript, seed=plan.seed) as board:
+        try:
+            for index in range(plan.situations + 1):
+                if stop.is_set():
+                    raise Interrupted
+                doing = "warms up" if index == 0 else f"situation {index}"
+                report(Progress(spec.kind, index, total, doing))
+                situation = plan.situation(outcome.scenario, situation_seed(plan.seed, index))
+                mark = {key: len(values) for key, values in watch.samples.items()}
+                pipeline.prepare(board, situation)
+                turn_s = TURN_TIMEOUT_S if plan.writer.promises_latency else SLOW_TURN_TIMEOUT_S
+                adaptation = Adaptation()
+                try:
+                    with host_turn(turn_s, stop.is_set):
+                        pipeline.adapt(
                             board,
                             situation,
                             plan.writer,
                             plan.key,
                             watch,
                             partial(_report_attempt, report, spec.kind, index, total, doing),
+                            adaptation,
                         )
                     if adaptation.deployed:
                         pipeline.execute_and_watch(board, adaptation, watch)
-                    elif index > 0:
-                        refused += 1
-                    summary = _summary(index, situation, adaptation, watch, mark)
-                    outcome.situations.append(summary)
-                    folder.append("records.jsonl", summary)
-                    write_situation(folder.sub(f"{index:02d}"), situation, adaptation)
-                    if adaptation.deployed:
                         outcome.source = adaptation.source
-            except KernelError:
-                outcome.crash = board.crash_record()
-                raise
-        report(Progress(spec.kind, plan.situations + 1, total, "rollback drill"))
-        if stop.is_set():
-            raise Interrupted
-        drill(spec, plan.key, testing, folder, watch)
-        report(Progress(spec.kind, total, total, "done"))
-    except AssayError as error:
-        outcome.error = str(error)
-        outcome.verdict = Verdict.INFRA if isinstance(error, InfraError) else Verdict.FAIL
-        report(Progress(spec.kind, total, total, f"ended early: {error.what}"))
-    except Interrupted:
-        outcome.error = "interrupted by the user"
-    done = [s for s in outcome.situations if s["index"] > 0]
-    if done:
-        watch.add("unadapted", Clock.HOST, 100.0 * refused / len(done))
-    outcome.stages = _rows(plan, watch, outcome)
-    if not outcome.error:
-        outcome.verdict = worst([row.verdict for row in outcome.stages])
-    folder.append("records.jsonl", {"board": board_document(outcome)})
-    return outcome
+                finally:
+                    write_situation(folder.sub(f"{index:02d}"), situation, adaptation)
+                summary = _summary(index, situation, adaptation, watch, mark)
+                outcome.situations.append(summary)
+                folder.append("records.jsonl", summary)
+        except KernelError:
+            outcome.crash = board.crash_record()
+            raise
+    report(Progress(spec.kind, plan.situations + 1, total, "rollback drill"))
+    if stop.is_set():
+        raise Interrupted
+    folder.write("testing.elf", testing.elf.read_bytes())
+    folder.write("testing.img", testing.img.read_bytes())
+    outcome.testing_build_id = testing.build_id.hex()
+    outcome.drill = drill(spec, plan.key, testing, watch, folder.path / "drill.jsonl")
 
 
 def _report_attempt(

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from harness.run import Progress
 
-_STYLE: Final = {
+VERDICT_STYLE: Final = {
     "pass": "green",
     "marginal": "yellow",
     "fail": "bold red",
@@ -33,7 +33,7 @@ class LiveProgress:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=console,
         )
         self._tasks: dict[str, TaskID] = {
@@ -62,11 +62,14 @@ class LiveProgress:
             self._bars.update(task, completed=progress.done, total=progress.total, description=progress.doing)
         elif progress.attempt > 1 or (not progress.attempt and self._is_due(progress)):
             self._console.print(
-                f"{progress.kind}: {progress.done}/{progress.total} {progress.doing}", highlight=False
+                f"{progress.kind}: {progress.done}/{progress.total} {progress.doing}",
+                highlight=False,
+                markup=False,
             )
 
 
-def _figure(value: float | None) -> str:
+def figure_text(value: float | None) -> str:
+    """A figure as a table shows it: three digits, or thousands with commas; `-` for none."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
@@ -92,19 +95,19 @@ def stage_table(document: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="right" if justify == "right" else "left", no_wrap=True)
     for board in document["boards"]:
         for row in board["stages"]:
-            stretch = _figure(row["stretch"]) + (" missed" if row["missed_stretch"] else "")
+            stretch = figure_text(row["stretch"]) + (" missed" if row["missed_stretch"] else "")
             verdict = row["verdict"] if row["limit"] is not None or row["verdict"] == "skip" else "reported"
             table.add_row(
                 board["kind"],
                 row["name"],
-                _figure(row["value"]),
+                figure_text(row["value"]),
                 row["unit"],
                 row["clock"] if row["value"] is not None else "",
                 row["stat"] or "",
                 str(row["samples"] or ""),
-                _figure(row["limit"]),
+                figure_text(row["limit"]),
                 stretch,
-                f"[{_STYLE[row['verdict']]}]{verdict}[/]",
+                f"[{VERDICT_STYLE[row['verdict']]}]{verdict}[/]",
             )
         table.add_section()
     return table
@@ -115,9 +118,9 @@ def print_outcome(console: Console, document: Mapping[str, Any]) -> None:
     console.print(stage_table(document))
     for board in document["boards"]:
         if board["error"]:
-            console.print(
-                f"[bold]{board['kind']}[/] ended early: {board['error']}", highlight=False, markup=True
-            )
+            console.print(f"{board['kind']} ended early: {board['error']}", highlight=False, markup=False)
+        if board["traceback"]:
+            console.print(board["traceback"], highlight=False, markup=False)
         if board["crash"]:
             console.print(f"{board['kind']}: registers\n{board['crash']}", highlight=False, markup=False)
         for row in board["stages"]:
@@ -137,5 +140,6 @@ def print_outcome(console: Console, document: Mapping[str, Any]) -> None:
         )
     run = document["run"]
     console.print(
-        f"verdict: [{_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s", highlight=False
+        f"verdict: [{VERDICT_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s",
+        highlight=False,
     )

@@ -20,6 +20,7 @@ class ModelWriter:
     """
 
     def __init__(self, model: Model, *, promises_latency: bool) -> None:
+        self.model = model
         self._generator = Generator(model)
         self.name = model.path.name
         self.model_hash = model.hash

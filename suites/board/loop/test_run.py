@@ -15,6 +15,7 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import AssayError
+from harness.build import build_kernel
 
 ROOT = Path(__file__).resolve().parents[3]
 _LIMITED = """
@@ -138,7 +139,10 @@ def _descendants(pid: int) -> list[int]:
 
 
 @pytest.mark.board_kinds("qemu-virt")
-def test_an_interrupt_frees_the_board_and_keeps_the_record(board_spec: BoardSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_frees_the_board_and_keeps_the_record(
+    board_spec: BoardSpec, tmp_path: Path, number: signal.Signals
+) -> None:
     results = tmp_path / "results"
     process = subprocess.Popen(
         _command(board_spec, results), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -148,7 +152,7 @@ def test_an_interrupt_frees_the_board_and_keeps_the_record(board_spec: BoardSpec
         while not list(results.glob("*/*/records.jsonl")) and time.monotonic() < deadline:
             time.sleep(0.02)
         children = _descendants(process.pid)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
@@ -160,6 +164,8 @@ def test_an_interrupt_frees_the_board_and_keeps_the_record(board_spec: BoardSpec
 
 @pytest.mark.board_kinds("qemu-virt")
 def test_a_results_folder_that_fills_up_ends_the_run_with_75(board_spec: BoardSpec, tmp_path: Path) -> None:
+    for variant in ("release", "testing"):  # built before the limit, which a linker would run into
+        build_kernel(board_spec.firmware, variant=variant)
     results = tmp_path / "results"
     command = _command(board_spec, results)
     done = subprocess.run(

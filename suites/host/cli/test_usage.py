@@ -30,6 +30,8 @@ def assay(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProces
         (["run", "--model", "/nowhere/model.gguf"], "/nowhere/model.gguf"),
         (["run", "--key", "/nowhere/lab.key"], "/nowhere/lab.key"),
         (["run", "--situations", "0"], "situations"),
+        (["run", "--json", "/nowhere/run.json"], "/nowhere/run.json"),
+        (["run", "--budgets", "/nowhere/budgets.yaml"], "/nowhere/budgets.yaml"),
         (["replay", "no-such-run"], "no run 'no-such-run'"),
         (["rnu"], "rnu"),
     ],
@@ -49,6 +51,24 @@ def test_a_truncated_model_ends_with_4_and_names_the_file(tmp_path: Path) -> Non
     assert done.returncode == 4, done.stdout + done.stderr
     assert "cut.gguf" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_machine_without_qemu_ends_with_69_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASSAY_QEMU", "no-such-qemu")
+    done = assay("run", "--results", str(tmp_path / "results"))
+    assert done.returncode == 69, done.stdout + done.stderr
+    assert "no-such-qemu is not installed" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_results_folder_that_cannot_be_made_ends_with_75_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where the folder should be")
+    done = assay("run", "--results", str(tmp_path / "results"))
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert "cannot write" in done.stderr
+    assert "building" not in done.stdout
 
 
 def test_every_command_explains_itself() -> None:

@@ -1,0 +1,29 @@
+"""The machine's turn: one holder at a time, and who no longer wants it does not wait for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from harness.host_turn import TurnGivenUp, host_turn
+
+
+def test_one_waiting_for_the_turn_can_be_told_to_give_up() -> None:
+    stop = threading.Event()
+    with host_turn():
+        timer = threading.Timer(0.1, stop.set)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(TurnGivenUp), host_turn(60, stop.is_set):
+            pass
+        assert time.monotonic() - began < 10
+        timer.join()
+
+
+def test_the_turn_is_free_again_after_an_error() -> None:
+    with pytest.raises(RuntimeError), host_turn():
+        raise RuntimeError
+    with host_turn(60):
+        pass

@@ -1,0 +1,31 @@
+"""What is shown of a run: text from outside is text, whatever brackets it holds."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from harness.run import Progress
+from harness.table import LiveProgress, print_outcome
+
+ODD = "QEMU said [/usr/share] and [bold] and [/]"
+
+
+def test_brackets_in_messages_are_shown_as_they_are() -> None:
+    for terminal in (False, True):
+        console = Console(record=True, width=200, force_terminal=terminal)
+        with LiveProgress(console, ["qemu-virt"]) as progress:
+            progress.report(Progress("qemu-virt", 5, 5, ODD))
+        assert ODD in console.export_text()
+
+
+def test_the_outcome_of_a_board_that_ended_early_says_why() -> None:
+    board = {
+        "kind": "qemu-virt", "scenario": "flood", "error": ODD, "crash": "", "traceback": "Traceback [/x]",
+        "stages": [], "situations": [],
+    }  # fmt: skip
+    console = Console(record=True, width=200)
+    run = {"name": "one", "seed": 1, "verdict": "fail", "wall_s": 1.0}
+    print_outcome(console, {"run": run, "boards": [board]})
+    text = console.export_text()
+    assert ODD in text
+    assert "Traceback [/x]" in text
