@@ -1,0 +1,114 @@
+"""Runs on disk as `assay run` leaves them: rows judged by the real engine, documents that keep to the schema."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from contracts.measurement import Clock, Measurement, Verdict
+from harness.budgets import DEFAULT_BUDGETS, STAGES, judge, load_budgets
+from harness.run import BoardOutcome, board_document, situation_seed
+
+SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "run.schema.json"
+KINDS = ("qemu-rpi3", "qemu-rpi4", "qemu-virt")
+SITUATIONS = 20
+
+RecordRun = Callable[..., Path]
+
+# What each stage takes for the situation number i.
+_VIRTUAL: Mapping[str, Callable[[int], float]] = {
+    "verify": lambda i: 40_000.0 + 3_000 * i,
+    "jit": lambda i: 9_000.0 + 500 * i,
+    "deploy": lambda _: 116.0,
+    "execute": lambda i: 300.0 + i,
+}
+_HOST: Mapping[str, Callable[[int], float]] = {
+    "generate": lambda i: 45e6 + 1e6 * (i % 7),
+    "adapt": lambda i: 200e6 + 5e6 * (i % 5),
+}
+
+
+def _outcome(
+    kind: str, seed: int, factors: Mapping[str, float], other_programs: Sequence[int], without: Sequence[str]
+) -> BoardOutcome:
+    outcome = BoardOutcome(kind, f"{kind}-0", hashlib.sha1(repr(factors).encode()).hexdigest(), "flood")
+    for index in range(SITUATIONS + 1):
+        source = f"{'other ' if index in other_programs else ''}program {index}"
+        virtual, host = (
+            {
+                stage: [round(of(index) * factors.get(stage, 1.0))]
+                for stage, of in table.items()
+                if stage not in without
+            }
+            for table in (_VIRTUAL, _HOST)
+        )
+        outcome.situations.append(
+            {
+                "index": index,
+                "warmup": index == 0,
+                "family": "flood",
+                "seed": situation_seed(seed, index),
+                "deployed": True,
+                "attempts": [{"stage": "deploy", "reason": ""}],
+                "diagnosis": None,
+                "source": source,
+                "program": {"program_id": hashlib.sha256(source.encode()).hexdigest(), "slots": 80},
+                "virtual": virtual,
+                "host": host,
+            }
+        )  # fmt: skip
+    budgets = load_budgets(DEFAULT_BUDGETS)
+    for stage in STAGES:
+        for clock, part in ((Clock.VIRTUAL, "virtual"), (Clock.HOST, "host")):
+            samples = tuple(value for s in outcome.situations for value in s[part].get(stage, []))
+            if samples:
+                outcome.stages.append(judge(Measurement(stage, clock, samples), budgets))
+    outcome.verdict = Verdict.PASS
+    return outcome
+
+
+@pytest.fixture
+def record_run(tmp_path: Path) -> RecordRun:
+    """Make a run's folder under tmp_path/results: `record_run(name, factors={"verify": 1.2})` is a slower verifier."""
+
+    def record(
+        name: str,
+        *,
+        seed: int = 1,
+        kinds: Sequence[str] = KINDS,
+        factors: Mapping[str, float] | None = None,
+        other_programs: Sequence[int] = (),
+        without: Sequence[str] = (),
+        **about: Any,
+    ) -> Path:
+        boards = [
+            board_document(_outcome(kind, seed, factors or {}, other_programs, without)) for kind in kinds
+        ]
+        run = {
+            "name": name,
+            "started": f"2026-01-{name[-2:]}T10:00:00+00:00",
+            "wall_s": 40.0,
+            "seed": seed,
+            "situations": SITUATIONS,
+            "writer": "model.gguf",
+            "model_hash": "ab" * 32,
+            "command": ["assay", "run"],
+            "python": "3.11.7",
+            "interrupted": False,
+            "verdict": "pass",
+            **about,
+        }
+        document = {"schema": 1, "run": run, "boards": boards}
+        jsonschema.validate(json.loads(json.dumps(document)), json.loads(SCHEMA.read_text()))
+        folder = tmp_path / "results" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps(document))
+        return folder
+
+    return record

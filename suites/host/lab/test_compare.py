@@ -1,0 +1,202 @@
+"""`assay compare`: a slower kernel is caught to the instruction, what is not alike is not judged, hosts never fail."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from contracts.errors import ConfigError
+from harness.baseline import write_baseline
+from harness.compare import compare, compare_runs, ratio_interval
+from harness.figures import load
+
+RecordRun = Callable[..., Path]
+
+
+def compared(folder: Path, before: str, after: str) -> tuple[int, str]:
+    console = Console(file=io.StringIO(), width=160)
+    code = compare_runs(console, before, after, folder / "results")
+    assert isinstance(console.file, io.StringIO)
+    return code, console.file.getvalue()
+
+
+def test_an_unchanged_kernel_exits_0(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02")
+    code, text = compared(tmp_path, "run-01", "last")
+    assert code == 0
+    assert "12 virtual figures compared, 0 regressions" in text
+
+
+def test_a_verifier_slower_by_a_fifth_exits_1_and_names_stage_and_situation(
+    tmp_path: Path, record_run: RecordRun
+) -> None:
+    record_run("run-01")
+    record_run("run-02", factors={"verify": 1.2})
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 1
+    assert "3 regressions" in text
+    assert "100,000 │ 120,000 │ +20.0%" in text
+    assert (
+        "qemu-virt verify, situation 1 (flood, seed 1000001): 43,000 -> 51,600 instructions, +20.0%" in text
+    )
+    assert "16 more situations regressed" in text
+
+
+def test_the_threshold_lies_at_two_percent(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02", factors={"verify": 1.02})
+    record_run("run-03", factors={"verify": 1.021})
+    assert compared(tmp_path, "run-01", "run-02")[0] == 0
+    assert compared(tmp_path, "run-01", "run-03")[0] == 1
+
+
+def test_a_smaller_count_is_an_improvement_and_exits_0(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02", factors={"jit": 0.9})
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 0
+    assert "-10.0%" in text
+    assert text.count("improvement") == 3
+
+
+def test_one_slower_program_is_found_behind_an_unchanged_maximum(
+    tmp_path: Path, record_run: RecordRun
+) -> None:
+    record_run("run-01")
+    slower = record_run("run-02", kinds=["qemu-virt"]) / "run.json"
+    document = json.loads(slower.read_text())
+    document["boards"][0]["situations"][3]["virtual"]["verify"] = [60_000]
+    slower.write_text(json.dumps(document))
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 1
+    assert "situation 3 (flood, seed 1000003): 49,000 -> 60,000" in text
+
+
+def test_only_the_programs_that_both_runs_have_are_judged(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    document = record_run("run-02", other_programs=[20]) / "run.json"
+    content = json.loads(document.read_text())
+    for board in content["boards"]:
+        board["situations"][20]["virtual"]["verify"] = [900_000]
+        next(row for row in board["stages"] if row["name"] == "verify")["value"] = 0.9
+    document.write_text(json.dumps(content))
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 0
+    assert "97,000 │ 97,000" in text
+    assert "20/21" in text
+
+
+def test_runs_of_other_seeds_have_nothing_to_judge_and_are_inconclusive(
+    tmp_path: Path, record_run: RecordRun
+) -> None:
+    record_run("run-01", seed=1)
+    record_run("run-02", seed=2)
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 76
+    assert "`assay run --seed 1 --situations 20`" in text
+
+
+def test_what_only_one_run_has_is_named(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02", kinds=["qemu-virt"], without=["jit"])
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 0
+    assert "board qemu-rpi4: in run-01, not in run-02" in text
+    assert "qemu-virt stage jit: in run-01, not in run-02" in text
+
+
+def test_a_slower_host_is_reported_and_never_fails(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02", factors={"generate": 1.5})
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 0
+    assert "slower" in text
+    host = {(c.kind, c.figure.stage): c.reading for c in compare(
+        load("run-01", tmp_path / "results"), load("run-02", tmp_path / "results")).host}  # fmt: skip
+    assert host["qemu-virt", "generate"] == "slower"
+    assert host["qemu-virt", "adapt"] == "no difference seen"
+
+
+def test_the_interval_of_medians_is_not_moved_by_an_outlier_and_needs_samples() -> None:
+    rng = random.Random(5)
+    before = [100 + rng.random() for _ in range(20)]
+    after = [100 + rng.random() for _ in range(19)] + [10_000.0]
+    interval = ratio_interval(before, after)
+    assert interval is not None
+    assert interval[0] < 1.01
+    assert interval[1] < 1.02
+    assert interval == ratio_interval(before, after)
+    assert ratio_interval(before[:4], after) is None
+
+
+def test_a_baseline_is_the_run_it_was_made_of(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02", factors={"verify": 1.2})
+    path = tmp_path / "lab" / "baseline.json"
+    path.parent.mkdir()
+    results = tmp_path / "results"
+    assert write_baseline(Console(file=io.StringIO()), "run-01", results, path) == 0
+    kept = load("baseline", results, path)
+    assert compare(kept, load("run-01", results)).verdict.exit_code == 0
+    assert compare(kept, load("run-02", results)).verdict.exit_code == 1
+    assert compare(kept, load("run-02", results)).host == ()
+    assert compared(tmp_path, str(path), "run-02")[0] == 1
+    text = path.read_text()
+    assert "host" not in text
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    ("about", "says"), [({"interrupted": True}, "interrupted"), ({"verdict": "fail"}, "ended fail")]
+)
+def test_a_run_that_is_no_measure_becomes_no_baseline(
+    tmp_path: Path, record_run: RecordRun, about: dict[str, object], says: str
+) -> None:
+    record_run("run-01", **about)
+    path = tmp_path / "baseline.json"
+    with pytest.raises(ConfigError, match=says):
+        write_baseline(Console(file=io.StringIO()), "run-01", tmp_path / "results", path)
+    assert not path.exists()
+
+
+def test_a_baseline_loses_no_kind_silently(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02", kinds=["qemu-virt"])
+    path = tmp_path / "baseline.json"
+    console = Console(file=io.StringIO())
+    write_baseline(console, "run-01", tmp_path / "results", path)
+    with pytest.raises(ConfigError, match="would drop qemu-rpi3, qemu-rpi4"):
+        write_baseline(console, "run-02", tmp_path / "results", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("run-0", "did you mean 'run-01'"),
+        ("basline", "did you mean 'baseline'"),
+        ("broken.json", "cannot be read"),
+        ("other.json", "not a run's record: run"),
+    ],
+)
+def test_what_is_no_run_is_an_error_that_says_what_was_meant(
+    tmp_path: Path, record_run: RecordRun, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    record_run("run-01")
+    monkeypatch.chdir(tmp_path)
+    Path("broken.json").write_text("{")
+    Path("other.json").write_text('{"schema": 1, "boards": []}')
+    with pytest.raises(ConfigError, match=says) as caught:
+        compared(tmp_path, "run-01", name)
+    assert caught.value.exit_code == 4
+
+
+def test_without_a_baseline_the_command_that_makes_one_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="assay baseline write last"):
+        load("baseline", tmp_path, tmp_path / "baseline.json")
