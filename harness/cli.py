@@ -37,6 +37,10 @@ bpf_app = typer.Typer(
     help="Look at eBPF programs with the kernel's own engine, built for the host.", no_args_is_help=True
 )
 app.add_typer(bpf_app, name="bpf")
+baseline_app = typer.Typer(help="The virtual figures that later runs are held to.", no_args_is_help=True)
+app.add_typer(baseline_app, name="baseline")
+config_app = typer.Typer(help="The files of lab-config/: check them, describe them.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
 
 # A log has no width of its own: wide enough for the tables.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
@@ -51,6 +55,7 @@ BoardOption = Annotated[
         help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]",
     ),
 ]
+ResultsOption = Annotated[Path, typer.Option(help="Where the runs lie.")]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="Lab key file. [default: the committed development key]")
 ]
@@ -102,6 +107,71 @@ def replay(
     from harness.replay import replay_run
 
     raise typer.Exit(replay_run(out, name, results, key))
+
+
+@app.command()
+def compare(
+    before: Annotated[
+        str, typer.Argument(metavar="A", help="A run's name or folder, a JSON file, `last`, or `baseline`.")
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same, of what came later.")],
+    results: ResultsOption = ROOT / "results",
+) -> None:
+    """Compare two runs: exit 1 on a virtual regression above 2%; host figures are shown and never judged."""
+    from harness.compare import compare_runs
+
+    raise typer.Exit(compare_runs(out, before, after, results))
+
+
+@baseline_app.callback()
+def baseline() -> None:
+    """The virtual figures that later runs are held to: `assay compare baseline last`."""
+
+
+@baseline_app.command("write")
+def baseline_write(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, its folder, or `last`.")],
+    results: ResultsOption = ROOT / "results",
+) -> None:
+    """Make a run's virtual figures the baseline, lab-config/baseline.json."""
+    from harness.baseline import write_baseline
+
+    raise typer.Exit(write_baseline(out, name, results))
+
+
+@app.command()
+def history(
+    board: Annotated[str | None, typer.Option("--board", "-b", help="Board kind or glob.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage or glob; also lists every run.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="Runs to look back.")] = 20,
+    results: ResultsOption = ROOT / "results",
+) -> None:
+    """The figures of the last runs by board and stage, with their trend and verdicts."""
+    from harness.history import show_history
+
+    raise typer.Exit(show_history(out, results, board, stage, last))
+
+
+@config_app.command("check")
+def config_check(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="[default: all of lab-config/]")
+    ] = None,
+) -> None:
+    """Look at board files, the budget file and keys; every mistake is told with its line. Exit 4 on any."""
+    from harness.config_check import check
+
+    raise typer.Exit(check(out, files or []))
+
+
+@config_app.command("schema")
+def config_schema(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="`board` or `budgets`.")],
+) -> None:
+    """Print the JSON Schema of a kind of file, for an editor."""
+    from harness.config_check import schema
+
+    out.print(schema(name), markup=False, soft_wrap=True)
 
 
 def _pytest(arguments: list[str]) -> int:

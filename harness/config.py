@@ -20,6 +20,40 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
     """Read `path` and validate it. Raises ConfigError for what is missing, not YAML, or not as `model` has it."""
+    document = _document(path)
+    try:
+        return model.model_validate(_plain(document))
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the former says more.
+        first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+        raise _explained(path, document, model, first, error.error_count()) from error
+
+
+def every_error(path: Path, model: type[BaseModel]) -> list[ConfigError]:
+    """All that is wrong with a file, in the order of its lines; empty when `load_yaml` would take it."""
+    try:
+        document = _document(path)
+    except ConfigError as error:
+        return [error]
+    try:
+        model.model_validate(_plain(document))
+    except ValidationError as error:
+        details = error.errors()
+        strays = {detail["loc"][:-1] for detail in details if detail["type"] == "extra_forbidden"}
+        # Beside an unknown key, the missing one is most likely what it was meant to be.
+        told = [d for d in details if d["type"] != "missing" or d["loc"][:-1] not in strays]
+        told.sort(key=lambda detail: _line_and_column(document, detail))
+        return [_explained(path, document, model, detail, 1) for detail in told]
+    return []
+
+
+def place_of(path: Path, *loc: int | str) -> str:
+    """`FILE:LINE:COLUMN` of the value at `loc`, for a check that a model cannot make."""
+    return f"{path}{_position(_document(path), loc, of_key=False)}"
+
+
+def _document(path: Path) -> Any:
+    """The file as ruamel reads it. Raises ConfigError for what is missing or not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -27,7 +61,7 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
             f"{path} cannot be read", expected="a YAML file", seen=str(error), do="check the path"
         ) from error
     try:
-        document = YAML(typ="rt").load(text)
+        return YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -37,12 +71,11 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
             seen=str(error.problem or error),
             do="mend that line",
         ) from error
-    try:
-        return model.model_validate(_plain(document))
-    except ValidationError as error:
-        # A misspelt key is also a missing one: the former says more.
-        first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-        raise _explained(path, document, model, first, error.error_count()) from error
+
+
+def _line_and_column(document: Any, detail: ErrorDetails) -> tuple[int, ...]:
+    at = _position(document, detail["loc"], of_key=detail["type"] == "extra_forbidden")
+    return tuple(int(number) for number in at.split(":")[1:])
 
 
 def _plain(node: Any) -> Any:
