@@ -1,9 +1,9 @@
 /* The verifier: walks every path that a program can take, on abstract values, and refuses what it cannot show safe.
  *
  * Depth first, one instruction at a time. Where a branch can go both ways one way is saved and the other walked on.
- * Where paths meet, a state that a completed one covers is not walked again; a state covered by one that is still on
- * the path is a loop that nothing is known to end, and a refusal. Loops are walked round by round, up to
- * BPF_MAX_PROCESSED instructions in all.
+ * Where paths meet, a state that a completed one covers is not walked again; one that is still on the path and comes
+ * back, with no number known any better, is a loop that nothing is known to end, and a refusal. Loops are walked round
+ * by round, up to BPF_MAX_PROCESSED instructions in all.
  */
 #include "verifier.h"
 

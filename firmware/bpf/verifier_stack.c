@@ -172,6 +172,7 @@ bool stack_store(struct verifier *v, const struct reg *at, int32_t off, uint32_t
         return true;
     frame->spilled |= (uint64_t)1 << slot;
     if (size == 8) {
+        frame->narrow &= ~((uint64_t)1 << slot);
         if (source->id == 0 && (source->type == REG_VALUE_OR_NULL ||
                                 (source->type == REG_SCALAR && !scalar_is_const(source->scalar))))
             source->id = new_id(v);

@@ -126,6 +126,7 @@ static void forget_values(struct verifier *v, uint32_t depth)
         frame->spilled &= ~(slots & (0 - slots));
         frame->zero[slot] = 0;
     }
+    frame->narrow &= frame->spilled;
 }
 
 /* Forgets what is dead: it can then neither tell states apart, nor be read after all. */
@@ -296,6 +297,7 @@ static void unpack_state(struct verifier *v, const uint8_t *from)
 
 /* Which id of the present state stands for an id of the saved one: equal unknowns there must be equal here. */
 struct ids {
+    bool exact; /* and each unknown may be as much there as here */
     uint32_t count;
     uint32_t old[32], present[32];
 };
@@ -328,6 +330,16 @@ static bool scalar_covers(const uint8_t *old, uint32_t form, const struct scalar
     }
 }
 
+/* The other way round, given that the first way holds: the present one has shrunk in nothing. */
+static bool scalar_equals(const uint8_t *old, uint32_t form, const struct scalar *present)
+{
+    switch (form) {
+    case FORM_UNKNOWN: return form_of(present) == FORM_UNKNOWN;
+    case FORM_CONST: return true;
+    default: return scalar_within(*(const struct scalar *)(const void *)old, *present);
+    }
+}
+
 static uint32_t packed_scalar_size(uint32_t form)
 {
     return form == FORM_CONST ? 8 : form == FORM_UNKNOWN ? 0 : (uint32_t)sizeof(struct scalar);
@@ -341,6 +353,8 @@ static bool reg_covers(struct ids *ids, const uint8_t **from, const struct reg *
 
     *from = scalar + packed_scalar_size(old->form);
     if (old->type != present->type || !scalar_covers(scalar, old->form, &present->scalar))
+        return false;
+    if (ids->exact && !scalar_equals(scalar, old->form, &present->scalar))
         return false;
     if (old->type == REG_SCALAR) /* constants are equal without an id to say so */
         return old->form == FORM_CONST || same_id(ids, old->id, present->id);
@@ -365,14 +379,16 @@ static bool slot_covers(struct ids *ids, const uint8_t **from, const struct fram
     return reg_covers(ids, from, &present->spill[old->number]);
 }
 
-/* True when the present state is one of those that the node stands for: each of its executions was walked from there. */
-static bool covers(const struct verifier *v, const struct node *node)
+/* True when the present state is one of those that the node stands for: each of its executions was walked from there.
+ * `exact`: and it is no smaller in what numbers can be, so that a loop which came back to it made no headway. */
+static bool covers(const struct verifier *v, const struct node *node, bool exact)
 {
     const uint8_t *from = (const uint8_t *)(node + 1);
     const struct packed_state *state = (const struct packed_state *)(const void *)from;
     struct ids ids;
 
     ids.count = 0;
+    ids.exact = exact;
     if (state->depth != v->depth)
         return false;
     from += sizeof(*state);
@@ -477,7 +493,7 @@ enum visit visit_join(struct verifier *v)
     while (*link != 0) {
         struct node *node = node_at(v, *link);
 
-        if (covers(v, node)) {
+        if (covers(v, node, false)) {
             node->hits++;
             end_path(v, node->tail);
             return VISIT_COVERED;
@@ -490,7 +506,7 @@ enum visit visit_join(struct verifier *v)
     for (uint32_t offset = info->active; offset != 0 && compared < MAX_ACTIVE_COMPARED; compared++) {
         const struct node *node = node_at(v, offset);
 
-        if (covers(v, node))
+        if (covers(v, node, true))
             return VISIT_LOOPS;
         offset = node->next;
     }

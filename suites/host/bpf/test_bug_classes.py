@@ -677,3 +677,23 @@ def test_registers_do_not_survive_a_call(engine: Engine) -> None:
         asm.exit_(),
     ]
     assert refusal(engine, *code) == Refusal.UNINITIALISED
+
+
+def test_a_stack_slot_that_held_four_bytes_holds_a_pointer_next(engine: Engine) -> None:
+    # The four bytes decide nothing, so their value is forgotten at the join; how wide they were has to be as well.
+    code = [
+        asm.ldx(B, R3, R1, 0),
+        asm.stx(W, FP, -8, R3),
+        asm.jump("jeq", R3, 7, "join"),
+        asm.mov64(R4, 1),
+        Label("join"),
+        asm.ldx(W, R5, FP, -8),
+        asm.stx(DW, FP, -8, R1),
+        asm.ldx(DW, R2, FP, -8),
+        asm.ldx(B, R0, R2, 0),
+        asm.exit_(),
+    ]
+    assert value(engine, *code, mem=bytes([9]) + bytes(63)) == 9
+    # Half of it overwritten, it is a pointer no more.
+    broken = [*code[:7], asm.st(W, FP, -4, 0), *code[7:]]
+    assert refusal(engine, *broken) in (Refusal.UNINITIALISED, Refusal.POINTER_LEAK)

@@ -116,6 +116,33 @@ def test_a_loop_that_nothing_ends_is_refused(engine: Engine) -> None:
     assert refused(engine, asm.assemble(counts_nothing)).refusal == Refusal.TOO_COMPLEX
 
 
+def test_a_loop_that_counts_an_unknown_number_down_is_accepted(engine: Engine) -> None:
+    # Each round's number is one of those of the round before, yet fewer are left: not the same state again.
+    counts_down = [
+        asm.ldx(B, R3, R1, 0),
+        asm.mov64(R0, 0),
+        Label("a"),
+        asm.jump("jeq", R3, 0, "out"),
+        asm.add64(R3, -1),
+        asm.add64(R0, 2),
+        asm.ja("a"),
+        Label("out"),
+        asm.exit_(),
+    ]
+    loaded = engine.load(Program("loop", Hook.TEST, asm.assemble(counts_down)), test_mem_size=8)
+    for rounds in (0, 1, 255):
+        result = loaded.interpret(bytes([rounds]) + bytes(7))
+        assert result.r0 == 2 * rounds
+        assert result.executed <= loaded.wcet
+    halves = [asm.alu64("rsh", R3, 1) if item is counts_down[4] else item for item in counts_down]
+    assert engine.load(Program("loop", Hook.TEST, asm.assemble(halves)), test_mem_size=8).wcet < 100
+    wraps = [asm.alu64("sub", R3, 2) if item is counts_down[4] else item for item in counts_down]
+    assert refused(engine, asm.assemble(wraps), mem=8).refusal in (
+        Refusal.INFINITE_LOOP,
+        Refusal.TOO_COMPLEX,
+    )
+
+
 def test_the_bound_of_a_loop_is_exact_where_it_has_one_way(engine: Engine) -> None:
     for rounds in (1, 10, 1000):
         code = [asm.mov64(R0, 0), Label("a"), asm.add64(R0, 1), asm.jump("jlt", R0, rounds, "a"), asm.exit_()]
