@@ -197,6 +197,8 @@ int64_t bpf_hash_delete(struct bpf_map *map, const void *key)
 
 uint32_t bpf_hash_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value)
 {
+    if (cursor >= map->used) /* a cursor comes from outside: cursor + 1 must not wrap */
+        return 0;
     for (uint32_t number = cursor + 1; number <= map->used; number++) {
         struct entry *entry = entry_at(map, number);
 

@@ -195,6 +195,12 @@ class NativeMap:
                 bytes(ffi.buffer(value[0], self.definition.value_size)),
             )
 
+    def next_cursor(self, cursor: int) -> int:
+        """The cursor after `cursor`, which may be any 32-bit number, as a request brings it; 0 at the end."""
+        ffi = _ffi()
+        key, value = ffi.new("const void **"), ffi.new("const void **")
+        return int(self._lib.bpf_map_next(self.handle, cursor, key, value))
+
     def clear(self) -> None:
         """Back to how the map began."""
         self._lib.bpf_map_clear(self.handle)

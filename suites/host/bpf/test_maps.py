@@ -146,3 +146,11 @@ def test_a_frozen_map_holds_what_it_was_given(engine: Engine) -> None:
 def test_a_shape_that_is_refused_says_why(engine: Engine, definition: MapDef, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         engine.create_map(definition)
+
+
+@pytest.mark.parametrize("kind", [MapType.HASH, MapType.ARRAY])
+def test_a_cursor_from_outside_leads_nowhere(engine: Engine, kind: MapType) -> None:
+    one = engine.create_map(MapDef("m", kind, 4, 8, 4))
+    one.update(bytes(4), bytes(8))
+    for cursor in (4, 5, 0x7FFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFF):
+        assert one.next_cursor(cursor) == 0
