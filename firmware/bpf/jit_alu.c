@@ -4,6 +4,9 @@
  * (C6.2.390, C6.2.315), so that MSUB leaves the dividend for a remainder by zero; LSLV, LSRV and ASRV take the amount
  * modulo the register size; a write to W clears the upper half.
  *
+ * Cortex-A53 erratum 835769 (a 64-bit multiply-accumulate right after a memory access) cannot occur: the one that
+ * accumulates, MSUB, always follows its division.
+ *
  * BPF is a two-operand machine: `mov rX, rY` before an operation on rX becomes A64's third operand. */
 #include "jit_arm64.h"
 

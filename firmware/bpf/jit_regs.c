@@ -189,7 +189,10 @@ void load_constant(struct jit *j, uint32_t rd, uint64_t value)
         uint64_t pc = j->code_va + 4ull * j->words;
         int64_t pages = (int64_t)(value >> 12) - (int64_t)(pc >> 12);
         uint32_t low = (uint32_t)value & 0xfffu;
-        if (pages >= -(1 << 20) && pages < 1 << 20 && count > (low ? 2u : 1u)) {
+        /* Not in a page's last two words: Cortex-A53 erratum 843419, for an ADRP there whose register is the base of a
+         * load or store two or three instructions on. */
+        bool late = (pc & 0xfffu) >= 0xff8u;
+        if (!late && pages >= -(1 << 20) && pages < 1 << 20 && count > (low ? 2u : 1u)) {
             emit(j, a64_adrp(rd, pages));
             if (low)
                 emit(j, a64_rri(A64_ADDI, 1, rd, rd, low, 0));

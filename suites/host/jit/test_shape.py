@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from capstone import CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, Cs
 
@@ -56,3 +58,64 @@ def test_what_is_no_instruction_is_refused_with_its_slot(engine: Engine, insn: I
         engine.load_unverified(Program("p", Hook.TEST, asm.assemble(items))).emit_arm64()
     assert why in refused.value.reason
     assert "slot 1" in str(refused.value)
+
+
+# --- errata of the Cortex-A53 (ARM EPM 048406), on the words themselves -----------------------------------------------
+
+LOADS_AND_STORES, LOADS_AND_STORES_MASK = 0x08000000, 0x0A000000
+ADRP, ADRP_MASK = 0x90000000, 0x9F000000
+
+
+def accumulates(word: int) -> bool:
+    """True for MADD, MSUB and their long forms on X registers, unless the addend is XZR."""
+    return word & 0xFF000000 == 0x9B000000 and word >> 10 & 31 != 31
+
+
+def test_no_accumulation_follows_a_memory_access(engine: Engine) -> None:  # erratum 835769
+    found = 0
+    for op in ("mul", "div", "mod"):
+        for off in (0, 1) if op != "mul" else (0,):
+            for operand in (3, 7, -5, 1 << 20, 0x12345, Reg(3), Reg(4), Reg(0)):
+                code = engine.load_unverified(
+                    Program(
+                        "p",
+                        Hook.TEST,
+                        asm.assemble(
+                            [
+                                asm.ldx(DW, 3, 1, 0),
+                                asm.ldx(DW, 4, 1, 8),
+                                asm.mov64(0, Reg(3)),
+                                asm.ldx(DW, 5, 1, 16),
+                                asm.alu64(op, 0, operand, off),
+                                asm.stx(DW, 10, -8, 0),
+                                asm.alu64(op, 0, operand, off),
+                                asm.exit_(),
+                            ]
+                        ),
+                    )
+                ).emit_arm64()
+                words = [
+                    int.from_bytes(code.code[at : at + 4], "little") for at in range(0, len(code.code), 4)
+                ]
+                for before, word in pairwise(words):
+                    if accumulates(word):
+                        found += 1
+                        assert before & LOADS_AND_STORES_MASK != LOADS_AND_STORES
+    assert found > 10, "the programs were to have accumulations"
+
+
+def test_no_address_is_made_by_an_adrp_at_the_end_of_a_page(engine: Engine) -> None:  # erratum 843419
+    page_aligned = 0xFFFF_8000_0104_2000
+    seen = set()
+    for padding in range(2048):
+        items = [*[asm.alu64("add", 0, 1)] * padding, asm.lddw(3, page_aligned), asm.ldx(DW, 4, 3, 8)]
+        code = engine.load_unverified(
+            Program("p", Hook.TEST, asm.assemble([*items, asm.ldx(DW, 0, 3, 16), asm.exit_()]))
+        ).emit_arm64(0xFFFF_8000_0100_0000)
+        for at in range(0, len(code.code), 4):
+            if int.from_bytes(code.code[at : at + 4], "little") & ADRP_MASK == ADRP:
+                seen.add(at & 0xFFF)
+        if padding == 0:
+            assert seen, "the constant was to be made by ADRP"
+    assert max(seen) < 0xFF8
+    assert len(seen) >= 0xFF8 // 4 - 2
