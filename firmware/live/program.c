@@ -335,16 +335,31 @@ static struct live_map *inherited(const struct program *program, uint32_t i, con
 
 bool program_inherit(struct program *program, const struct program *deployed, struct load_error *error)
 {
+    struct live_map *own[BPF_MAX_MAPS] = {NULL}; /* what gives way, held until the new code stands */
     bool changed = false;
     for (uint32_t i = 0; deployed != NULL && deployed != program && i < program->bpf.map_count; i++) {
         struct live_map *map = inherited(program, i, deployed);
         if (map == NULL)
             continue;
         maps_hold(map);
-        maps_drop(program->live.maps[i]);
+        own[i] = program->live.maps[i];
         program->live.maps[i] = map;
-        program->bpf.maps[i] = map->map;
         changed = true;
     }
-    return !changed || (bind_maps(program, &program->live, error) && emit(program, &program->live, error));
+    if (!changed)
+        return true;
+    bool good = bind_maps(program, &program->live, error) && emit(program, &program->live, error);
+    for (uint32_t i = 0; i < program->bpf.map_count; i++) {
+        if (own[i] == NULL)
+            continue;
+        maps_drop(good ? own[i] : program->live.maps[i]);
+        if (!good)
+            program->live.maps[i] = own[i];
+        program->bpf.maps[i] = program->live.maps[i]->map;
+    }
+    if (!good) { /* the old code stays, with the maps that it names */
+        struct load_error none;
+        (void)bind_maps(program, &program->live, &none);
+    }
+    return good;
 }

@@ -10,6 +10,7 @@ from contracts.errors import RequestRefused
 from contracts.program import Hook, MapFlags, Program
 from contracts.trace import Trace
 from harness.board import Board
+from harness.bpf.asm import DW, R0, R1, R2, assemble, atomic, exit_, mov64
 from harness.bpf.samples import (
     XDP_ABORTED,
     XDP_DROP,
@@ -50,8 +51,9 @@ class Lab:
         self.client.upload_trace(trace)
         self.client.upload_trace(trace, m.BlobKind.TRIAL)
 
-    def load(self, program: Program, priority: int = 100) -> int:
-        return self.client.load(seal(program, self._key, priority=priority, seed=9)).handle
+    def load(self, program: Program, priority: int = 100, test_mem_size: int = 0) -> int:
+        image = seal(program, self._key, priority=priority, seed=9, test_mem_size=test_mem_size)
+        return self.client.load(image).handle
 
     def deploy(self, program: Program, priority: int = 100, watch: int = 0) -> int:
         handle = self.load(program, priority)
@@ -223,6 +225,29 @@ def test_a_program_loaded_before_its_predecessor_was_deployed_inherits_too(lab: 
     lab.client.deploy(new, 0)
     lab.client.replay()
     assert lab.counted(new) == PACKETS + 1000 * PACKETS
+
+
+def test_a_deploy_that_finds_no_room_for_code_leaves_program_and_maps_as_they_were(lab: Lab) -> None:
+    new = lab.load(counter(name="successor", step=1000))
+    old = lab.deploy(counter())
+    fillers: list[int] = []
+    slots = 4000
+    while slots > 0 and len(fillers) < 30:
+        exchange = atomic(DW, "cmpxchg", R1, 8, R2)
+        long = Program("filler", Hook.TEST, assemble([mov64(R0, 0), *[exchange] * slots, exit_()]))
+        try:
+            fillers.append(lab.load(long, test_mem_size=16))
+        except RequestRefused:
+            slots //= 2
+    with pytest.raises(RequestRefused):
+        lab.client.deploy(new, 0)
+    lab.client.replay()
+    assert (lab.counted(old), lab.counted(new)) == (PACKETS, 0)
+    for handle in fillers:
+        lab.client.unload(handle)
+    lab.client.deploy(new, 0)
+    lab.client.replay()
+    assert lab.counted(new) == lab.counted(old) == PACKETS + 1000 * PACKETS
 
 
 @pytest.mark.parametrize(
