@@ -16,10 +16,11 @@ from rich.console import Console
 
 from ai.scenarios import families, situation
 from contracts.board import BoardSpec
-from contracts.errors import ConfigError, did_you_mean
+from contracts.errors import AssayError, ConfigError, did_you_mean
 from contracts.measurement import Verdict
 from harness.budgets import DEFAULT_BUDGETS, load_budgets, worst
 from harness.build import build_kernel
+from harness.history import feed
 from harness.keys import load_key
 from harness.record import new_run
 from harness.registry import select
@@ -87,8 +88,17 @@ def main_job(
             verdict = worst([verdict, Verdict.INFRA])
             console.print(f"cannot write {json_file}: {error}", markup=False, soft_wrap=True)
     print_outcome(console, document)
+    _remember(console, results)
     console.print(f"results: {folder.path}", soft_wrap=True)
     return INTERRUPTED if document["run"]["interrupted"] else verdict.exit_code
+
+
+def _remember(console: Console, results: Path) -> None:
+    """Take the run into the history. The record is whole without it, so a failure is told and changes no verdict."""
+    try:
+        feed(results)
+    except AssayError as error:
+        console.print(f"not in the history: {error}", markup=False, soft_wrap=True)
 
 
 def _check_writable(json_file: Path) -> None:

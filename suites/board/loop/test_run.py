@@ -16,6 +16,7 @@ import pytest
 from contracts.board import BoardSpec
 from contracts.errors import AssayError
 from harness.build import build_kernel
+from harness.history import points
 
 ROOT = Path(__file__).resolve().parents[3]
 _LIMITED = """
@@ -71,7 +72,7 @@ def test_a_run_is_recorded_and_its_replay_gives_the_same_virtual_figures(
     assert done.returncode in (0, 1), done.stdout + done.stderr
     document = _document(results)
     assert json.loads((tmp_path / "run.json").read_text()) == document
-    (run,) = results.iterdir()
+    (run,) = (path for path in results.iterdir() if path.is_dir())
     for name in ("kernel.elf", "transcript.jsonl", "01/attempt1.c", "01/workload.trace"):
         assert (run / board_spec.kind / name).stat().st_size > 0
     (board,) = document["boards"]  # type: ignore[misc]
@@ -84,6 +85,10 @@ def test_a_run_is_recorded_and_its_replay_gives_the_same_virtual_figures(
     )  # fmt: skip
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
     assert ", 0 differ" in replayed.stdout
+    assert {(point.run, point.stage) for point in points(results)} >= {
+        (run.name, "verify"),
+        (run.name, "adapt"),
+    }
 
 
 @pytest.mark.board_kinds("qemu-virt")
