@@ -33,9 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-bpf_app = typer.Typer(
-    help="Look at eBPF programs with the kernel's own engine, built for the host.", no_args_is_help=True
-)
+bpf_app = typer.Typer(help="Look at programs with the kernel's engine.", no_args_is_help=True)
 app.add_typer(bpf_app, name="bpf")
 baseline_app = typer.Typer(help="The virtual figures that later runs are held to.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
@@ -73,7 +71,8 @@ def run(
         typer.Option(help="A Llama GGUF instead of the shipped one; no latency is promised for it."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the situations; same seed, same virtual figures.")
+        int,
+        typer.Option(min=0, max=2**32 - 1, help="Seed of the situations; same seed, same virtual figures."),
     ] = 1,
     situations: Annotated[
         int, typer.Option(min=1, help="Seeded situations a board, after one of warm-up.")
@@ -87,7 +86,10 @@ def run(
     ] = None,
     key: KeyOption = None,
 ) -> None:
-    """The main job: build, boot, observe, write, verify, swap, watch and roll back, on every chosen board."""
+    """Run the whole loop on every chosen board.
+
+    It builds, boots, observes, writes, verifies, swaps, watches and rolls back, and judges every stage.
+    """
     from harness.main_job import main_job
 
     raise typer.Exit(
@@ -103,7 +105,10 @@ def replay(
     results: Annotated[Path, typer.Option(help="Where the runs lie.")] = ROOT / "results",
     key: KeyOption = None,
 ) -> None:
-    """Run a recorded run's images on its recorded kernels again and compare every virtual figure."""
+    """Repeat a recorded run and compare it.
+
+    The run's own images go to its own kernels; every virtual figure must come out the same.
+    """
     from harness.replay import replay_run
 
     raise typer.Exit(replay_run(out, name, results, key))
@@ -117,7 +122,10 @@ def compare(
     after: Annotated[str, typer.Argument(metavar="B", help="The same, of what came later.")],
     results: ResultsOption = ROOT / "results",
 ) -> None:
-    """Compare two runs: exit 1 on a virtual regression above 2%; host figures are shown and never judged."""
+    """Compare two runs.
+
+    Exit 1 on a virtual regression above 2%; host figures are shown and never judged.
+    """
     from harness.compare import compare_runs
 
     raise typer.Exit(compare_runs(out, before, after, results))
@@ -146,7 +154,10 @@ def history(
     last: Annotated[int, typer.Option(min=1, help="Runs to look back.")] = 20,
     results: ResultsOption = ROOT / "results",
 ) -> None:
-    """The figures of the last runs by board and stage, with their trend and verdicts."""
+    """The last runs' figures, trends, verdicts.
+
+    One row a board and stage.
+    """
     from harness.history import show_history
 
     raise typer.Exit(show_history(out, results, board, stage, last))
@@ -203,7 +214,11 @@ def lint() -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(context: typer.Context) -> None:
-    """The benchmarks of suites/bench: every performance figure with its clock, beside its goal."""
+    """Run benches by name, or all.
+
+    channel, live, jit, model, loop: every performance figure with its clock, beside its goal. Minutes for all of
+    them.
+    """
     import subprocess
 
     raise typer.Exit(
@@ -244,7 +259,10 @@ def build(
     ] = Variant.RELEASE,
     key: KeyOption = None,
 ) -> None:
-    """Cross-build the kernel for each chosen board; same source and key give the same bytes."""
+    """Cross-build each chosen board's kernel.
+
+    The same source and key give the same bytes.
+    """
     from harness.build import build_kernel
     from harness.registry import select
 
@@ -263,7 +281,10 @@ def console(
     ] = Variant.RELEASE,
     key: KeyOption = None,
 ) -> None:
-    """Boot a board and watch its debug channel: frames, events and log as they come. Ctrl-C ends it."""
+    """Boot a board and watch its channel.
+
+    Frames, events and log are shown as they come, and a few commands can be typed. Ctrl-C ends it.
+    """
     from harness.build import build_kernel
     from harness.console import run_console
     from harness.keys import load_key
@@ -291,13 +312,21 @@ def _source_program(path: Path) -> Program:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}", expected="a .c or .o file", seen=str(error)) from error
-    return read_program(data if path.suffix == ".o" else compile_c(data.decode()).elf)
+    if path.suffix == ".o":
+        return read_program(data)
+    try:
+        source = data.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not C source", expected="UTF-8 text, or an object named .o", seen=str(error)
+        ) from error
+    return read_program(compile_c(source).elf)
 
 
 @bpf_app.command("verify")
 def bpf_verify(
     file: Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")],
-    memory: Annotated[int, typer.Option(help="`test` hook: bytes of memory at r1.")] = 0,
+    memory: Annotated[int, typer.Option(min=0, max=2**16, help="`test` hook: bytes of memory at r1.")] = 0,
 ) -> None:
     """Verify a program: its bound, or why it is refused."""
     from harness.bpf.native import Engine
@@ -319,7 +348,9 @@ def bpf_disasm(file: Annotated[Path, typer.Argument(help="A C source or an eBPF 
 
 @bpf_app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bpf_run(context: typer.Context) -> None:
-    """Verify and run raw bytecode of the `test` hook, the plugin protocol of conformance runners.
+    """Verify and run raw bytecode.
+
+    The plugin protocol of conformance runners, for the `test` hook.
 
     [MEMORY] [--program HEX] [--unverified]: bytes in hex, the program on standard input unless given; prints r0.
     """
@@ -333,7 +364,7 @@ def main() -> int:
     try:
         code = app(prog_name="assay", standalone_mode=False)
     except AssayError as error:
-        err.print(f"assay: {error}", markup=False)
+        err.print(f"assay: {error}", markup=False, soft_wrap=True)
         return error.exit_code
     except typer.Abort:
         return 130

@@ -76,7 +76,9 @@ class _Watcher:
             FrameKind(frame.header.kind), "green"
         )
         self._out.print(
-            f"[dim]{at:9.4f}[/] [{colour}]{direction} {escape(describe(frame))}[/]", highlight=False
+            f"[dim]{at:9.4f}[/] [{colour}]{direction} {escape(describe(frame))}[/]",
+            highlight=False,
+            soft_wrap=True,
         )
 
 
