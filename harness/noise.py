@@ -13,9 +13,27 @@ def _delay_ns(schedstat: Path) -> int:
     return 0
 
 
-def waited_ns(pid: int) -> int:
-    """ns that the calling thread and the slowest-served thread of process `pid` (0: none) waited, since they began."""
-    own = _delay_ns(Path("/proc/thread-self/schedstat"))
-    if not pid:
-        return own
-    return own + max((_delay_ns(path) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")), default=0)
+class Waiting:
+    """Counts from here on what the calling thread, and process `pid` (0: none) that it waits for, had to wait."""
+
+    def __init__(self, pid: int) -> None:
+        self._tasks = Path(f"/proc/{pid}/task") if pid else None
+        self._own_before = self._own()
+        self._before = self._others()
+
+    @staticmethod
+    def _own() -> int:
+        return _delay_ns(Path("/proc/thread-self/schedstat"))
+
+    def _others(self) -> dict[str, int]:
+        if self._tasks is None:
+            return {}
+        return {path.parent.name: _delay_ns(path) for path in self._tasks.glob("*/schedstat")}
+
+    def so_far_ns(self) -> int:
+        """ns since the start: this thread's, and those of the other process's thread that waited longest.
+
+        The two add up, since one works while the other waits for it; threads of one process may wait side by side.
+        """
+        others = (delay - self._before.get(thread, 0) for thread, delay in self._others().items())
+        return self._own() - self._own_before + max(others, default=0)

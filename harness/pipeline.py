@@ -32,7 +32,7 @@ from harness.channel.messages import (
     TrialResponse,
 )
 from harness.keys import LabKey
-from harness.noise import waited_ns
+from harness.noise import Waiting
 from harness.stopwatch import Stopwatch
 
 MAX_REPAIRS: Final = 2
@@ -263,7 +263,7 @@ def adapt(
     out = Adaptation() if out is None else out
     refusals: list[Refusal] = []
     began = Stopwatch()
-    waited_before, compiled_before = waited_ns(board.target.pid), len(watch.wall.get("compile", ()))
+    waiting, compiled_before = Waiting(board.target.pid), len(watch.wall.get("compile", ()))
     with began.elapsed("adapt"):
         with watch.elapsed("observe"), watch.part("uart"):
             out.telemetry = observe(board)
@@ -305,7 +305,7 @@ def adapt(
     watch.sum_parts("uart")
     if out.deployed:
         watch.add("adapt", Clock.HOST, began.samples[("adapt", Clock.HOST)][0])
-        waited = waited_ns(board.target.pid) - waited_before
+        waited = waiting.so_far_ns()
         compiler = len(watch.wall.get("compile", ())) - compiled_before
         for wall, cpu in zip(
             watch.wall["compile"][-compiler:], watch.samples[("compile", Clock.HOST)][-compiler:], strict=True
