@@ -52,8 +52,8 @@ def baseline_of(run: dict[str, Any]) -> dict[str, Any]:
 def write_baseline(console: Console, name: str, results: Path, baseline: Path = BASELINE) -> int:
     """Make `name` the baseline and return 0.
 
-    Raises ConfigError for a run that is no measure: one that was interrupted, failed, ended early on a board, or
-    lacks a kind that the baseline has.
+    Raises ConfigError for a run that is no measure: one that was interrupted, ended early on a board, missed a
+    virtual budget, or lacks a kind that the baseline has.
     """
     run = load(name, results, baseline)
     _check(run.document, run.label)
@@ -77,17 +77,21 @@ def write_baseline(console: Console, name: str, results: Path, baseline: Path = 
 
 
 def _check(document: Document, label: str) -> None:
-    wrong = ""
-    if document.run.interrupted:
-        wrong = "was interrupted"
-    elif document.run.verdict.exit_code:
-        wrong = f"ended {document.run.verdict.value}"
-    elif not document.boards or not all(board.rows(Clock.VIRTUAL) for board in document.boards):
-        wrong = "has a board without virtual figures"
+    """What the host did, or how long it took, is no matter: a baseline is about the kernel's own counts."""
+    wrong = "was interrupted" if document.run.interrupted else "" if document.boards else "has no board"
+    for board in document.boards:
+        rows = board.rows(Clock.VIRTUAL)
+        missed = [name for name, row in rows.items() if row.verdict.exit_code]
+        if board.error:
+            wrong = wrong or f"ended early on {board.kind}"
+        elif not rows:
+            wrong = wrong or f"has no virtual figure of {board.kind}"
+        elif missed:
+            wrong = wrong or f"missed a budget on {board.kind}: {', '.join(missed)}"
     if wrong:
         raise ConfigError(
             f"run {label} {wrong}",
-            expected="a whole run that passed",
+            expected="a whole run with every virtual budget kept",
             seen=wrong,
             do="make one with `assay run`",
         )

@@ -154,16 +154,34 @@ def test_a_baseline_is_the_run_it_was_made_of(tmp_path: Path, record_run: Record
 
 
 @pytest.mark.parametrize(
-    ("about", "says"), [({"interrupted": True}, "interrupted"), ({"verdict": "fail"}, "ended fail")]
+    ("part", "says"),
+    [
+        ({"error": "the board is lost"}, "ended early on qemu-rpi3"),
+        ({"stages": []}, "no virtual figure of qemu-rpi3"),
+    ],
 )
 def test_a_run_that_is_no_measure_becomes_no_baseline(
-    tmp_path: Path, record_run: RecordRun, about: dict[str, object], says: str
+    tmp_path: Path, record_run: RecordRun, part: dict[str, object], says: str
 ) -> None:
-    record_run("run-01", **about)
+    record = record_run("run-01") / "run.json"
+    content = json.loads(record.read_text())
+    content["boards"][0] |= part
+    record.write_text(json.dumps(content))
+    record_run("run-02", interrupted=True)
+    record_run("run-03", factors={"verify": 1000.0})
     path = tmp_path / "baseline.json"
-    with pytest.raises(ConfigError, match=says):
-        write_baseline(Console(file=io.StringIO()), "run-01", tmp_path / "results", path)
+    for run, reason in (("run-01", says), ("run-02", "interrupted"), ("run-03", "missed a budget")):
+        with pytest.raises(ConfigError, match=reason):
+            write_baseline(Console(file=io.StringIO()), run, tmp_path / "results", path)
     assert not path.exists()
+
+
+def test_a_noisy_host_does_not_keep_a_run_from_being_the_baseline(
+    tmp_path: Path, record_run: RecordRun
+) -> None:
+    record_run("run-01", verdict="inconclusive", factors={"adapt": 20.0})
+    path = tmp_path / "baseline.json"
+    assert write_baseline(Console(file=io.StringIO()), "run-01", tmp_path / "results", path) == 0
 
 
 def test_a_baseline_loses_no_kind_silently(tmp_path: Path, record_run: RecordRun) -> None:
