@@ -282,7 +282,7 @@ def compare_runs(console: Console, before: str, after: str, results: Path) -> in
         console.print(line, markup=False)
     regressions = sum(change.is_regression for change in comparison.virtual)
     console.print(
-        f"{len(comparison.virtual)} virtual figures compared, {regressions} regressions above {THRESHOLD:.0%}"
+        f"{len(comparison.virtual)} virtual figures compared, regressions above {THRESHOLD:.0%}: {regressions}"
     )
     if not comparison.virtual:
         seed, count = old.document.run.seed, old.document.run.situations

@@ -31,7 +31,7 @@ def test_an_unchanged_kernel_exits_0(tmp_path: Path, record_run: RecordRun) -> N
     record_run("run-02")
     code, text = compared(tmp_path, "run-01", "last")
     assert code == 0
-    assert "12 virtual figures compared, 0 regressions" in text
+    assert "12 virtual figures compared, regressions above 2%: 0" in text
 
 
 def test_a_verifier_slower_by_a_fifth_exits_1_and_names_stage_and_situation(
@@ -41,7 +41,7 @@ def test_a_verifier_slower_by_a_fifth_exits_1_and_names_stage_and_situation(
     record_run("run-02", factors={"verify": 1.2})
     code, text = compared(tmp_path, "run-01", "run-02")
     assert code == 1
-    assert "3 regressions" in text
+    assert "regressions above 2%: 3" in text
     assert "100,000 │ 120,000 │ +20.0%" in text
     assert (
         "qemu-virt verify, situation 1 (flood, seed 1000001): 43,000 -> 51,600 instructions, +20.0%" in text
