@@ -75,7 +75,7 @@ def run(
         typer.Option(min=0, max=2**32 - 1, help="Seed of the situations; same seed, same virtual figures."),
     ] = 1,
     situations: Annotated[
-        int, typer.Option(min=1, help="Seeded situations a board, after one of warm-up.")
+        int, typer.Option(min=1, help="Seeded situations a board, after one of warm-up; below 20, host budgets stay inconclusive.")
     ] = 20,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write run.json to this file.")
@@ -183,6 +183,20 @@ def config_schema(
     from harness.config_check import schema
 
     out.print(schema(name), markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, its folder, or `last`.")],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="The page's file. [default: report.html in the run's folder]")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where the runs lie.")] = ROOT / "results",
+) -> None:
+    """A run's folder as one HTML page: figures against budgets, every extension's way, crashes, transcripts."""
+    from harness.report import report_folder, write_report
+
+    out.print(f"report: {write_report(report_folder(name, results), out_file)}", soft_wrap=True)
 
 
 def _pytest(arguments: list[str]) -> int:

@@ -92,7 +92,7 @@ def channel_figures(board: Board) -> list[Figure]:
 def main() -> int:
     """Print the table; 1 when a goal was missed with virtual time on (the lab's way of running)."""
     table = Table(title="Debug channel (host wall clock)")
-    for column in ("board", "time", "figure", "value", "goal", "spread", ""):
+    for column in ("board", "icount", "figure", "value", "goal", "spread", ""):
         table.add_column(column, justify="right" if column in ("value", "goal") else "left")
     missed = False
     for spec in select([]):
@@ -102,7 +102,7 @@ def main() -> int:
                 goal = f"{'>=' if figure.higher_is_better else '<='} {figure.goal:g} {figure.unit}"
                 table.add_row(
                     spec.kind,
-                    "virtual" if icount else "host",
+                    "on" if icount else "off",
                     figure.name,
                     f"{figure.value:.2f} {figure.unit}",
                     goal,
