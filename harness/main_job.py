@@ -45,6 +45,16 @@ def _scenario_of(spec: BoardSpec, asked: str | None) -> str:
     return chosen
 
 
+def _write_report(console: Console, folder: Path) -> None:
+    """Write the run's page and name it. Without one, for a reason of ours, the run's verdict stands."""
+    from harness.report import write_report
+
+    try:
+        console.print(f"report: {write_report(folder)}", soft_wrap=True, markup=False)
+    except AssayError as error:
+        console.print(f"no report was written, the verdict stands: {error}", soft_wrap=True, markup=False)
+
+
 def main_job(
     console: Console,
     boards: Sequence[str],
@@ -90,6 +100,7 @@ def main_job(
     print_outcome(console, document)
     _remember(console, results)
     console.print(f"results: {folder.path}", soft_wrap=True)
+    _write_report(console, folder.path)
     return INTERRUPTED if document["run"]["interrupted"] else verdict.exit_code
 
 

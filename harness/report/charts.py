@@ -1,0 +1,195 @@
+"""Inline SVG out of numbers: bars against budgets, dots of samples, steps of a timeline. No text from outside gets in.
+
+Positions are percentages, so that a chart is as wide as its place on a desk or a phone and its dots stay round;
+colours come from the page's style sheet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+
+from harness.report.view import Sample, StageView, Step
+
+DOTS: Final = 100
+"""Dots in one strip; of more samples every n-th is drawn, in order of size, the least and the greatest always."""
+
+_NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+_BAR_HEIGHT: Final = 26
+_STRIP_HEIGHT: Final = 26
+
+
+def figure(value: float | None) -> str:
+    """A figure with three significant digits."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def unit_name(unit: str) -> str:
+    """A unit as people write it."""
+    return "µs" if unit == "us" else unit
+
+
+def duration(ns: float) -> str:
+    """A time in the unit that suits its size."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit_name(unit)}"
+    return f"{ns:.3g} ns"
+
+
+def in_ns(value: float | None, unit: str) -> float | None:
+    """A value of a row in ns; None where it is no time or no positive one (a log axis has no place for it)."""
+    scale = _NS_PER_UNIT.get(unit)
+    return value * scale if value is not None and scale is not None and value > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A logarithmic axis over whole decades: 10**low to 10**high ns."""
+
+    low: int
+    high: int
+
+    def place(self, ns: float) -> float:
+        """Where a time lies, in percent of the width, kept inside."""
+        return min(100.0, max(0.0, 100.0 * (math.log10(ns) - self.low) / (self.high - self.low)))
+
+
+def axis_of(stages: Sequence[StageView]) -> Axis | None:
+    """One axis for all rows of a clock, so that their bars compare; None when no row has a time."""
+    times = [
+        ns
+        for stage in stages
+        for value in (stage.value, stage.limit, stage.stretch)
+        if (ns := in_ns(value, stage.unit)) is not None
+    ]
+    if not times:
+        return None
+    low, high = math.floor(math.log10(min(times))), math.ceil(math.log10(max(times)))
+    return Axis(low, max(high, low + 1))
+
+
+def _grid(axis: Axis, height: int) -> str:
+    steps = range(axis.low + 1, axis.high)
+    return "".join(
+        f'<line class="grid" x1="{x:.4g}%" x2="{x:.4g}%" y1="0" y2="{height}"/>'
+        for x in (axis.place(10.0**step) for step in steps)
+    )
+
+
+def axis_scale(axis: Axis) -> Markup:
+    """The axis with its decades named, for the head of a column of bars."""
+    span = axis.high - axis.low
+    every = 1 if span <= 3 else 2 if span <= 6 else 3
+    marks = []
+    for step in range(axis.low, axis.high + 1, every):
+        x = axis.place(10.0**step)
+        anchor = "start" if step == axis.low else "end" if step == axis.high else "middle"
+        marks.append(f'<text x="{x:.4g}%" y="11" text-anchor="{anchor}">{duration(10.0**step)}</text>')
+    return Markup(f'<svg class="scale" height="14" aria-hidden="true">{"".join(marks)}</svg>')  # noqa: S704
+
+
+def budget_bar(stage: StageView, axis: Axis) -> Markup:
+    """A row's value as a bar, its budget as a solid line with the forbidden side shaded, its stretch as a dashed one."""
+    parts = [_grid(axis, _BAR_HEIGHT)]
+    said = []
+    limit = in_ns(stage.limit, stage.unit)
+    stretch = in_ns(stage.stretch, stage.unit)
+    value = in_ns(stage.value, stage.unit)
+    if limit is not None:
+        x = axis.place(limit)
+        parts.append(
+            f'<rect class="beyond" x="{x:.4g}%" y="0" width="{100 - x:.4g}%" height="{_BAR_HEIGHT}"/>'
+        )
+    if value is not None:
+        parts.append(
+            f'<rect class="fill v-{stage.shown_verdict}" x="0" y="8" rx="2" '
+            f'width="{max(0.6, axis.place(value)):.4g}%" height="10"/>'
+        )
+        said.append(f"value {duration(value)}")
+    if stretch is not None:
+        x = axis.place(stretch)
+        parts.append(f'<line class="stretch" x1="{x:.4g}%" x2="{x:.4g}%" y1="3" y2="{_BAR_HEIGHT - 3}"/>')
+        said.append(f"stretch {duration(stretch)}")
+    if limit is not None:
+        x = min(99.6, axis.place(limit))
+        parts.append(f'<line class="limit" x1="{x:.4g}%" x2="{x:.4g}%" y1="1" y2="{_BAR_HEIGHT - 1}"/>')
+        said.append(f"budget {duration(limit)}")
+    label = ", ".join(said) or "no figure"
+    return Markup(  # noqa: S704
+        f'<svg class="bar" height="{_BAR_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+def _drawn(samples: Sequence[Sample]) -> list[Sample]:
+    if len(samples) <= DOTS:
+        return list(samples)
+    ordered = sorted(samples, key=lambda sample: sample.value)
+    return [ordered[round(place * (len(ordered) - 1) / (DOTS - 1))] for place in range(DOTS)]
+
+
+def sample_strip(samples: Sequence[Sample]) -> Markup:
+    """One dot a sample from the least (left) to the greatest (right), linear; a warm-up's dot is hollow."""
+    if not samples:
+        return Markup("")
+    values = [sample.value for sample in samples]
+    low, high = min(values), max(values)
+    dots = []
+    for number, sample in enumerate(_drawn(samples)):
+        x = 50.0 if high == low else 2.5 + 95.0 * (sample.value - low) / (high - low)
+        y = (13, 8, 18)[number % 3] if high > low else 13
+        style = ' class="w"' if sample.warmup else ""
+        dots.append(f'<circle cx="{x:.4g}%" cy="{y}" r="3"{style}/>')
+    label = f"{len(values)} samples from {figure(low)} to {figure(high)} ns"
+    return Markup(  # noqa: S704
+        f'<svg class="dots" height="{_STRIP_HEIGHT}" role="img" aria-label="{label}">'
+        f'<line class="grid" x1="0" x2="100%" y1="13" y2="13"/>{"".join(dots)}</svg>'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The timeline of one clock: its steps one after another, each with its bar, to one linear scale."""
+
+    total_ns: float
+    rows: tuple[tuple[str, str, str, Markup], ...]
+    """Stage, duration, remark, bar."""
+
+
+def lane(steps: Sequence[Step], whole_ns: float | None = None) -> Lane | None:
+    """A lane of steps; `whole_ns` is the time that they are part of, when that is longer. None without steps."""
+    if not steps:
+        return None
+    total = sum(step.value_ns for step in steps)
+    scale = max(total, whole_ns or 0.0) or 1.0
+    rows = []
+    begin = 0.0
+    for step in steps:
+        rows.append(
+            (
+                step.stage,
+                duration(step.value_ns),
+                f"{step.turns} times" if step.turns > 1 else "",
+                _step_bar(begin, step.value_ns, scale, ""),
+            )
+        )
+        begin += step.value_ns
+    if whole_ns is not None and whole_ns > total:
+        rest = whole_ns - total
+        rows.append(("rest", duration(rest), "", _step_bar(begin, rest, scale, " rest")))
+    return Lane(max(total, whole_ns or 0.0), tuple(rows))
+
+
+def _step_bar(begin: float, length: float, scale: float, style: str) -> Markup:
+    width = max(0.7, 100.0 * length / scale)
+    x = min(100.0 - width, 100.0 * begin / scale)
+    return Markup(  # noqa: S704
+        f'<svg class="step{style}" height="12" aria-hidden="true">'
+        f'<rect x="{max(0.0, x):.4g}%" y="2" width="{width:.4g}%" height="8" rx="1.5"/></svg>'
+    )

@@ -1,0 +1,168 @@
+"""What the report shows, as plain frozen values: the page knows these and nothing of files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A text of the run's folder as far as the page holds it; `href` leads to the whole file, "" when there is none."""
+
+    title: str
+    text: str
+    href: str
+    lines_cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One figure of one situation, in ns (or in the stage's own unit where that is no time)."""
+
+    situation: int
+    warmup: bool
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One row of a board: a stage on one clock. Values are in `unit`; None where there is none."""
+
+    name: str
+    value: float | None
+    unit: str
+    clock: str
+    stat: str
+    count: int
+    p50: float | None
+    p99: float | None
+    max: float | None
+    limit: float | None
+    stretch: float | None
+    missed_stretch: bool
+    verdict: str
+    reason: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def shown_verdict(self) -> str:
+        """The verdict, or `reported` where there is a figure and nothing to judge it by."""
+        return self.verdict if self.limit is not None or self.value is None else "reported"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One program that was written: the stage it came to, and why that stage refused it ("" when deployed)."""
+
+    number: int
+    stage: str
+    reason: str
+    source: Listing | None
+    prompt: Listing | None
+
+    @property
+    def refused(self) -> bool:
+        """True when a stage sent it back."""
+        return bool(self.reason) or self.stage != "deploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of one situation: `value_ns` in all, over `turns` measurements."""
+
+    stage: str
+    value_ns: float
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SituationView:
+    """One extension from observe to rollback. `full` is False where the page has room for one line only."""
+
+    index: int
+    warmup: bool
+    family: str
+    seed: str
+    deployed: bool
+    attempts: tuple[Attempt, ...]
+    bottleneck: str
+    hook: str
+    evidence: str
+    parameters: tuple[tuple[str, str], ...]
+    program_id: str
+    program: str
+    host: tuple[Step, ...]
+    virtual: tuple[Step, ...]
+    adapt_ns: float | None
+    uart_ns: float | None
+    listings: tuple[Listing, ...]
+    missing: tuple[str, ...]
+    href: str
+    full: bool = True
+
+    @property
+    def remarkable(self) -> bool:
+        """True when somebody will want to look: nothing deployed, or not at the first attempt."""
+        return not self.deployed or len(self.attempts) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of the channel's transcript."""
+
+    t: str
+    outgoing: bool
+    kind: str
+    message: str
+    sequence: str
+    status: str
+    payload: str
+    payload_cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoardView:
+    """One board's card."""
+
+    kind: str
+    instance: str
+    build_id: str
+    scenario: str
+    verdict: str
+    error: str
+    crash: str
+    stages: tuple[StageView, ...]
+    situations: tuple[SituationView, ...]
+    frames: tuple[Frame, ...]
+    transcript_href: str
+    files: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+
+    @property
+    def adapted(self) -> str:
+        """How many judged situations were adapted to, and how many at the first attempt."""
+        judged = [item for item in self.situations if not item.warmup]
+        deployed = [item for item in judged if item.deployed]
+        first = sum(1 for item in deployed if len(item.attempts) == 1)
+        return f"{len(deployed)} of {len(judged)} situations adapted, {first} at the first attempt"
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A whole run. `missing` says what the folder should hold and does not."""
+
+    name: str
+    started: str
+    wall_s: float | None
+    seed: str
+    situations: str
+    writer: str
+    model_hash: str
+    command: str
+    python: str
+    interrupted: bool
+    verdict: str
+    boards: tuple[BoardView, ...]
+    missing: tuple[str, ...]
