@@ -681,7 +681,7 @@ def test_registers_do_not_survive_a_call(engine: Engine) -> None:
 
 def test_a_stack_slot_that_held_four_bytes_holds_a_pointer_next(engine: Engine) -> None:
     # The four bytes decide nothing, so their value is forgotten at the join; how wide they were has to be as well.
-    code = [
+    code: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.stx(W, FP, -8, R3),
         asm.jump("jeq", R3, 7, "join"),
@@ -697,3 +697,82 @@ def test_a_stack_slot_that_held_four_bytes_holds_a_pointer_next(engine: Engine) 
     # Half of it overwritten, it is a pointer no more.
     broken = [*code[:7], asm.st(W, FP, -4, 0), *code[7:]]
     assert refusal(engine, *broken) in (Refusal.UNINITIALISED, Refusal.POINTER_LEAK)
+
+
+# What a callee, an atomic operation or a join changes is known no longer: r6 + r2 may then be anywhere.
+INDEXED = [asm.add64(R6, Reg(R2)), asm.ldx(B, R0, R6, 0), asm.exit_()]
+
+
+@pytest.mark.parametrize(
+    "callee",
+    [
+        [asm.st(DW, R1, -4, 100)],
+        [asm.st(W, R1, 0, 100)],
+        [asm.alu64("and", R2, 4), asm.add64(R1, Reg(R2)), asm.st(W, R1, -4, 100)],
+    ],
+    ids=["across two slots", "the upper half", "somewhere"],
+)
+def test_what_a_callee_may_have_overwritten_is_not_known(engine: Engine, callee: list[asm.Item]) -> None:
+    code = [
+        asm.mov64(R6, Reg(R1)),
+        asm.ldx(B, R2, R1, 0),
+        asm.st(DW, FP, -8, 1),
+        asm.st(DW, FP, -16, 1),
+        asm.mov64(R1, Reg(FP)),
+        asm.add64(R1, -4),
+        asm.call_local("f"),
+        asm.ldx(DW, R2, FP, -8),
+        *INDEXED,
+        Label("f"),
+        *callee,
+        asm.mov64(R0, 0),
+        asm.exit_(),
+    ]
+    assert refusal(engine, *code) in (Refusal.BAD_ACCESS, Refusal.BAD_POINTER_ARITHMETIC)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        [asm.atomic(DW, "add", FP, -8, R2), asm.ldx(DW, R2, FP, -8)],
+        [asm.atomic(W, "add", FP, -4, R2), asm.ldx(DW, R2, FP, -8)],
+        [asm.atomic(DW, "xchg", FP, -8, R2)],
+        [asm.atomic(DW, "cmpxchg", FP, -8, R2), asm.mov64(R2, Reg(R0))],
+    ],
+    ids=["memory", "upper half", "fetched", "exchanged"],
+)
+def test_what_an_atomic_operation_leaves_is_not_known(engine: Engine, change: list[asm.Item]) -> None:
+    code = [asm.mov64(R6, Reg(R1)), asm.mov64(R0, 0), asm.st(DW, FP, -8, 0), asm.mov64(R2, 2), *change]
+    assert refusal(engine, *code, *INDEXED) == Refusal.BAD_POINTER_ARITHMETIC
+
+
+def test_a_spilled_copy_is_bounded_on_the_path_that_copied_only(engine: Engine) -> None:
+    code = [
+        *unknown(R7),
+        asm.stx(DW, FP, -8, R7),
+        asm.ldx(B, R3, R1, 16),
+        asm.jump("jne", R3, 0, "join"),
+        asm.ldx(DW, R4, R1, 8),
+        asm.stx(DW, FP, -8, R4),
+        Label("join"),
+        asm.jump("jgt", R7, 8, "out"),
+        asm.ldx(DW, R2, FP, -8),
+    ]
+    assert refusal(engine, *code, *index_into_memory(R2)) == Refusal.BAD_POINTER_ARITHMETIC
+
+
+def test_a_loop_that_narrows_a_number_is_left_with_no_more_than_its_bound(engine: Engine) -> None:
+    def narrows(until: int) -> list[asm.Item]:
+        return [
+            asm.mov64(R6, Reg(R1)),
+            asm.ldx(B, R2, R1, 0),
+            Label("again"),
+            asm.jump("jle", R2, until, "enough"),
+            asm.alu64("rsh", R2, 1),
+            asm.ja("again"),
+            Label("enough"),
+            *INDEXED,
+        ]
+
+    assert value(engine, *narrows(63), mem=bytes([255]) + bytes(62) + b"\x07") == 7
+    assert refusal(engine, *narrows(64)) == Refusal.BAD_ACCESS
