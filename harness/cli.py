@@ -75,7 +75,11 @@ def run(
         typer.Option(min=0, max=2**32 - 1, help="Seed of the situations; same seed, same virtual figures."),
     ] = 1,
     situations: Annotated[
-        int, typer.Option(min=1, help="Seeded situations a board, after one of warm-up; below 20, host budgets stay inconclusive.")
+        int,
+        typer.Option(
+            min=1,
+            help="Seeded situations a board, after one of warm-up; below 20, host budgets stay inconclusive.",
+        ),
     ] = 20,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write run.json to this file.")
