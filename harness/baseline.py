@@ -9,43 +9,47 @@ from typing import Any, Final
 from rich.console import Console
 
 from contracts.errors import ConfigError
-from contracts.measurement import Clock
+from contracts.measurement import Clock, Verdict
+from harness.budgets import worst
 from harness.figures import BASELINE, Document, load, parse
 from harness.record import Folder, read_json
 
-_ABOUT: Final = ("name", "started", "seed", "situations", "writer", "model_hash", "verdict")
-_BOARD: Final = ("kind", "build_id", "scenario", "verdict")
+_ABOUT: Final = ("name", "started", "seed", "situations", "writer", "model_hash")
+_BOARD: Final = ("kind", "build_id", "scenario")
 _SITUATION: Final = ("index", "warmup", "family", "seed")
 _STAGE: Final = ("name", "value", "unit", "clock", "stat", "samples", "verdict")
 
 
 def baseline_of(run: dict[str, Any]) -> dict[str, Any]:
     """A run's document cut down to what its kernel and seed decide: no host figure, no source, no path."""
+    boards = [_board(board) for board in run["boards"]]
+    verdict = worst([Verdict(board["verdict"]) for board in boards])
+    about = {**{key: run["run"][key] for key in _ABOUT}, "verdict": verdict.value}
+    return {"schema": run["schema"], "run": about, "boards": boards}
+
+
+def _board(board: dict[str, Any]) -> dict[str, Any]:
+    """One board's part; its verdict is that of the virtual rows, which alone are kept."""
+    stages = [
+        {key: row[key] for key in _STAGE}
+        for row in board["stages"]
+        if row["clock"] == "virtual" and row["value"] is not None
+    ]
     return {
-        "schema": run["schema"],
-        "run": {key: run["run"][key] for key in _ABOUT},
-        "boards": [
-            {
-                **{key: board[key] for key in _BOARD},
-                "stages": [
-                    {key: row[key] for key in _STAGE}
-                    for row in board["stages"]
-                    if row["clock"] == "virtual" and row["value"] is not None
-                ],
-                "situations": [
-                    {
-                        **{key: situation[key] for key in _SITUATION},
-                        "attempts": [{"stage": attempt["stage"]} for attempt in situation["attempts"]],
-                        "program": {"program_id": situation["program"]["program_id"]}
-                        if situation.get("program")
-                        else None,
-                        "virtual": situation["virtual"],
-                    }
-                    for situation in board["situations"]
-                ],
-            }
-            for board in run["boards"]
-        ],
+        **{key: board[key] for key in _BOARD},
+        "verdict": worst([Verdict(row["verdict"]) for row in stages]).value,
+        "stages": stages,
+        "situations": [_situation(situation) for situation in board["situations"]],
+    }
+
+
+def _situation(situation: dict[str, Any]) -> dict[str, Any]:
+    program = situation.get("program")
+    return {
+        **{key: situation[key] for key in _SITUATION},
+        "attempts": [{"stage": attempt["stage"]} for attempt in situation["attempts"]],
+        "program": {"program_id": program["program_id"]} if program else None,
+        "virtual": situation["virtual"],
     }
 
 
@@ -101,7 +105,7 @@ def _laid_out(content: dict[str, Any]) -> str:
     """JSON with one line a stage and a situation, so that a refresh reads well as a difference."""
     lines = ["{", f'"schema": {content["schema"]},', f'"run": {json.dumps(content["run"])},', '"boards": [']
     for number, board in enumerate(content["boards"], start=1):
-        head = json.dumps({key: board[key] for key in _BOARD})
+        head = json.dumps({key: board[key] for key in (*_BOARD, "verdict")})
         lines.append(f"{head[:-1]},")
         for part, end in (("stages", "],"), ("situations", "]}")):
             lines.append(f'"{part}": [')

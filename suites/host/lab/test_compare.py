@@ -14,7 +14,8 @@ from rich.console import Console
 from contracts.errors import ConfigError
 from harness.baseline import write_baseline
 from harness.compare import compare, compare_runs, ratio_interval
-from harness.figures import load
+from harness.figures import BASELINE, load
+from harness.registry import select
 
 RecordRun = Callable[..., Path]
 
@@ -182,6 +183,7 @@ def test_a_noisy_host_does_not_keep_a_run_from_being_the_baseline(
     record_run("run-01", verdict="inconclusive", factors={"adapt": 20.0})
     path = tmp_path / "baseline.json"
     assert write_baseline(Console(file=io.StringIO()), "run-01", tmp_path / "results", path) == 0
+    assert json.loads(path.read_text())["run"]["verdict"] == "pass"
 
 
 def test_a_baseline_loses_no_kind_silently(tmp_path: Path, record_run: RecordRun) -> None:
@@ -218,3 +220,12 @@ def test_what_is_no_run_is_an_error_that_says_what_was_meant(
 def test_without_a_baseline_the_command_that_makes_one_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="assay baseline write last"):
         load("baseline", tmp_path, tmp_path / "baseline.json")
+
+
+@pytest.mark.skipif(not BASELINE.exists(), reason="no baseline is committed")
+def test_the_committed_baseline_has_every_default_kind_and_kept_its_budgets() -> None:
+    kept = load("baseline")
+    assert sorted(kept.boards) == [spec.kind for spec in select([])]
+    assert {row.verdict.exit_code for board in kept.boards.values() for row in board.stages} == {0}
+    assert all(len(board.situations) == kept.document.run.situations + 1 for board in kept.boards.values())
+    assert compare(kept, kept).verdict.exit_code == 0
