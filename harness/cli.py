@@ -200,7 +200,8 @@ def report(
     """A run's folder as one HTML page: figures against budgets, every extension's way, crashes, transcripts."""
     from harness.report import report_folder, write_report
 
-    out.print(f"report: {write_report(report_folder(name, results), out_file)}", soft_wrap=True)
+    page = write_report(report_folder(name, results), out_file)
+    out.print(f"report: {page}", soft_wrap=True, markup=False)
 
 
 def _pytest(arguments: list[str]) -> int:

@@ -76,6 +76,7 @@ def test_every_command_explains_itself() -> None:
         [],
         ["run"],
         ["replay"],
+        ["report"],
         ["compare"],
         ["baseline", "write"],
         ["history"],
