@@ -26,6 +26,7 @@ from harness.drill import drill
 from harness.host_turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, TurnGivenUp, host_turn
 from harness.keys import LabKey
 from harness.pipeline import Adaptation, Writer
+from harness.quiet import Quiet
 from harness.record import SCHEMA_VERSION, Folder
 from harness.stopwatch import Stopwatch
 
@@ -91,6 +92,7 @@ class Plan:
     budgets: Mapping[tuple[str, Clock], Budget]
     seed: int
     situations: int = SITUATIONS
+    quiet: Quiet = field(default_factory=Quiet)
 
 
 def situation_seed(seed: int, index: int) -> int:
@@ -235,13 +237,14 @@ def _journeys(
                     raise Interrupted
                 doing = "warms up" if index == 0 else f"situation {index}"
                 report(Progress(spec.kind, index, total, doing))
-                situation = plan.situation(outcome.scenario, situation_seed(plan.seed, index))
-                mark = {key: len(values) for key, values in watch.samples.items()}
-                pipeline.prepare(board, situation)
                 turn_s = TURN_TIMEOUT_S if plan.writer.promises_latency else SLOW_TURN_TIMEOUT_S
+                with plan.quiet.busy(turn_s, stop.is_set):
+                    situation = plan.situation(outcome.scenario, situation_seed(plan.seed, index))
+                    mark = {key: len(values) for key, values in watch.samples.items()}
+                    pipeline.prepare(board, situation)
                 adaptation = Adaptation()
                 try:
-                    with host_turn(turn_s, stop.is_set):
+                    with plan.quiet.alone(turn_s, stop.is_set), host_turn(turn_s, stop.is_set):
                         pipeline.adapt(
                             board,
                             situation,
@@ -252,7 +255,8 @@ def _journeys(
                             adaptation,
                         )
                     if adaptation.deployed:
-                        pipeline.execute_and_watch(board, adaptation, watch)
+                        with plan.quiet.busy(turn_s, stop.is_set):
+                            pipeline.execute_and_watch(board, adaptation, watch)
                         outcome.source = adaptation.source
                 finally:
                     write_situation(folder.sub(f"{index:02d}"), situation, adaptation)
@@ -268,7 +272,8 @@ def _journeys(
     folder.write("testing.elf", testing.elf.read_bytes())
     folder.write("testing.img", testing.img.read_bytes())
     outcome.testing_build_id = testing.build_id.hex()
-    outcome.drill = drill(spec, plan.key, testing, watch, folder.path / "drill.jsonl")
+    with plan.quiet.busy(SLOW_TURN_TIMEOUT_S, stop.is_set):
+        outcome.drill = drill(spec, plan.key, testing, watch, folder.path / "drill.jsonl")
 
 
 def _report_attempt(

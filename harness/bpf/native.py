@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from contracts.errors import ConfigError, ProgramRejected
 from contracts.program import Hook, MapDef, MapType, Program
 from harness.bpf.native_build import Variant, library
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _DECLARATIONS = """
 struct bpf_insn { uint8_t code; uint8_t regs; int16_t off; int32_t imm; };
@@ -137,7 +141,22 @@ class Emitted:
     max_per_slot: int
 
 
-@cache
+_loading: Final = threading.RLock()
+
+
+def _once(make: Callable[P, R]) -> Callable[P, R]:
+    """`functools.cache` that threads cannot race through: two cffi interfaces refuse each other's pointers."""
+    kept = cache(make)
+
+    @wraps(make)
+    def locked(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _loading:
+            return kept(*args, **kwargs)  # type: ignore[arg-type]
+
+    return locked
+
+
+@_once
 def _ffi() -> Any:
     from cffi import FFI
 
@@ -425,6 +444,6 @@ class Engine:
             ) from refused
 
 
-@cache
+@_once
 def _open(variant: Variant) -> Any:
     return _ffi().dlopen(str(library(variant)))
