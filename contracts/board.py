@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+PROCESS: Final = "process"
+REGISTERS: Final = "registers"
+EXACT: Final = "exact"
+CAPABILITIES: Final[Mapping[str, str]] = {
+    PROCESS: "the board is a process of this machine, with a process id",
+    REGISTERS: "its cores can be read without the kernel's help",
+    EXACT: "its time is virtual: figures repeat to the instruction",
+}
+"""What a kind may be able to do, beyond what every board does, and what each word means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +32,55 @@ class QemuSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DriverSpec:
+    """A driver by name (an entry point's, or `FILE.py:NAME`), with its options as the file gives them."""
+
+    driver: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One board of a kind, and where it is. A QEMU board is made when it is powered on and has a name alone.
+
+    `console` is a device path or a pyserial URL, `probe` the debug probe's unique id.
+    """
+
+    name: str
+    console: str = ""
+    power: DriverSpec | None = None
+    boot: DriverSpec | None = None
+    probe: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What a lease locks, fit for a file name: the device itself, so that two names for it meet in one lock."""
+        if not self.console:
+            return self.name
+        real = self.console if "://" in self.console else str(Path(self.console).resolve())
+        return real.strip(os.sep).translate(_SAFE)
+
+
+_SAFE: Final = {ord(char): "-" for char in "/:?&=%* "}
+
+
+@dataclass(frozen=True, slots=True)
 class BoardSpec:
     """One kind of board. `firmware` names the folder of firmware/boards; `console` is "unix" or "pty" on QEMU."""
 
     kind: str
     firmware: str
     tags: tuple[str, ...]
-    instances: int
+    places: tuple[Place, ...]
     console: str
     baud: int
     boot_timeout_s: float
     request_timeout_s: float
     qemu: QemuSpec | None = None
     scenario: str | None = None
-    capabilities: Mapping[str, bool] = field(default_factory=dict)
+    capabilities: frozenset[str] = frozenset()
+
+    @property
+    def instances(self) -> int:
+        """How many boards of this kind the lab has."""
+        return len(self.places)

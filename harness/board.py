@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from harness.channel.client import ChannelClient
 from harness.channel.link import Watch
 from harness.channel.messages import Event, HelloResponse
 from harness.keys import LabKey
+from harness.lease import Lease, acquire
 from harness.symbols import Symbols
 from targets.protocols import Target
 from targets.qemu import QemuBoard
@@ -44,15 +46,16 @@ class Board:
         image: KernelImage,
         target: Target,
         *,
+        lease: Lease,
         transcript: Path | None = None,
-        epoch: int = 0,
         watch: Watch | None = None,
     ) -> None:
         self.spec = spec
+        self.lease = lease
         self.key = key
         self.image = image
         self.transcript = transcript
-        self.epoch = epoch
+        self.epoch = lease.epoch
         self.target = target
         self._watch = watch
         self._client: ChannelClient | None = None
@@ -174,13 +177,15 @@ def open_board(
     key: LabKey,
     image: KernelImage,
     *,
+    lease: Lease | None = None,
     transcript: Path | None = None,
     seed: int = 1,
-    epoch: int = 0,
     icount: bool = True,
     watch: Watch | None = None,
 ) -> Iterator[Board]:
     """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
+
+    The board is the one of `lease`, which stays held; without one, a free board is leased for as long as this lasts.
 
     `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
     the board runs faster and no figure is exact. `watch` sees every frame as it passes. Raises what `Board` does.
@@ -189,9 +194,9 @@ def open_board(
         raise ConfigError(f"board {spec.kind} has no driver yet", expected="a `qemu` part in its file")
     kernel = image.elf if spec.qemu.boot == "elf" else image.img
     target = QemuBoard(spec, kernel, icount=icount, seed=seed)
-    board = Board(spec, key, image, target, transcript=transcript, epoch=epoch, watch=watch)
-    try:
+    with contextlib.ExitStack() as stack:
+        held = lease if lease is not None else stack.enter_context(acquire(spec, purpose="a board"))
+        board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch)
+        stack.callback(board.power_off)
         board.power_on()
         yield board
-    finally:
-        board.power_off()

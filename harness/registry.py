@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.board import BoardSpec, QemuSpec
+from contracts.board import CAPABILITIES, BoardSpec, Place, QemuSpec
 from contracts.errors import ConfigError, did_you_mean
 from harness.config import load_yaml
 
@@ -64,7 +64,7 @@ def load_board(path: Path) -> BoardSpec:
         kind=file.kind,
         firmware=file.firmware,
         tags=tuple(file.tags),
-        instances=file.instances,
+        places=tuple(Place(f"{file.kind}-{number}") for number in range(file.instances)),
         console=file.console,
         baud=file.baud,
         boot_timeout_s=file.boot_timeout_s,
@@ -78,6 +78,7 @@ def load_board(path: Path) -> BoardSpec:
             extra=tuple(file.qemu.extra),
         ),
         scenario=file.scenario,
+        capabilities=frozenset(CAPABILITIES),
     )
 
 
