@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from contracts.errors import ConfigError
+from contracts.errors import BudgetExceeded, ConfigError, did_you_mean
 from contracts.measurement import Budget, Clock, Measurement, Stat, Verdict
 from harness.config import load_yaml
 
@@ -130,6 +130,108 @@ class Judged:
         """True when the figure is above its stretch limit (never a failure)."""
         return self.stretch is not None and self.value is not None and self.value > self.stretch
 
+    def to_json(self) -> dict[str, Any]:
+        """The row as records hold it (`stage` in docs/schemas/run.schema.json): plain values, `missed_stretch` too."""
+        return {**asdict(self), "clock": self.clock.value, "stat": self.stat.value if self.stat else None,
+                "verdict": self.verdict.value, "missed_stretch": self.missed_stretch}  # fmt: skip
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Judged:
+        """The row back from its JSON form; keys that later versions add are ignored. Raises ConfigError."""
+        known = {key: value for key, value in row.items() if key in cls.__slots__}
+        try:
+            return TypeAdapter(cls).validate_python(known)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(step) for step in first["loc"]) or "the row"
+            raise ConfigError(
+                f"not a judged figure: {where}: {first['msg']}",
+                expected="a `stage` as docs/schemas/run.schema.json has it",
+                seen=repr(first["input"])[:80],
+            ) from error
+
+    def demand(self) -> Judged:
+        """The row itself when it passed. Raises BudgetExceeded on `fail`, with figure, limit and what to look at.
+
+        `inconclusive` and `skip` raise nothing: they are not the code's fault, the caller maps them to its own skip.
+        """
+        if self.verdict is not Verdict.FAIL:
+            return self
+        raise BudgetExceeded(
+            f"{self.name} missed its budget on the {self.clock} clock",
+            expected=f"{self.stat} of {self.samples} samples up to {self.limit:.4g} {self.unit}",
+            seen=f"{self.value:.4g} {self.unit} (median {self.p50:.4g}, max {self.max:.4g}): {self.reason}",
+            do="make the stage cheaper, or change lab-config/budgets.yaml and say why",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StageBudget:
+    """One stage on one clock, asked to judge. `budget` is None where nothing is promised: figures are reported."""
+
+    stage: str
+    clock: Clock
+    budget: Budget | None
+    strict: bool = False
+
+    def judge(
+        self, samples: Iterable[float], *, unit: Literal["ns", "%"] = "ns", waited: Iterable[float] = ()
+    ) -> Judged:
+        """Samples (ns; virtual: instructions; or `unit` "%") -> the judged row; never raises for a missed budget."""
+        measurement = Measurement(self.stage, self.clock, tuple(samples), unit, tuple(waited))
+        budgets = {(self.stage, self.clock): self.budget} if self.budget else {}
+        return judge(measurement, budgets, strict=self.strict)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Every budget of a file, to ask by stage: `Budgets.load()("verify", Clock.VIRTUAL).judge(samples)`.
+
+    `strict` makes `marginal` a `fail`.
+    """
+
+    entries: Mapping[tuple[str, Clock], Budget]
+    strict: bool = False
+    path: Path = field(default=DEFAULT_BUDGETS, compare=False)
+
+    @classmethod
+    def load(cls, path: Path = DEFAULT_BUDGETS, *, strict: bool = False) -> Budgets:
+        """The budgets of a file. Raises ConfigError with file, line and column."""
+        return cls(load_budgets(path), strict, path)
+
+    def __call__(self, stage: str, clock: Clock | str | None = None) -> StageBudget:
+        """A stage's budget on a clock; without a clock, on the one clock that the file has for the stage.
+
+        A stage of the journey without a budget for the asked clock is reported, never judged by another clock's.
+        Raises ConfigError for an unknown stage or clock, and for no clock where the file does not decide it.
+        """
+        if stage not in STAGES:
+            raise ConfigError(
+                f"no stage {stage!r}{did_you_mean(stage, STAGES)}",
+                expected=f"one of {', '.join(STAGES)}",
+                seen=stage,
+                do="name a stage of the journey",
+            )
+        if clock is None:
+            clocks = [known for name, known in self.entries if name == stage]
+            if len(clocks) != 1:
+                raise ConfigError(
+                    f"budget {stage!r} needs a clock",
+                    expected=f"one clock for {stage} in {self.path}",
+                    seen=", ".join(clocks) or "no budget of that stage",
+                    do=f'say which: budget("{stage}", "virtual")',
+                )
+            clock = clocks[0]
+        elif clock not in tuple(Clock):
+            raise ConfigError(
+                f"no clock {clock!r}{did_you_mean(clock, tuple(Clock))}",
+                expected=f"one of {', '.join(Clock)}",
+                seen=clock,
+                do="name the clock that the samples were taken on",
+            )
+        asked = Clock(clock)
+        return StageBudget(stage, asked, self.entries.get((stage, asked)), self.strict)
+
 
 def percentile(samples: Sequence[float], q: float) -> float:
     """The nearest-rank percentile: the smallest sample with at least q percent at or below it.
@@ -142,13 +244,23 @@ def percentile(samples: Sequence[float], q: float) -> float:
     return ordered[max(0, math.ceil(q / 100 * len(ordered)) - 1)]
 
 
-def judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]) -> Judged:
+def judge(
+    measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget], *, strict: bool = False
+) -> Judged:
     """Judge samples by the budget of their stage and clock.
 
     A budget is never applied to another clock: without one for this clock the row is reported, verdict `pass`
     when it has samples and `skip` when it has none. Too few samples are `inconclusive`, and so is a missed limit
-    on a noisy host: one that would have been kept without the time spent waiting for a processor.
+    on a noisy host: one that would have been kept without the time spent waiting for a processor. `strict` makes
+    `marginal` a `fail`, and says so in the reason.
     """
+    judged = _judge(measurement, budgets)
+    if strict and judged.verdict is Verdict.MARGINAL:
+        return replace(judged, verdict=Verdict.FAIL, reason=f"{judged.reason}, and budgets are strict")
+    return judged
+
+
+def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]) -> Judged:
     budget = budgets.get((measurement.stage, measurement.clock))
     unit = budget.unit if budget else _REPORTED_UNIT.get(measurement.clock, "ns")
     if measurement.unit == "%":

@@ -167,7 +167,7 @@ def board_document(board: BoardOutcome) -> dict[str, Any]:
         "traceback": board.traceback,
         "testing_build_id": board.testing_build_id,
         "drill": board.drill,
-        "stages": [{**asdict(row), "missed_stretch": row.missed_stretch} for row in board.stages],
+        "stages": [row.to_json() for row in board.stages],
         "situations": board.situations,
     }
 

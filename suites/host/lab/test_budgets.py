@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from contracts.errors import ConfigError
+from contracts.errors import BudgetExceeded, ConfigError
 from contracts.measurement import Budget, Clock, Measurement, Stat, Verdict
-from harness.budgets import DEFAULT_BUDGETS, judge, load_budgets, percentile, worst
+from harness.budgets import DEFAULT_BUDGETS, Budgets, Judged, judge, load_budgets, percentile, worst
+
+SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "run.schema.json"
 
 VERIFY = Budget("verify", Stat.MAX, "ms", Clock.VIRTUAL, 1, 0, 10.0, 0.1)
 GENERATE = Budget("generate", Stat.P99, "ms", Clock.HOST, 20, 1, 100.0, 50.0)
@@ -118,3 +122,63 @@ def test_a_typo_in_a_budget_file_is_named_with_file_and_line(tmp_path: Path, bro
         load_budgets(path)
     assert f"{path}:3" in str(caught.value)
     assert hint in str(caught.value)
+
+
+def test_a_test_asks_a_budget_by_stage_and_its_one_clock() -> None:
+    budget = Budgets.load()
+    judged = budget("verify").judge([70_000, 4_000_000])
+    assert (judged.clock, judged.value, judged.unit, judged.verdict) == (
+        Clock.VIRTUAL,
+        4.0,
+        "ms",
+        Verdict.PASS,
+    )
+    assert budget("verify", "virtual") == budget("verify", Clock.VIRTUAL)
+    assert budget("unadapted").judge([30.0], unit="%").verdict is Verdict.FAIL
+
+
+def test_a_missed_budget_says_figure_and_limit_and_nothing_else_raises() -> None:
+    budget = Budgets(BUDGETS)
+    for samples, verdict in (((1e6,), "pass"), ((9.5e6,), "marginal"), ((), "inconclusive")):
+        assert budget("verify").judge(samples).demand().verdict == verdict
+    with pytest.raises(BudgetExceeded) as caught:
+        budget("verify").judge([1e6, 12.5e6]).demand()
+    assert "12.5 ms is above the limit of 10 ms" in str(caught.value)
+
+
+def test_strict_budgets_make_marginal_a_failure_and_say_so() -> None:
+    strict = Budgets(BUDGETS, strict=True)
+    judged = strict("verify").judge([9.5e6])
+    assert judged.verdict is Verdict.FAIL
+    assert "strict" in judged.reason
+    assert strict("verify").judge([5e6]).verdict is Verdict.PASS  # a missed stretch stays no failure
+    assert strict("verify").judge([]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_stage_without_a_budget_for_the_clock_is_reported_by_the_test_too() -> None:
+    judged = Budgets(BUDGETS)("verify", Clock.HARDWARE).judge([1e12])
+    assert (judged.limit, judged.verdict) == (None, Verdict.PASS)
+
+
+@pytest.mark.parametrize(
+    ("stage", "clock", "hint"),
+    [
+        ("verfy", None, "verify"),
+        ("verify", "virtaul", "virtual"),
+        ("observe", None, "no budget of that stage"),
+    ],
+)
+def test_a_budget_that_does_not_exist_is_a_usage_error(stage: str, clock: str | None, hint: str) -> None:
+    with pytest.raises(ConfigError, match=hint):
+        Budgets(BUDGETS)(stage, clock)
+
+
+@pytest.mark.parametrize("samples", [(), (5e6,), (9.5e6,), (12e6,)])
+def test_a_judged_figure_comes_back_from_json_as_it_went(samples: tuple[float, ...]) -> None:
+    for judged in (Budgets(BUDGETS)("verify").judge(samples), Budgets({})("verify", "host").judge(samples)):
+        row = json.loads(json.dumps(judged.to_json()))
+        stage = json.loads(SCHEMA.read_text())
+        jsonschema.validate(row, {**stage, **stage["$defs"]["stage"]})
+        assert Judged.from_json(row | {"of a later version": 1}) == judged
+    with pytest.raises(ConfigError, match="verdict"):
+        Judged.from_json(row | {"verdict": "fine"})
