@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import resource
+import os
+import select
 import subprocess
 import tempfile
 import time
@@ -46,16 +47,37 @@ class CompiledObject:
     wall_s: float
 
 
-def _children_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes, float]:
+    """Exit code, messages and CPU seconds of one compiler: its own, whatever other children end meanwhile."""
+    source, messages = folder / "program.c", folder / "messages"
+    source.write_bytes(text)
+    with source.open("rb") as stdin, messages.open("wb") as stderr:
+        process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=stderr)
+        ended = os.pidfd_open(process.pid)
+        try:
+            late = not select.select([ended], [], [], _TIMEOUT_S)[0]
+            if late:
+                process.kill()
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # Ctrl-C: no compiler stays behind
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            os.close(ended)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if late:
+        raise InfraError(
+            "the compiler hangs", expected=f"an object within {_TIMEOUT_S} s", seen="still compiling"
+        )
+    return process.returncode, messages.read_bytes(), usage.ru_utime + usage.ru_stime
 
 
 def compile_c(source: str, *, include_dirs: Sequence[Path] = (INCLUDE_DIR,)) -> CompiledObject:
     """Compiles one C source for the engine (`-target bpfel -mcpu=v4`).
 
     Raises ProgramRejected (stage `compile`, clang's messages as the reason) when it does not compile, InfraError when
-    the compiler hangs. `cpu_s` counts every child that ends meanwhile: compile in one thread at a time.
+    the compiler hangs.
     """
     text = source.encode("utf-8", "surrogateescape")
     if len(text) > _MAX_SOURCE_BYTES:
@@ -69,20 +91,15 @@ def compile_c(source: str, *, include_dirs: Sequence[Path] = (INCLUDE_DIR,)) -> 
         target = Path(folder) / "program.o"
         includes = [f"-I{path}" for path in include_dirs]
         command = [str(zig()), "clang", *_FLAGS, *includes, "-c", "-", "-o", str(target)]
-        cpu, wall = _children_cpu_s(), time.monotonic()
-        try:
-            done = subprocess.run(command, input=text, capture_output=True, timeout=_TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired as late:
-            raise InfraError(
-                "the compiler hangs", expected=f"an object within {_TIMEOUT_S} s", seen="still compiling"
-            ) from late
-        wall_s, cpu_s = time.monotonic() - wall, _children_cpu_s() - cpu
-        diagnostics = "\n".join(done.stderr.decode("utf-8", "replace").splitlines()[:_DIAGNOSTIC_LINES])
-        if done.returncode != 0 or not target.is_file():
+        began_s = time.monotonic()
+        code, messages, cpu_s = _run(command, text, Path(folder))
+        wall_s = time.monotonic() - began_s
+        diagnostics = "\n".join(messages.decode("utf-8", "replace").splitlines()[:_DIAGNOSTIC_LINES])
+        if code != 0 or not target.is_file():
             raise ProgramRejected(
                 "the program does not compile",
                 stage="compile",
-                reason=diagnostics or f"clang ended with {done.returncode}",
+                reason=diagnostics or f"clang ended with {code}",
                 do="read the messages; assay.h lists what a program may use",
             )
         return CompiledObject(source, target.read_bytes(), diagnostics, cpu_s, wall_s)

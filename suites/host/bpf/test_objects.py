@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -304,3 +306,14 @@ def test_huge_sizes_are_refused_without_being_allocated(whole: CompiledObject) -
                 read_programs(bytes(changed))
             except ProgramRejected:
                 continue
+
+
+def test_the_compilers_cpu_time_is_its_own() -> None:
+    """A child that ends meanwhile is not in it: this one burns a second, a small program takes a tenth of that."""
+    burn = "import time\nwhile time.process_time() < 1.0: pass"
+    other = subprocess.Popen([sys.executable, "-c", burn])
+    spent = 0.0
+    while other.poll() is None:
+        spent = max(spent, compile_c("int f(void) { return 0; }").cpu_s)
+    assert other.returncode == 0
+    assert 0 < spent < 1.0
