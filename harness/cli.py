@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from contracts.errors import AssayError, ConfigError
-
-if TYPE_CHECKING:
-    from contracts.program import Program
+from harness.commands import bpf
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,8 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-bpf_app = typer.Typer(help="Look at programs with the kernel's engine.", no_args_is_help=True)
-app.add_typer(bpf_app, name="bpf")
+app.add_typer(bpf.app, name="bpf")
 baseline_app = typer.Typer(help="The virtual figures that later runs are held to.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
 config_app = typer.Typer(help="The files of lab-config/: check them, describe them.", no_args_is_help=True)
@@ -315,67 +312,17 @@ def console(
 
 
 @app.command()
+def setup() -> None:
+    """Set this machine up and do nothing else: system packages and .venv."""
+    out.print("assay: this machine is set up")  # the launcher has seen to it before it comes here
+
+
+@app.command()
 def doctor() -> None:
     """Check the machine: what Assay needs, what was found, what to do."""
     from harness.doctor import print_doctor
 
     raise typer.Exit(print_doctor(out))
-
-
-def _source_program(path: Path) -> Program:
-    """A program from a .c source or an eBPF ELF object."""
-    from harness.bpf.compile import compile_c
-    from harness.bpf.elf import read_program
-
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}", expected="a .c or .o file", seen=str(error)) from error
-    if path.suffix == ".o":
-        return read_program(data)
-    try:
-        source = data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not C source", expected="UTF-8 text, or an object named .o", seen=str(error)
-        ) from error
-    return read_program(compile_c(source).elf)
-
-
-@bpf_app.command("verify")
-def bpf_verify(
-    file: Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")],
-    memory: Annotated[int, typer.Option(min=0, max=2**16, help="`test` hook: bytes of memory at r1.")] = 0,
-) -> None:
-    """Verify a program: its bound, or why it is refused."""
-    from harness.bpf.native import Engine
-
-    program = _source_program(file)
-    loaded = Engine().load(program, test_mem_size=memory)
-    out.print(f"accepted: {program.name}, {program.slots} slots, WCET {loaded.wcet} instructions")
-
-
-@bpf_app.command("disasm")
-def bpf_disasm(file: Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")]) -> None:
-    """Disassemble a program."""
-    from harness.bpf.disasm import disassemble
-
-    program = _source_program(file)
-    source = file.read_text() if file.suffix == ".c" else ""
-    out.print(disassemble(program, source), markup=False)
-
-
-@bpf_app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def bpf_run(context: typer.Context) -> None:
-    """Verify and run raw bytecode.
-
-    The plugin protocol of conformance runners, for the `test` hook.
-
-    [MEMORY] [--program HEX] [--unverified]: bytes in hex, the program on standard input unless given; prints r0.
-    """
-    from harness.bpf.plugin import main as plugin
-
-    raise typer.Exit(plugin(context.args))
 
 
 def main() -> int:
