@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,12 @@ from contracts.errors import ConfigError, InfraError, did_you_mean
 
 DEFAULT_RESULTS: Final = Path(__file__).resolve().parent.parent / "results"
 SCHEMA_VERSION: Final = 1
+
+LOCK: Final = "running.lock"
+"""In a run's folder: held (`flock`) by the process that makes the run, for as long as that process lives."""
+
+RUN_NAME: Final = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9a-f]{4}")
+_STAMP: Final = "%Y%m%d-%H%M%S"
 
 
 @contextlib.contextmanager
@@ -73,12 +81,58 @@ class Folder:
 
 
 def new_run(root: Path = DEFAULT_RESULTS) -> tuple[str, Folder]:
-    """Make a run's folder under `root`; its name begins with the UTC time, so that names sort by age."""
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    """Make a run's folder under `root`, which this process holds as in progress until it ends.
+
+    The name begins with the UTC time, or with one second after the newest run's where the clock says less: names sort
+    by the order in which runs were begun, also when the clock was set back.
+    """
+    name = f"{_next_stamp(root):{_STAMP}}-{secrets.token_hex(2)}"
     path = root / name
     with _lab_fault(path):
         path.mkdir(parents=True)
+        _hold(path)
     return name, Folder(path)
+
+
+def _next_stamp(root: Path) -> datetime:
+    now = datetime.now(UTC).replace(microsecond=0)
+    before = [stamp for path in root.glob("*-*-*") if (stamp := _stamp(path.name)) is not None]
+    newest = max(before, default=None)
+    return now if newest is None or newest < now else newest + timedelta(seconds=1)
+
+
+def _stamp(name: str) -> datetime | None:
+    """The time in a run's name; None for what is no run's name."""
+    match = RUN_NAME.fullmatch(name)
+    with contextlib.suppress(ValueError):
+        if match:
+            return datetime.strptime(match["stamp"], _STAMP).replace(tzinfo=UTC)
+    return None
+
+
+def _hold(path: Path) -> None:
+    """Lock the run's folder. The descriptor stays open on purpose: the system frees it with the process."""
+    descriptor = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+
+
+@contextlib.contextmanager
+def hold_ended(path: Path) -> Iterator[bool]:
+    """Hold a run's folder against its reuse: True inside when no process is making the run, False when one is."""
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # made by a version without locks, or not ours to open
+        yield True
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 def find_run(name: str, root: Path = DEFAULT_RESULTS) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ConfigError, InfraError
-from harness.record import Folder, find_run, new_run, read_lines
+from harness.record import Folder, find_run, hold_ended, new_run, read_lines
 
 
 def test_lines_written_before_a_kill_are_read_back(tmp_path: Path) -> None:
@@ -63,3 +63,35 @@ def test_an_unknown_run_is_answered_with_the_nearest_name(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=f"did you mean '{name}'"):
         find_run(name[:-1], tmp_path)
     assert find_run("last", tmp_path) == folder.path
+
+
+def test_runs_sort_in_the_order_they_were_begun_also_when_the_clock_went_back(tmp_path: Path) -> None:
+    begun_under_a_later_clock = tmp_path / "20991231-235959-ffff"
+    begun_under_a_later_clock.mkdir()
+    (tmp_path / "99999999-999999-0000").mkdir()  # nobody's time
+    names = [new_run(tmp_path)[0] for _ in range(20)]
+    assert names == sorted(names)
+    assert names[0] > begun_under_a_later_clock.name
+    (tmp_path / names[-1] / "run.json").write_text("{}")
+    (begun_under_a_later_clock / "run.json").write_text("{}")
+    assert find_run("last", tmp_path).name == names[-1]
+
+
+def test_a_run_is_in_progress_as_long_as_its_process_lives_and_no_longer(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, sys\n"
+        "from harness.record import new_run\n"
+        f"print(new_run(pathlib.Path({str(tmp_path)!r}))[0], flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        folder = tmp_path / process.stdout.readline().strip()
+        with hold_ended(folder) as ended:
+            assert not ended
+        process.kill()
+        process.wait(timeout=30)
+    with hold_ended(folder) as ended:
+        assert ended
