@@ -5,6 +5,7 @@
 #include "channel/dispatch.h"
 #include "channel/events.h"
 #include "channel/frames.h"
+#include "channel/plant.h"
 #include "channel/session.h"
 
 #define CHUNK 256U /* bytes taken from the ring at a time */
@@ -37,6 +38,7 @@ static void send_events(void)
 void channel_init(void)
 {
     static const char ready[] = "ready";
+    PLANT_SILENCE();
     frame_decoder_init(&decoder);
     session_init();
     channel_log(LOG_INFO, ready, sizeof ready - 1);

@@ -4,6 +4,7 @@
 #include "channel/channel.h"
 #include "channel/channel_internal.h"
 #include "channel/dispatch.h"
+#include "channel/plant.h"
 #include "channel/session.h"
 #include "channel/uploads.h"
 
@@ -64,6 +65,7 @@ uint16_t handle_OPEN(const uint8_t *request, size_t size, struct reply *reply)
 
 uint16_t handle_ECHO(const uint8_t *request, size_t size, struct reply *reply)
 {
+    PLANT_HANG();
     if (!reply_append(reply, request, size))
         return reply_refuse(reply, ASSAY_STATUS_BAD_LENGTH, "expected: at most %u bytes to echo, seen: %u",
                             (uint32_t)REPLY_MAX, (uint32_t)size);

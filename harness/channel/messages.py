@@ -125,6 +125,10 @@ class Provocation(IntEnum):
     UNDEFINED = 2
     STACK_OVERFLOW = 3
     HANG = 4
+    PANIC = 5
+    FLOOD = 6
+    FLOOD_OF_FRAMES = 7
+    MID_FRAME = 8
 
 
 @dataclass(frozen=True, slots=True)
