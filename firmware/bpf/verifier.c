@@ -30,7 +30,7 @@ static bool set_up(struct verifier *v, struct bpf_prog *prog, void *arena, size_
     v->out = out;
     v->info = (struct slot_info *)(void *)((uint8_t *)arena + head);
     v->pool = (uint8_t *)arena + head + info;
-    v->next_id = PACKET_BASE_ID;
+    v->next_id = META_BASE_ID;
     if (arena_size < head + info + 2 * liveness_scratch_size(prog->slots) || arena_size > UINT32_MAX)
         return refuse(v, BPF_TOO_COMPLEX, "give bpf_verify_arena_size() bytes",
                       "the verifier's arena has %U bytes", (uint64_t)arena_size);

@@ -34,7 +34,7 @@ enum reg_type {
 struct reg {
     uint8_t type;
     uint8_t index; /* REG_MAP, REG_VALUE*: map. REG_STACK: frame */
-    uint16_t range; /* REG_PACKET: bytes from where off is 0 that are known to exist */
+    uint16_t range; /* REG_PACKET, REG_PACKET_META: bytes from where off is 0 that are known to exist */
     int32_t off;
     uint32_t
         id; /* same id, same unknown: equal scalars, packet pointers of one base, one lookup's result. 0: none */
@@ -42,7 +42,9 @@ struct reg {
     struct scalar scalar;
 };
 
+/* The ids of `data` and `data_meta` as the context has them. */
 #define PACKET_BASE_ID 1u
+#define META_BASE_ID   2u
 
 /* Stack slot n is the bytes fp-8n-8 to fp-8n-1; bit b of its byte masks is the byte at 8-byte boundary + b. */
 struct frame {

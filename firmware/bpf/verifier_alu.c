@@ -90,7 +90,8 @@ static bool move_pointer(struct verifier *v, struct reg *dst, const struct reg *
     moved.scalar = transfer_alu64(subtract ? BPF_SUB : BPF_ADD, 0, pointer->scalar, *number);
     if (!check_offset(v, pointer, off, &moved.scalar))
         return false;
-    if (pointer->type == REG_PACKET) { /* a new base: what was checked was said of the old one */
+    if (pointer->type == REG_PACKET || pointer->type == REG_PACKET_META) {
+        /* a new base: what was checked was said of the old one */
         moved.id = new_id(v);
         moved.range = 0;
     }

@@ -7,7 +7,7 @@
 enum kind {
     KIND_NUMBERS,
     KIND_NULL, /* a lookup's result with 0 */
-    KIND_PACKET_END, /* a packet pointer with the end of the packet */
+    KIND_LIMIT, /* a packet pointer with the end of the packet, or a metadata pointer with its start */
     KIND_NOTHING_LEARNT, /* two pointers of which the outcome says nothing */
     KIND_NOT_NULL, /* a pointer that is never 0, with 0 */
     KIND_FORBIDDEN,
@@ -32,14 +32,27 @@ static void find_operands(struct verifier *v, const struct bpf_insn *insn, struc
         set_scalar(&o->immediate, scalar_const((uint64_t)(int64_t)insn->imm));
 }
 
+static bool is_zero_scalar(struct scalar scalar)
+{
+    return scalar_is_const(scalar) && scalar.bits.value == 0;
+}
+
 static bool is_zero(const struct reg *reg)
 {
-    return reg->type == REG_SCALAR && scalar_is_const(reg->scalar) && reg->scalar.bits.value == 0;
+    return reg->type == REG_SCALAR && is_zero_scalar(reg->scalar);
 }
 
 static bool in_packet(const struct reg *reg)
 {
     return reg->type == REG_PACKET || reg->type == REG_PACKET_END || reg->type == REG_PACKET_META;
+}
+
+/* `end` is where what `reg` points into ends: metadata ends where the packet begins, at `data` itself. */
+static bool ends_at(const struct reg *reg, const struct reg *end)
+{
+    if (reg->type == REG_PACKET_META)
+        return end->type == REG_PACKET && end->off == 0 && is_zero_scalar(end->scalar);
+    return reg->type == REG_PACKET && end->type == REG_PACKET_END;
 }
 
 static enum kind kind_of(const struct verifier *v, const struct operands *o)
@@ -61,9 +74,8 @@ static enum kind kind_of(const struct verifier *v, const struct operands *o)
         return KIND_NOT_NULL;
     }
     if (in_packet(dst) && in_packet(src)) {
-        if ((dst->type == REG_PACKET && src->type == REG_PACKET_END) ||
-            (dst->type == REG_PACKET_END && src->type == REG_PACKET))
-            return KIND_PACKET_END;
+        if (ends_at(dst, src) || ends_at(src, dst))
+            return KIND_LIMIT;
         return KIND_NOTHING_LEARNT;
     }
     if (equality && dst->type == src->type)
@@ -112,7 +124,7 @@ static void learn_range(struct reg *reg, const void *what)
 {
     uint16_t range = *(const uint16_t *)what;
 
-    if (reg->type == REG_PACKET && reg->range < range)
+    if ((reg->type == REG_PACKET || reg->type == REG_PACKET_META) && reg->range < range)
         reg->range = range;
 }
 
@@ -129,8 +141,8 @@ static void set_learnt(struct verifier *v, struct reg *reg, const struct scalar 
  * exist; one that is before it, n + 1. */
 static void learn_packet(struct verifier *v, const struct operands *o, bool taken)
 {
-    const struct reg *packet = o->dst->type == REG_PACKET ? o->dst : o->src;
-    bool packet_left = packet == o->dst;
+    bool packet_left = ends_at(o->dst, o->src);
+    const struct reg *packet = packet_left ? o->dst : o->src;
     uint32_t op = o->op;
     int64_t reach = 0;
     uint16_t range = 0;
@@ -178,7 +190,7 @@ static bool learn(struct verifier *v, const struct operands *o, enum kind kind, 
         is_null = (o->op == BPF_JEQ) == taken;
         for_each_id(v, is_zero(o->src) ? o->dst->id : o->src->id, learn_null, &is_null);
         return true;
-    case KIND_PACKET_END: learn_packet(v, o, taken); return true;
+    case KIND_LIMIT: learn_packet(v, o, taken); return true;
     case KIND_NOT_NULL: return (o->op == BPF_JNE) == taken;
     default: return true;
     }

@@ -12,6 +12,7 @@ static bool check_readable(struct verifier *v, uint32_t number, uint32_t size)
         return stack_read(v, reg, 0, size);
     switch (reg->type) {
     case REG_PACKET:
+    case REG_PACKET_META:
     case REG_MEMORY:
     case REG_VALUE: return check_access(v, number, reg, 0, size, false);
     case REG_VALUE_OR_NULL:

@@ -30,7 +30,9 @@ static bool check_packet(struct verifier *v, uint32_t number, const struct reg *
                       "packet access through r%u at an offset that may be negative (%D)", number,
                       reg->scalar.smin);
     if (off < 0 || off + size > reg->range)
-        return refuse(v, BPF_BAD_ACCESS, "compare the pointer plus the access size with data_end first",
+        return refuse(v, BPF_BAD_ACCESS,
+                      reg->type == REG_PACKET ? "compare the pointer plus the access size with data_end first"
+                                              : "compare the pointer plus the access size with data first",
                       "packet access through r%u to bytes %D to %D, of which %u are known to exist", number,
                       off, off + size - 1, reg->range);
     return true;
@@ -42,7 +44,8 @@ bool check_access(struct verifier *v, uint32_t number, const struct reg *reg, in
     int64_t at = (int64_t)reg->off + off;
 
     switch (reg->type) {
-    case REG_PACKET: return check_packet(v, number, reg, at, size);
+    case REG_PACKET:
+    case REG_PACKET_META: return check_packet(v, number, reg, at, size);
     case REG_MEMORY: return check_bounds(v, number, reg, at, size, v->prog->test_mem_size);
     case REG_VALUE:
         if (write && (map_def(v, reg)->flags & BPF_MAP_RDONLY_PROG))
@@ -83,8 +86,8 @@ static bool load_ctx(struct verifier *v, const struct bpf_insn *insn, uint32_t s
         return true;
     }
     set_pointer(result, pointers[off / 4], 0);
-    if (result->type == REG_PACKET)
-        result->id = PACKET_BASE_ID;
+    if (result->type != REG_PACKET_END)
+        result->id = result->type == REG_PACKET ? PACKET_BASE_ID : META_BASE_ID;
     return true;
 }
 
@@ -182,7 +185,7 @@ bool step_atomic(struct verifier *v, const struct bpf_insn *insn)
         return refuse(v, source->type == REG_NOT_INIT ? BPF_UNINITIALISED : BPF_POINTER_LEAK, "use a number",
                       "atomic operand r%u is %s", source->type != REG_SCALAR ? bpf_src(insn) : BPF_R0,
                       reg_words(source->type != REG_SCALAR ? source : r0));
-    if (at->type == REG_PACKET || at->type == REG_CTX)
+    if (at->type == REG_PACKET || at->type == REG_PACKET_META || at->type == REG_CTX)
         return refuse(v, BPF_BAD_ACCESS, "use map values, memory or the stack", "atomic on %s",
                       reg_words(at));
     if (((uint64_t)off + at->scalar.bits.value) % size != 0 || (at->scalar.bits.mask & (size - 1)) != 0)

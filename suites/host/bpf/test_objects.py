@@ -213,6 +213,42 @@ def test_a_packet_that_is_not_checked_is_refused_where_it_is_read(engine: Engine
         engine.load(read_program(compile_c(source).elf))
 
 
+META = """#include <assay.h>
+SEC("net_rx") int p(struct xdp_md *ctx) {
+	u8 *meta = (u8 *)(long)ctx->data_meta, *data = (u8 *)(long)ctx->data, *end = (u8 *)(long)ctx->data_end;
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "if (meta + 8 > data) return XDP_PASS; return *(u64 *)meta ? XDP_DROP : XDP_PASS; }",
+        "if (data < meta + 8) return XDP_PASS; *(u32 *)(meta + 4) = 3; return XDP_DROP; }",
+        "u32 n = ctx->rx_queue_index & 7; if (meta + n + 1 > data) return XDP_PASS; return meta[n] ? XDP_DROP : XDP_ABORTED; }",
+    ],
+)
+def test_metadata_is_compared_with_data_and_this_kernel_has_none(engine: Engine, body: str) -> None:
+    """The kernel sets data_meta to data, so the checked side of such a program is never walked."""
+    loaded = engine.load(read_program(compile_c(META + body).elf))
+    result = loaded.interpret(bytes(64))
+    assert (result.end, result.r0) == (RunEnd.OK, 2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return meta[0]; }",
+        "if (meta + 8 > data) return XDP_PASS; return meta[8]; }",
+        "if (meta + 8 > end) return XDP_PASS; return meta[0]; }",
+        "if (meta + 8 > data + 1) return XDP_PASS; return meta[0]; }",
+        "if (meta + 8 > data) return XDP_PASS; return data[0]; }",
+    ],
+)
+def test_metadata_ends_at_data_and_nowhere_else(engine: Engine, body: str) -> None:
+    with pytest.raises(VerifyRejected, match="known to exist"):
+        engine.load(read_program(compile_c(META + body).elf))
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
