@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,14 @@ from harness.board import Board, open_board
 from harness.bpf.asm import assemble, exit_, mov64
 from harness.bpf.seal import seal
 from harness.build import KernelImage
-from harness.channel.messages import BlobKind, Event, ImageFlag, RollbackCause, RollbackEvent
+from harness.channel.messages import (
+    BlobKind,
+    Event,
+    ImageFlag,
+    ReplayResponse,
+    RollbackCause,
+    RollbackEvent,
+)
 from harness.keys import LabKey
 from harness.stopwatch import Stopwatch
 
@@ -44,10 +52,24 @@ def drill(
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A program with a planted defect that was deployed and has seen traffic: what must have come of it, and what did."""
+
+    cause: RollbackCause
+    generation: int
+    replay: ReplayResponse
+
+
 def provoke(
     board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause, watch: Stopwatch
 ) -> RollbackEvent:
     """Deploy a sound program, then one with a planted defect, replay, and return the rollback that must follow."""
+    return rollback_of(board, deploy_defective(board, key, flag, cause), watch)
+
+
+def deploy_defective(board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause) -> Defect:
+    """Deploy a sound program, then one that `flag` makes defective, and replay traffic through it."""
     client = board.client
     board.pristine()
     client.upload_trace(_trace(), BlobKind.WORKLOAD)
@@ -58,17 +80,21 @@ def provoke(
     image = seal(program, key, flags=ImageFlag.TESTING | flag, plant_after=PLANT_AFTER)
     before = client.status().generation
     pipeline.deploy(board, pipeline.load(board, program, image))
-    replay = client.replay()
-    event = client.wait_event(Event.ROLLBACK, timeout_s=EVENT_TIMEOUT_S).record
+    return Defect(cause, before, client.replay())
+
+
+def rollback_of(board: Board, defect: Defect, watch: Stopwatch) -> RollbackEvent:
+    """The rollback that the defect must have caused, its time taken. Raises KernelError when it is another or none."""
+    event = board.client.wait_event(Event.ROLLBACK, timeout_s=EVENT_TIMEOUT_S).record
     assert isinstance(event, RollbackEvent)
-    after = client.status()
-    if event.cause != cause or replay.rollbacks != 1 or replay.packets != PACKETS:
+    after = board.client.status()
+    if event.cause != defect.cause or defect.replay.rollbacks != 1 or defect.replay.packets != PACKETS:
         raise KernelError(
-            f"a planted {cause.name.lower()} was not rolled back as it should be",
-            expected=f"one rollback of cause {cause.name}, {PACKETS} packets replayed",
-            seen=f"cause {event.cause}, {replay.rollbacks} rollbacks, {replay.packets} packets "
-            f"(generation {before} -> {after.generation})",
-            do="read drill.jsonl in the run's folder",
+            f"a planted {defect.cause.name.lower()} was not rolled back as it should be",
+            expected=f"one rollback of cause {defect.cause.name}, {PACKETS} packets replayed",
+            seen=f"cause {event.cause}, {defect.replay.rollbacks} rollbacks, {defect.replay.packets} packets "
+            f"(generation {defect.generation} -> {after.generation})",
+            do="read the channel's transcript",
         )
     watch.add("rollback", pipeline.guest_clock(board), event.rollback_instructions)
     return event
