@@ -79,6 +79,8 @@ class BoardSpec:
     qemu: QemuSpec | None = None
     scenario: str | None = None
     capabilities: frozenset[str] = frozenset()
+    sim: QemuSpec | None = None  # the machine that may stand in where a kind of hardware has no places
+    uart_hz: int | None = None  # the UART's reference clock, where it is not the firmware's own
 
     @property
     def instances(self) -> int:

@@ -13,7 +13,6 @@ from contracts.errors import (
     BoardLost,
     BuildError,
     ChannelError,
-    ConfigError,
     InfraError,
     KernelError,
 )
@@ -22,14 +21,12 @@ from harness.channel.client import ChannelClient
 from harness.channel.link import Watch
 from harness.channel.messages import Event, HelloResponse
 from harness.keys import LabKey
-from harness.lease import Lease, acquire
+from harness.lease import Lease, LeaseLost, acquire
 from harness.symbols import Symbols
+from targets.drivers import make_target
 from targets.protocols import Target
-from targets.qemu import QemuBoard
-from targets.serial import open_port
 
 _EXIT_WAIT_S = 1.0  # a closed link is often seen before the process that closed it is gone
-_CONSOLE_WAIT_S = 5.0
 
 
 class Board:
@@ -84,8 +81,9 @@ class Board:
     def power_on(self) -> None:
         """Start the board, wait until its channel is up, check its build, open a session."""
         self._registers = None
+        self.lease.check()
         self.target.start()
-        port = open_port(self.target.console_url, baud=self.spec.baud, wait_s=_CONSOLE_WAIT_S)
+        port = self.target.open_console()
         self._client = ChannelClient(
             port,
             name=self.spec.kind,
@@ -115,7 +113,18 @@ class Board:
             if client is not None:
                 client.close()
         finally:
-            self.target.stop()
+            if self._is_ours():
+                self.target.stop()
+
+    def _is_ours(self) -> bool:
+        """A process always is; the supply of a board that was taken by force is its new holder's."""
+        if self.target.pid:
+            return True
+        try:
+            self.lease.check()
+        except LeaseLost:
+            return False
+        return True
 
     def power_cycle(self) -> None:
         """Off, and on again with a new session."""
@@ -190,12 +199,9 @@ def open_board(
     `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
     the board runs faster and no figure is exact. `watch` sees every frame as it passes. Raises what `Board` does.
     """
-    if spec.qemu is None:
-        raise ConfigError(f"board {spec.kind} has no driver yet", expected="a `qemu` part in its file")
-    kernel = image.elf if spec.qemu.boot == "elf" else image.img
-    target = QemuBoard(spec, kernel, icount=icount, seed=seed)
     with contextlib.ExitStack() as stack:
         held = lease if lease is not None else stack.enter_context(acquire(spec, purpose="a board"))
+        target = make_target(held.spec, held.place, image.elf, image.img, icount=icount, seed=seed)
         board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch)
         stack.callback(board.power_off)
         board.power_on()

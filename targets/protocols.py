@@ -1,10 +1,97 @@
-"""What the lab may ask of a board of any make; QEMU is the first, silicon behind a probe the next."""
+"""What the lab may ask of a board of any make, and of what stands around one: its console, its power, its boot files.
+
+A driver is a class found by name (`targets.drivers`). It has `Options`, a strict pydantic model of what its part of a
+board or lab file may say, and is made from one instance of it. `check` is asked before a run, in well under a second.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from pathlib import Path
+from typing import ClassVar, Protocol, Self
 
+from pydantic import BaseModel
+
+from contracts.board import BoardSpec
 from contracts.errors import AssayError
+
+
+class Port(Protocol):
+    """What the lab uses of a pyserial port. Reads and writes raise OSError (SerialException) on a lost line."""
+
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that a read would get at once."""
+        ...
+
+    def read(self, size: int = 1) -> bytes:
+        """Up to `size` bytes within the port's read timeout."""
+        ...
+
+    def write(self, data: bytes) -> int | None:
+        """Send all bytes within the port's write timeout."""
+        ...
+
+    def close(self) -> None:
+        """Close; may be called twice."""
+        ...
+
+
+class Console(Protocol):
+    """A board's serial line. Made from the address that follows `DRIVER://` in a place's `console`, or a path."""
+
+    def __init__(self, address: str) -> None: ...
+
+    def check(self) -> None:
+        """Raise InfraError when the line is not there, cannot be opened, or is held by somebody else."""
+        ...
+
+    def present(self) -> bool:
+        """Whether the line is there, as far as that can be seen without opening it."""
+        ...
+
+    def open(self, baud: int) -> Port:
+        """Open the line for one holder. Raises InfraError."""
+        ...
+
+
+class Power(Protocol):
+    """The switch of a board's supply."""
+
+    Options: ClassVar[type[BaseModel]]
+
+    def __init__(self, options: BaseModel) -> None: ...
+
+    def check(self) -> None:
+        """Raise InfraError when what the driver needs is not there. Switches nothing."""
+        ...
+
+    def on(self) -> None:
+        """Switch on. Raises InfraError."""
+        ...
+
+    def off(self) -> None:
+        """Switch off and wait until the board has lost its charge. Raises InfraError."""
+        ...
+
+    def state(self) -> bool | None:
+        """Whether the supply is on; None where the driver cannot tell. Raises InfraError."""
+        ...
+
+
+class Boot(Protocol):
+    """How a kernel reaches a board that is off."""
+
+    Options: ClassVar[type[BaseModel]]
+
+    def __init__(self, options: BaseModel) -> None: ...
+
+    def check(self) -> None:
+        """Raise InfraError when what the driver needs is not there. Writes nothing that stays."""
+        ...
+
+    def lay(self, spec: BoardSpec, kernel: Path) -> None:
+        """Put the raw image `kernel` where the board will boot it from. Raises InfraError."""
+        ...
 
 
 class Target(Protocol):
@@ -12,7 +99,7 @@ class Target(Protocol):
 
     @property
     def console_url(self) -> str:
-        """A pyserial URL of the debug channel's line; valid while the board is on."""
+        """Where the debug channel's line is: a path or a URL, for people; valid while the board is on."""
         ...
 
     @property
@@ -21,7 +108,11 @@ class Target(Protocol):
         ...
 
     def start(self) -> None:
-        """Power on, held before the first instruction. Raises InfraError."""
+        """Make ready to run the image: held before the first instruction, or laid and still off. Raises InfraError."""
+        ...
+
+    def open_console(self) -> Port:
+        """The debug channel's line, with nothing of an earlier life in it. Raises InfraError."""
         ...
 
     def go(self) -> None:

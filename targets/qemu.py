@@ -15,11 +15,14 @@ from contracts.board import BoardSpec
 from contracts.errors import AssayError, BoardLost, ConfigError, InfraError, SetupError
 from targets.exits import explain_exit
 from targets.monitor import Monitor
+from targets.protocols import Port
+from targets.serial import open_port
 
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 5.0
 _SUN_PATH_MAX: Final = 107  # bytes of a UNIX socket's path, unix(7)
 _POLL_S: Final = 0.005
+_CONSOLE_WAIT_S: Final = 5.0
 
 
 def qemu_program() -> str:
@@ -163,6 +166,10 @@ class QemuBoard:
         if self._monitor is None:
             raise BoardLost(f"board {self.spec.kind} is not started")
         return self._monitor
+
+    def open_console(self) -> Port:
+        """The UART's line. Raises BoardLost."""
+        return open_port(self._console, baud=self.spec.baud, wait_s=_CONSOLE_WAIT_S)
 
     def go(self) -> None:
         """Let the cores run (or run on, after `hold`)."""

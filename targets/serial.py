@@ -1,36 +1,18 @@
-"""Opening a console: any pyserial URL, a device or pty path, or `unix://PATH`."""
+"""Opening a serial line: any pyserial URL, a device or pty path, or `unix://PATH`."""
 
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
+from typing import Final
 
 import serial
 
 from contracts.errors import BoardLost
+from targets.protocols import Port
+
+__all__ = ["Port", "open_port"]
 
 _HANDLERS: Final = "targets.urlhandlers"
-
-
-class Port(Protocol):
-    """What the lab uses of a pyserial port. Reads and writes raise OSError (SerialException) on a lost line."""
-
-    @property
-    def in_waiting(self) -> int:
-        """Bytes that a read would get at once."""
-        ...
-
-    def read(self, size: int = 1) -> bytes:
-        """Up to `size` bytes within the port's read timeout."""
-        ...
-
-    def write(self, data: bytes) -> int | None:
-        """Send all bytes within the port's write timeout."""
-        ...
-
-    def close(self) -> None:
-        """Close; may be called twice."""
-        ...
 
 
 def open_port(
@@ -38,23 +20,31 @@ def open_port(
     *,
     baud: int = 115200,
     read_timeout_s: float = 0.2,
-    write_timeout_s: float = 10.0,
+    write_timeout_s: float | None = 10.0,
     wait_s: float = 0.0,
+    exclusive: bool = False,
 ) -> Port:
-    """Open a console. Tries again for `wait_s` seconds while nobody listens yet. Raises BoardLost."""
+    """Open a line. Tries again for `wait_s` seconds while nobody listens yet. Raises BoardLost.
+
+    `exclusive` locks a device (flock(2)), so that a second opener who asks for the same is refused.
+    """
     if _HANDLERS not in serial.protocol_handler_packages:
         serial.protocol_handler_packages.append(_HANDLERS)
     end = time.monotonic() + wait_s
     while True:
         try:
             port: Port = serial.serial_for_url(
-                url, baudrate=baud, timeout=read_timeout_s, write_timeout=write_timeout_s
+                url,
+                baudrate=baud,
+                timeout=read_timeout_s,
+                write_timeout=write_timeout_s,
+                exclusive=True if exclusive else None,
             )
         except (OSError, ValueError) as error:
             if time.monotonic() >= end:
                 raise BoardLost(
                     f"console {url} cannot be opened",
-                    expected="a device, a pty or a listening UNIX socket",
+                    expected="a device, a pty or a listening socket",
                     seen=str(error),
                     do="check that the board runs and that nobody else holds its console",
                 ) from error

@@ -1,0 +1,163 @@
+"""A board of hardware: a console that outlives power cycles, a supply that can be switched, a way to its kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Self
+
+from contracts.board import BoardSpec, Place
+from contracts.errors import AssayError, BoardLost, InfraError
+from targets.protocols import Boot, Console, Port, Power
+
+STALE_MAX_S: Final = 2.0
+_QUIET_S: Final = 0.02
+_POLL_S: Final = 0.02
+
+
+class HardwareBoard:
+    """The board at `place`: switched off, given its kernel, listened to, and then switched on.
+
+    Made by `targets.drivers.make_target`. A context manager: ready inside it, off after.
+    """
+
+    def __init__(
+        self, spec: BoardSpec, place: Place, kernel: Path, *, console: Console, power: Power, boot: Boot
+    ) -> None:
+        self.spec = spec
+        self.place = place
+        self.kernel = kernel
+        self._console = console
+        self._power = power
+        self._boot = boot
+        self._started = False  # off is to be switched, come what may
+        self._on = False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    @property
+    def console_url(self) -> str:
+        """The place's console, as its file gives it."""
+        return self.place.console
+
+    @property
+    def pid(self) -> int:
+        """No process of this machine: 0."""
+        return 0
+
+    def start(self) -> None:
+        """Switch the board off, whatever state it is in, and lay its kernel. Raises InfraError."""
+        with self._named():
+            if not self._console.present():
+                self._console.check()
+            self._started = True
+            self._power.off()
+            self._boot.lay(self.spec, self.kernel)
+
+    def open_console(self) -> Port:
+        """Open the line of the board that is off, and drop what an earlier life left in it. Raises InfraError."""
+        with self._named():
+            port = self._console.open(self.spec.baud)
+        try:
+            self._drop_stale(port)
+        except BaseException:
+            port.close()
+            raise
+        return port
+
+    def _drop_stale(self, port: Port) -> None:
+        """Read until nothing comes for a moment: an adapter hands over what it holds with a delay."""
+        end_s = time.monotonic() + STALE_MAX_S
+        quiet_s = time.monotonic() + _QUIET_S
+        try:
+            while time.monotonic() < quiet_s:
+                waiting = port.in_waiting
+                if not waiting:
+                    time.sleep(_QUIET_S / 4)
+                    continue
+                port.read(waiting)
+                quiet_s = time.monotonic() + _QUIET_S
+                if quiet_s > end_s:
+                    raise InfraError(
+                        f"board {self.place.name} speaks although it is switched off",
+                        expected=f"a silent console within {STALE_MAX_S:g} s of power off",
+                        seen="bytes that keep coming",
+                        do="check that `power` and `console` of this place belong to one board",
+                    )
+        except OSError as error:
+            raise BoardLost(
+                f"board {self.place.name}: its console was lost before power on",
+                expected=f"a readable {self.place.console}",
+                seen=str(error),
+                do="check the adapter's cable",
+            ) from error
+
+    def go(self) -> None:
+        """Switch on. Raises InfraError."""
+        with self._named():
+            self._power.on()
+        self._on = True
+
+    def stop(self) -> None:
+        """Switch off; may be called twice. Raises InfraError when the switch does not obey."""
+        started, self._started, self._on = self._started, False, False
+        if started:
+            with self._named():
+                self._power.off()
+
+    def registers(self) -> str:
+        """Raises InfraError: cores of hardware are read through a debug probe, which comes later."""
+        raise InfraError(
+            f"board {self.place.name} shows no registers",
+            expected="a debug probe",
+            seen="none is driven yet",
+            do="read the transcript instead",
+        )
+
+    def exit_error(self, wait_s: float = 0.0) -> AssayError | None:
+        """Why the board went away, as far as its console device and its supply tell; None while both are there."""
+        if not self._on:
+            return None
+        end_s = time.monotonic() + wait_s
+        while True:
+            if not self._console.present():
+                return BoardLost(
+                    f"board {self.place.name}: its console went away",
+                    expected=f"{self.place.console} until the board is given back",
+                    seen="the device is gone",
+                    do="check the adapter's cable and the hub it hangs on",
+                )
+            try:
+                state = self._power.state()
+            except InfraError as error:
+                return self._of_place(error)
+            if state is False:
+                return BoardLost(
+                    f"board {self.place.name} lost its power",
+                    expected="a supply that is on until the board is given back",
+                    seen="the switch says off",
+                    do="find who switched it (another lab on this supply?) and run again",
+                )
+            if time.monotonic() >= end_s:
+                return None
+            time.sleep(_POLL_S)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of a driver with the place's name before them."""
+        try:
+            yield
+        except InfraError as error:
+            raise self._of_place(error) from error
+
+    def _of_place(self, error: InfraError) -> InfraError:
+        return type(error)(
+            f"board {self.place.name}: {error.what}", expected=error.expected, seen=error.seen, do=error.do
+        )

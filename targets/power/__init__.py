@@ -1,0 +1,1 @@
+"""Power switches, one a module, found by the entry point group `assay.power`."""

@@ -1,0 +1,113 @@
+"""Power by a program of the lab's own: one command line to switch on, one to switch off, maybe one to ask."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from pydantic import BaseModel
+
+from contracts.errors import InfraError
+from targets.options import Command, Options, Pause, Seconds
+
+_SHOWN: Final = 1000
+
+
+class CommandOptions(Options):
+    """`on`, `off`, `state`: argument lists; `state` prints `on` or `off`. `off_s`: how long a board stays off."""
+
+    on: Command
+    off: Command
+    state: Command | None = None
+    timeout_s: Seconds = 10.0
+    off_s: Pause = 1.0
+
+
+def run_command(argv: Sequence[str], timeout_s: float, what: str) -> str:
+    """Run a power program and return what it printed. Raises InfraError when it is missing, fails or hangs."""
+    line = shlex.join(argv)
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = _text(error.stdout)
+        raise InfraError(
+            f"{what}: the power command hangs",
+            expected=f"`{line}` to end within {timeout_s:g} s",
+            seen=f"it was ended after that; it printed: {said or 'nothing'}",
+            do="run it by hand; raise `timeout_s` of this place if it is merely slow",
+        ) from error
+    except OSError as error:
+        raise missing(argv[0], what, str(error)) from error
+    printed = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0:
+        raise InfraError(
+            f"{what}: the power command failed",
+            expected=f"`{line}` to end with exit code 0",
+            seen=f"exit code {done.returncode}; it printed: {_text(done.stdout) or 'nothing'}",
+            do="run it by hand; then mend the `power` of this place",
+        )
+    return printed
+
+
+def _text(printed: bytes | None) -> str:
+    return (printed or b"").decode("utf-8", "replace").strip()[-_SHOWN:]
+
+
+def missing(program: str, what: str, seen: str = "nothing of that name on PATH") -> InfraError:
+    """The error for a power program that is not there."""
+    return InfraError(
+        f"{what}: the power program {program} cannot be run",
+        expected="an executable file, or a name on PATH",
+        seen=seen,
+        do="install it, or mend the `power` of this place in the board or lab file",
+    )
+
+
+class CommandPower:
+    """A supply that two commands switch."""
+
+    Options: ClassVar[type[BaseModel]] = CommandOptions
+
+    def __init__(self, options: BaseModel) -> None:
+        assert isinstance(options, CommandOptions)
+        self.options = options
+
+    def check(self) -> None:
+        """Raise InfraError for a program that is not there. Runs none."""
+        for argv in (self.options.on, self.options.off, self.options.state):
+            if argv is not None and shutil.which(argv[0]) is None:
+                raise missing(argv[0], "power")
+
+    def on(self) -> None:
+        """Run the `on` command."""
+        run_command(self.options.on, self.options.timeout_s, "power on")
+
+    def off(self) -> None:
+        """Run the `off` command, then wait `off_s`."""
+        run_command(self.options.off, self.options.timeout_s, "power off")
+        time.sleep(self.options.off_s)
+
+    def state(self) -> bool | None:
+        """Run the `state` command, if there is one; its last word is `on` or `off`."""
+        if self.options.state is None:
+            return None
+        words = run_command(self.options.state, self.options.timeout_s, "power state").split()
+        if not words or words[-1].lower() not in ("on", "off"):
+            raise InfraError(
+                "power state: the power command gave no state",
+                expected=f"`{shlex.join(self.options.state)}` to print `on` or `off`",
+                seen=repr(" ".join(words)[-_SHOWN:]),
+                do="mend that program",
+            )
+        return words[-1].lower() == "on"
