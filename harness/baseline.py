@@ -59,7 +59,7 @@ def write_baseline(console: Console, name: str, results: Path, baseline: Path = 
     Raises ConfigError for a run that is no measure: one that was interrupted, ended early on a board, missed a
     virtual budget, or lacks a kind that the baseline has.
     """
-    run = load(name, results, baseline)
+    run = load(name, results, baseline, "run")
     _check(run.document, run.label)
     if baseline.is_file():
         kinds = {board.kind for board in parse(read_json(baseline), baseline).boards}
@@ -83,6 +83,7 @@ def write_baseline(console: Console, name: str, results: Path, baseline: Path = 
 def _check(document: Document, label: str) -> None:
     """What the host did, or how long it took, is no matter: a baseline is about the kernel's own counts."""
     wrong = "was interrupted" if document.run.interrupted else "" if document.boards else "has no board"
+    wrong = "is a session of tests" if document.run.job == "tests" else wrong
     for board in document.boards:
         rows = board.rows(Clock.VIRTUAL)
         missed = [name for name, row in rows.items() if row.verdict.exit_code]

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from contracts.measurement import Clock, Stat, Verdict
 from harness.budgets import STAGES, percentile
+from harness.change import THRESHOLD, Change, HostChange, host_table, percent_text, ratio_interval
+from harness.compare_tests import compare_sessions
 from harness.figures import Board, Figures, Situation, Stage, load
 
-THRESHOLD: Final = 0.02
-"""The share by which a virtual figure may grow."""
-
 _SHOWN: Final = 5  # situations named for a stage, worst first
-_MIN_HOST_SAMPLES: Final = 5
-_RESAMPLES: Final = 2000
 _NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One figure in both documents, in ns; virtual ones are instructions."""
-
-    stage: str
-    before: float
-    after: float
-
-    @property
-    def ratio(self) -> float:
-        """After over before; infinite where something came of nothing."""
-        if self.before == 0:
-            return math.inf if self.after > 0 else 1.0
-        return self.after / self.before
-
-    @property
-    def is_regression(self) -> bool:
-        """Above the threshold."""
-        return self.ratio > 1 + THRESHOLD
-
-    @property
-    def is_improvement(self) -> bool:
-        """Smaller at all: virtual figures are exact."""
-        return self.ratio < 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +39,6 @@ class StageChange:
     def is_regression(self) -> bool:
         """The stage's statistic, or any one situation, above the threshold."""
         return self.figure.is_regression or any(change.is_regression for _, change in self.situations)
-
-
-@dataclass(frozen=True, slots=True)
-class HostChange:
-    """A board's stage on the host clock: medians in ns and a 95% interval of their ratio (None: too few samples)."""
-
-    kind: str
-    figure: Change
-    interval: tuple[float, float] | None
-
-    @property
-    def reading(self) -> str:
-        """What the interval says."""
-        if self.interval is None:
-            return f"fewer than {_MIN_HOST_SAMPLES} samples"
-        low, high = self.interval
-        return "slower" if low > 1 else "faster" if high < 1 else "no difference seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,27 +142,6 @@ def _host_samples(board: Board, stage: str) -> list[float]:
     return [value for s in board.situations if not s.warmup for value in s.host.get(stage, [])]
 
 
-def ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float] | None:
-    """A 95% bootstrap interval of median(after) / median(before); None below five samples a side.
-
-    Resampling is seeded: the same samples give the same interval.
-    """
-    if min(len(before), len(after)) < _MIN_HOST_SAMPLES:
-        return None
-    random = np.random.default_rng(0)
-    old, new = (
-        np.median(random.choice(np.asarray(side), (_RESAMPLES, len(side))), axis=1)
-        for side in (before, after)
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = np.nanpercentile(new / old, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _percent(ratio: float) -> str:
-    return "new" if math.isinf(ratio) else f"{ratio - 1:+.1%}" if ratio != 1 else "="
-
-
 def _reading(change: StageChange) -> str:
     if change.is_regression:
         return "[bold red]regression[/]"
@@ -236,48 +167,36 @@ def virtual_table(comparison: Comparison, before: str, after: str) -> Table:
             change.stat.value,
             f"{change.figure.before:,.0f}",
             f"{change.figure.after:,.0f}",
-            _percent(change.figure.ratio),
-            _percent(worst) if change.situations else "-",
+            percent_text(change.figure.ratio),
+            percent_text(worst) if change.situations else "-",
             f"{change.alike}/{change.total}",
             _reading(change),
         )
     return table
 
 
-def host_table(comparison: Comparison) -> Table:
-    """Stages on the host clock: medians, and what the interval of their ratio says."""
-    table = Table(title="host medians in ms, reported and never judged", title_justify="left")
-    for column in ("board", "stage"):
-        table.add_column(column, no_wrap=True)
-    for column in ("before", "after", "change", "95% interval"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("reading", no_wrap=True)
-    for change in comparison.host:
-        between = "-"
-        if change.interval is not None:
-            between = f"{change.interval[0] - 1:+.1%} .. {change.interval[1] - 1:+.1%}"
-        table.add_row(
-            change.kind,
-            change.figure.stage,
-            f"{change.figure.before / 1e6:,.3g}",
-            f"{change.figure.after / 1e6:,.3g}",
-            _percent(change.figure.ratio),
-            between,
-            change.reading,
-        )
-    return table
-
-
 def compare_runs(console: Console, before: str, after: str, results: Path) -> int:
-    """Compare two runs by name and print it. Returns 1 on a virtual regression, 76 when nothing was comparable."""
-    old, new = load(before, results), load(after, results)
+    """Compare two runs, or two sessions of tests, by name and print it.
+
+    `last` as the second name is the last of the first one's job. Returns 1 on a virtual regression, 76 when nothing
+    was comparable.
+    """
+    old = load(before, results)
+    new = load(after, results, job=old.document.run.job)
+    if old.document.run.job != new.document.run.job:
+        console.print(
+            f"nothing to judge: of {old.label} and {new.label}, one is a run and one a session of tests"
+        )
+        return Verdict.INCONCLUSIVE.exit_code
+    if old.document.run.job == "tests":
+        return compare_sessions(console, old, new)
     comparison = compare(old, new)
     if comparison.virtual:
         console.print(virtual_table(comparison, old.label, new.label))
     for change in comparison.virtual:
         _print_situations(console, change)
     if comparison.host:
-        console.print(host_table(comparison))
+        console.print(host_table(comparison.host))
     for line in comparison.missing:
         console.print(line, markup=False)
     regressions = sum(change.is_regression for change in comparison.virtual)
@@ -303,7 +222,7 @@ def _print_situations(console: Console, change: StageChange) -> None:
     for situation, item in slower[:_SHOWN]:
         console.print(
             f"{change.kind} {item.stage}, situation {situation.index} ({situation.family}, seed {situation.seed}): "
-            f"{item.before:,.0f} -> {item.after:,.0f} instructions, {_percent(item.ratio)}",
+            f"{item.before:,.0f} -> {item.after:,.0f} instructions, {percent_text(item.ratio)}",
             markup=False,
         )
     if len(slower) > _SHOWN:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import ConfigError, did_you_mean
 from contracts.measurement import Clock, Stat, Verdict
-from harness.record import DEFAULT_RESULTS, find_run, read_json
+from harness.record import DEFAULT_RESULTS, Job, find_run, read_json
 
 BASELINE: Final = Path(__file__).resolve().parent.parent / "lab-config" / "baseline.json"
 
@@ -34,6 +34,7 @@ class Stage(_Read):
     clock: Clock
     stat: Stat | None
     samples: int
+    limit: float | None = None
     verdict: Verdict
 
 
@@ -68,6 +69,24 @@ class Situation(_Read):
         return (self.family, self.seed, self.program.program_id if self.program else "", stages)
 
 
+class Measured(Stage):
+    """What a test asked a budget about: the row, and its samples in ns (warm-up included)."""
+
+    samples_list: list[float] = []
+
+
+class TestRow(_Read):
+    """One test of a session, as far as its figures go."""
+
+    __test__ = False  # pytest is not to take it for a test case
+
+    id: str
+    kind: str | None = None
+    verdict: Verdict
+    build_id: str | None = None
+    measurements: list[Measured] = []
+
+
 class Board(_Read):
     """One board's part of a document."""
 
@@ -85,22 +104,24 @@ class Board(_Read):
 
 
 class About(_Read):
-    """What a document says of its run."""
+    """What a document says of its run. A session of tests has no situations."""
 
+    job: Literal["run", "tests"] = "run"
     name: str
     started: str
     seed: int
-    situations: int
+    situations: int = 0
     verdict: Verdict
     interrupted: bool = False
 
 
 class Document(_Read):
-    """`run.json`, or a baseline made of one (the same layout, virtual figures only)."""
+    """`run.json` of a run or of a session of tests, or a baseline made of a run (its virtual figures only)."""
 
     version: Literal[1] = Field(alias="schema")
     run: About
     boards: list[Board]
+    tests: list[TestRow] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +153,10 @@ def parse(content: Any, path: Path) -> Document:
         ) from error
 
 
-def load(name: str, results: Path = DEFAULT_RESULTS, baseline: Path = BASELINE) -> Figures:
-    """The figures of a run's name or folder, a JSON file, `last`, or `baseline`.
+def load(
+    name: str, results: Path = DEFAULT_RESULTS, baseline: Path = BASELINE, job: Job | None = None
+) -> Figures:
+    """The figures of a run's name or folder, a JSON file, `last` (of a job, where one is named), or `baseline`.
 
     Raises ConfigError, with the nearest name, for what is none of them.
     """
@@ -149,15 +172,15 @@ def load(name: str, results: Path = DEFAULT_RESULTS, baseline: Path = BASELINE) 
     elif Path(name).is_file():
         path = Path(name)
     else:
-        path = _recorded(name, results)
+        path = _recorded(name, results, job)
     document = parse(read_json(path), path)
     label = f"baseline ({document.run.name})" if path == baseline else document.run.name
     return Figures(label, path, document)
 
 
-def _recorded(name: str, results: Path) -> Path:
+def _recorded(name: str, results: Path, job: Job | None) -> Path:
     try:
-        return find_run(name, results) / "run.json"
+        return find_run(name, results, job) / "run.json"
     except ConfigError as error:
         meant = did_you_mean(name, _WORDS)
         if name in _WORDS or not meant:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
@@ -26,28 +27,53 @@ from harness.table import VERDICT_STYLE, figure_text
 
 FILE: Final = "history.sqlite"
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_TIMEOUT_S: Final = 10.0
 _BARS: Final = "▁▂▃▄▅▆▇█"
+HOST: Final = "host"
+"""The board of what was measured without one."""
+
+# `number` is the order in which runs came in, which no clock can turn round. `test` is empty for a stage of `assay run`,
+# `nth` counts the measurements of one test.
 _TABLES: Final = """
 CREATE TABLE run (
-    name TEXT PRIMARY KEY, started TEXT NOT NULL, seed INTEGER NOT NULL, situations INTEGER NOT NULL
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, job TEXT NOT NULL, started TEXT NOT NULL,
+    seed INTEGER NOT NULL, situations INTEGER NOT NULL
 );
 CREATE TABLE figure (
-    run TEXT NOT NULL REFERENCES run(name), board TEXT NOT NULL, build_id TEXT NOT NULL, stage TEXT NOT NULL,
-    clock TEXT NOT NULL, value REAL, unit TEXT NOT NULL, stat TEXT, verdict TEXT NOT NULL,
-    PRIMARY KEY (run, board, stage, clock)
+    run TEXT NOT NULL REFERENCES run(name), test TEXT NOT NULL, nth INTEGER NOT NULL, board TEXT NOT NULL,
+    build_id TEXT NOT NULL, stage TEXT NOT NULL, clock TEXT NOT NULL, value REAL, unit TEXT NOT NULL, stat TEXT,
+    budget REAL, verdict TEXT NOT NULL,
+    PRIMARY KEY (run, test, nth, board, stage, clock)
 );
+"""
+
+_FROM_VERSION_1: Final = """
+ALTER TABLE run RENAME TO run_1;
+ALTER TABLE figure RENAME TO figure_1;
+%s
+INSERT INTO run (name, job, started, seed, situations)
+    SELECT name, 'run', started, seed, situations FROM run_1 ORDER BY started, name;
+INSERT INTO figure SELECT run, '', 0, board, build_id, stage, clock, value, unit, stat, NULL, verdict FROM figure_1;
+DROP TABLE figure_1;
+DROP TABLE run_1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One stage of one board in one run; `value` is None where it was not measured."""
+    """One figure of one run: a stage of a board, or what a test measured. `value` is None where nothing was.
 
+    `number` grows with every run that came in; `budget` is the limit at that time, in `unit`.
+    """
+
+    number: int
     run: str
     started: str
     seed: int
+    situations: int
+    test: str
+    nth: int
     board: str
     build_id: str
     stage: str
@@ -55,7 +81,13 @@ class Point:
     value: float | None
     unit: str
     stat: str | None
+    budget: float | None
     verdict: str
+
+    @property
+    def series(self) -> tuple[str, str, str, str, int]:
+        """What points of one trend have in common: test (empty for `assay run`), board, stage, clock, nth."""
+        return (self.test, self.board, self.stage, self.clock, self.nth)
 
 
 @contextlib.contextmanager
@@ -67,11 +99,12 @@ def _database(results: Path) -> Iterator[sqlite3.Connection]:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
-                    for statement in _TABLES.split(";"):
-                        connection.execute(statement)
+                script = {0: _TABLES, 1: _FROM_VERSION_1 % _TABLES}.get(version, "")
+                for statement in script.split(";"):
+                    connection.execute(statement)
+                if script:
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
-            if version not in (0, _VERSION):
+            if version not in (0, 1, _VERSION):
                 raise ConfigError(
                     f"{path} is of another version",
                     expected=f"version {_VERSION}",
@@ -114,25 +147,32 @@ def feed(results: Path) -> list[str]:
 def _insert(connection: sqlite3.Connection, name: str, document: Document) -> None:
     run = document.run
     connection.execute(
-        "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?)", (name, run.started, run.seed, run.situations)
+        "INSERT OR IGNORE INTO run (name, job, started, seed, situations) VALUES (?, ?, ?, ?, ?)",
+        (name, run.job, run.started, run.seed, run.situations),
     )
+    rows = [("", 0, board.kind, board.build_id, row) for board in document.boards for row in board.stages]
+    rows += [
+        (test.id, nth, test.kind or HOST, test.build_id or "", row)
+        for test in document.tests
+        for nth, row in enumerate(test.measurements)
+    ]
     connection.executemany(
-        "INSERT OR IGNORE INTO figure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO figure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (name, board.kind, board.build_id, row.name, row.clock.value, row.value, row.unit,
-             row.stat.value if row.stat else None, row.verdict.value)
-            for board in document.boards
-            for row in board.stages
+            (name, test, nth, board, build_id, row.name, row.clock.value, row.value, row.unit,
+             row.stat.value if row.stat else None, row.limit, row.verdict.value)
+            for test, nth, board, build_id, row in rows
         ],
     )  # fmt: skip
 
 
 def points(results: Path) -> list[Point]:
-    """Everything that was measured, oldest run first."""
+    """Everything that was measured, in the order in which the runs came in."""
     with _database(results) as connection:
         rows = connection.execute(
-            "SELECT run, started, seed, board, build_id, stage, clock, value, unit, stat, verdict "
-            "FROM figure JOIN run ON run.name = figure.run WHERE verdict != 'skip' ORDER BY started, run"
+            "SELECT number, run, started, seed, situations, test, nth, board, build_id, stage, clock, value, unit, "
+            "stat, budget, verdict FROM figure JOIN run ON run.name = figure.run WHERE verdict != 'skip' "
+            "ORDER BY number, figure.rowid"
         ).fetchall()
     return [Point(*row) for row in rows]
 
@@ -164,8 +204,13 @@ def _chosen(found: Sequence[str], pattern: str | None, what: str) -> set[str]:
     return chosen
 
 
-def show_history(console: Console, results: Path, board: str | None, stage: str | None, last: int) -> int:
-    """Bring the history up to date and print the last runs of each board and stage. Returns 0."""
+def show_history(
+    console: Console, results: Path, board: str | None, stage: str | None, last: int, test: str | None = None
+) -> int:
+    """Bring the history up to date and print the last runs of each board and stage, then of each test's figures.
+
+    `test` is a glob of test ids and leaves the runs out. Returns 0.
+    """
     if not results.is_dir():
         raise ConfigError(
             f"no results folder {results}",
@@ -180,18 +225,27 @@ def show_history(console: Console, results: Path, board: str | None, stage: str 
         console.print(f"no finished run in {results} yet: make one with `assay run`", soft_wrap=True)
         return 0
     boards = _chosen(sorted({point.board for point in everything}), board, "board")
-    named = sorted({point.stage for point in everything}, key=_order)
-    stages = _chosen(named, stage, "stage")
-    groups: dict[tuple[str, str, str], list[Point]] = {}
+    stages = _chosen(sorted({point.stage for point in everything}, key=_order), stage, "stage")
+    measured = sorted({point.test for point in everything})
+    tests = set(measured) if test is None else _chosen([name for name in measured if name], test, "test")
+    groups: dict[tuple[str, str, str, str, int], list[Point]] = {}
     for point in everything:
-        if point.board in boards and point.stage in stages:
-            groups.setdefault((point.board, point.stage, point.clock), []).append(point)
-    series = [groups[key][-last:] for key in sorted(groups, key=lambda key: (key[0], _order(key[1]), key[2]))]
-    console.print(trend_table(series, last))
+        if point.board in boards and point.stage in stages and point.test in tests:
+            groups.setdefault(point.series, []).append(point)
+    series = [groups[key][-last:] for key in sorted(groups, key=_series_order)]
+    for of_tests in (False, True):
+        shown = [trend for trend in series if bool(trend[0].test) is of_tests]
+        if shown:
+            console.print(trend_table(shown, last))
     if stage is not None:
         for points_of_one in series:
             console.print(run_table(points_of_one))
     return 0
+
+
+def _series_order(key: tuple[str, str, str, str, int]) -> tuple[object, ...]:
+    test, board, stage, clock, nth = key
+    return (test, board, _order(stage), clock, nth)
 
 
 def _order(stage: str) -> tuple[int, str]:
@@ -199,8 +253,13 @@ def _order(stage: str) -> tuple[int, str]:
 
 
 def trend_table(series: Sequence[Sequence[Point]], last: int) -> Table:
-    """One line a board and stage: the trend, the newest value beside the median of the others, and their verdicts."""
-    table = Table(title=f"the last {last} runs, oldest first", title_justify="left")
+    """One line a board and stage (and test): the trend, the newest value beside the median before, the verdicts."""
+    of_tests = any(trend[0].test for trend in series)
+    table = Table(
+        title=f"the last {last} {'sessions' if of_tests else 'runs'}, oldest first", title_justify="left"
+    )
+    if of_tests:
+        table.add_column("test", overflow="fold")
     for column in ("board", "stage", "trend"):
         table.add_column(column, no_wrap=True)
     for column in ("runs", "median before", "newest"):
@@ -215,7 +274,9 @@ def trend_table(series: Sequence[Sequence[Point]], last: int) -> Table:
             board = newest.board
         before = [point.value for point in points_of_one[:-1] if point.value is not None]
         bad = sum(point.verdict not in ("pass", "marginal") for point in points_of_one)
+        test = [newest.test + (f" ({newest.nth + 1})" if newest.nth else "")] if of_tests else []
         table.add_row(
+            *map(escape, test),
             newest.board,
             newest.stage,
             sparkline([point.value for point in points_of_one]),
@@ -233,7 +294,8 @@ def trend_table(series: Sequence[Sequence[Point]], last: int) -> Table:
 def run_table(series: Sequence[Point]) -> Table:
     """One line a run of one board and stage."""
     first = series[0]
-    table = Table(title=f"{first.board} {first.stage}, {first.clock} clock", title_justify="left")
+    title = f"{first.test + ': ' if first.test else ''}{first.board} {first.stage}, {first.clock} clock"
+    table = Table(title=escape(title), title_justify="left")
     for column in ("run", "started", "seed", "kernel", "value", "unit", "stat", "verdict"):
         table.add_column(column, justify="right" if column in ("seed", "value") else "left", no_wrap=True)
     for point in series:

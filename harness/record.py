@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
 
@@ -135,22 +135,38 @@ def hold_ended(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def find_run(name: str, root: Path = DEFAULT_RESULTS) -> Path:
-    """The folder of a run given by name, path, or the word `last`. Raises ConfigError with a suggestion."""
+Job = Literal["run", "tests"]
+"""What leaves a record: `assay run`, or a session of tests."""
+
+
+def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) -> Path:
+    """The folder of a run given by name, path, or the word `last`: the last of that job, where one is named.
+
+    Raises ConfigError with a suggestion.
+    """
     direct = Path(name)
     if (direct / "run.json").is_file():
         return direct
     known = sorted(path.parent.name for path in root.glob("*/run.json"))
-    if name == "last" and known:
-        return root / known[-1]
+    if name == "last":
+        for run in reversed(known):
+            if job is None or _job_of(root / run) == job:
+                return root / run
     if name in known:
         return root / name
     raise ConfigError(
         f"no run {name!r} under {root}{did_you_mean(name, known)}",
         expected="a run's name, its folder, or `last`",
-        seen=f"{len(known)} finished runs there",
-        do="list the folder, or make a run with `assay run`",
+        seen=f"{len(known)} finished there" + (f", none of the job `{job}`" if name == "last" and known else ""),
+        do="see `assay results list`, or make a run with `assay run`",
     )
+
+
+def _job_of(folder: Path) -> Job | None:
+    """The job of a finished run; None when its record cannot be read."""
+    with contextlib.suppress(ConfigError, AttributeError, KeyError, TypeError):
+        return "tests" if read_json(folder / "run.json")["run"].get("job") == "tests" else "run"
+    return None
 
 
 def read_json(path: Path) -> Any:

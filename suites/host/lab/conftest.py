@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from contracts.measurement import Clock, Measurement, Verdict
-from harness.budgets import DEFAULT_BUDGETS, STAGES, judge, load_budgets
+from harness.budgets import DEFAULT_BUDGETS, STAGES, Budgets, judge, load_budgets
 from harness.run import BoardOutcome, board_document, situation_seed
 
 SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "run.schema.json"
@@ -20,6 +20,7 @@ KINDS = ("qemu-rpi3", "qemu-rpi4", "qemu-virt")
 SITUATIONS = 20
 
 RecordRun = Callable[..., Path]
+RecordSession = Callable[..., Path]
 
 # What each stage takes for the situation number i.
 _VIRTUAL: Mapping[str, Callable[[int], float]] = {
@@ -105,6 +106,65 @@ def record_run(tmp_path: Path) -> RecordRun:
             **about,
         }
         document = {"schema": 1, "run": run, "boards": boards}
+        jsonschema.validate(json.loads(json.dumps(document)), json.loads(SCHEMA.read_text()))
+        folder = tmp_path / "results" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps(document))
+        return folder
+
+    return record
+
+
+@pytest.fixture
+def record_session(tmp_path: Path) -> RecordSession:
+    """Make the folder of a session of tests under tmp_path/results: each kind verifies three programs in one test."""
+
+    def record(
+        name: str,
+        *,
+        kinds: Sequence[str | None] = KINDS,
+        factors: Mapping[str, float] | None = None,
+        **about: Any,
+    ) -> Path:
+        budget, factors = Budgets.load(), factors or {}
+        rows = []
+        for kind in kinds:
+            figures: list[tuple[str, list[float]]] = [("verify", [41_000.0, 52_000.0, 47_000.0])]
+            figures += [("generate", [45e6 + 1e5 * (n % 7) for n in range(21)])]
+            measurements = []
+            for stage, samples in figures:
+                taken = [round(value * factors.get(stage, 1.0)) for value in samples]
+                measurements.append(budget(stage).judge(taken).to_json() | {"samples_list": taken})
+            rows.append(
+                {
+                    "id": f"suites/board/test_budgets.py::test_verify[{kind}]",
+                    "kind": kind,
+                    "verdict": "pass",
+                    "duration_s": 0.5,
+                    "attempts": [{"verdict": "pass", "place": f"{kind}-0", "epoch": 1, "message": ""}],
+                    "message": "",
+                    "sections": [],
+                    "measurements": measurements,
+                    "transcript": None,
+                    "build_id": hashlib.sha1(repr(factors).encode()).hexdigest(),
+                    "worker": "",
+                }
+            )
+        run = {
+            "job": "tests",
+            "name": name,
+            "started": f"2026-01-{name[-2:]}T10:00:00+00:00",
+            "wall_s": 4.0,
+            "seed": 1,
+            "command": ["pytest"],
+            "python": "3.11.7",
+            "verdict": "pass",
+            "interrupted": False,
+            "exit": 0,
+            "commit": None,
+            **about,
+        }
+        document = {"schema": 1, "run": run, "boards": [], "tests": rows}
         jsonschema.validate(json.loads(json.dumps(document)), json.loads(SCHEMA.read_text()))
         folder = tmp_path / "results" / name
         folder.mkdir(parents=True)

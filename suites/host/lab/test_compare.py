@@ -229,3 +229,72 @@ def test_the_committed_baseline_has_every_default_kind_and_kept_its_budgets() ->
     assert {row.verdict.exit_code for board in kept.boards.values() for row in board.stages} == {0}
     assert all(len(board.situations) == kept.document.run.situations + 1 for board in kept.boards.values())
     assert compare(kept, kept).verdict.exit_code == 0
+
+
+def test_a_session_of_tests_on_an_unchanged_kernel_exits_0_and_on_a_slower_one_1(
+    tmp_path: Path, record_session: RecordRun
+) -> None:
+    record_session("run-01")
+    record_session("run-02", factors={"generate": 1.5})
+    record_session("run-03", factors={"verify": 1.2})
+    code, text = compared(tmp_path, "run-01", "run-02")
+    assert code == 0
+    assert "3 virtual figures compared, regressions above 2%: 0" in text
+    assert "slower" in text
+    code, text = compared(tmp_path, "run-01", "last")
+    assert code == 1
+    assert "+20.0%" in text
+    assert "test_verify[qemu-virt]" in text.replace("\n", "")
+
+
+def test_one_slower_sample_is_found_behind_an_unchanged_maximum(
+    tmp_path: Path, record_session: RecordRun
+) -> None:
+    record_session("run-01", kinds=["qemu-virt"])
+    record = record_session("run-02", kinds=["qemu-virt"]) / "run.json"
+    content = json.loads(record.read_text())
+    content["tests"][0]["measurements"][0]["samples_list"][0] += 1000
+    record.write_text(json.dumps(content))
+    assert compared(tmp_path, "run-01", "run-02")[0] == 1
+
+
+def test_sessions_with_nothing_alike_are_inconclusive_and_say_why(
+    tmp_path: Path, record_run: RecordRun, record_session: RecordRun
+) -> None:
+    record_session("run-01", kinds=["qemu-virt"])
+    record_session("run-02", kinds=["qemu-rpi4"])
+    record_session("run-03", kinds=["qemu-virt"], seed=2)
+    fewer = record_session("run-04", kinds=["qemu-virt"]) / "run.json"
+    content = json.loads(fewer.read_text())
+    content["tests"][0]["measurements"][0] |= {"samples": 2, "samples_list": [41_000, 52_000]}
+    fewer.write_text(json.dumps(content))
+    record_run("run-05")
+    for other, says in (
+        ("run-02", "verify (virtual): in run-01, not in run-02"),
+        ("run-03", "run-01 has seed 1, run-03 2"),
+        ("run-04", "not judged, max of 3 samples before, max of 2 after"),
+        ("run-05", "one is a run and one a session of tests"),
+    ):
+        code, text = compared(tmp_path, "run-01", other)
+        assert code == 76
+        assert says in text
+
+
+def test_the_last_run_is_one_of_the_job_that_is_asked_for(
+    tmp_path: Path, record_run: RecordRun, record_session: RecordRun
+) -> None:
+    record_run("run-01")
+    record_session("run-02")
+    record_run("run-03", factors={"verify": 1.2})
+    record_session("run-04", factors={"verify": 1.2})
+    results = tmp_path / "results"
+    assert load("last", results).label == "run-04"
+    assert load("last", results, job="run").label == "run-03"
+    assert compared(tmp_path, "run-01", "last")[0] == 1
+    assert "-> run-04" in compared(tmp_path, "run-02", "last")[1]
+    with pytest.raises(ConfigError, match="is a session of tests"):
+        write_baseline(Console(file=io.StringIO()), "run-04", results, tmp_path / "baseline.json")
+    with pytest.raises(ConfigError, match="none of the job `tests`"):
+        for name in ("run-02", "run-04"):
+            (results / name / "run.json").unlink()
+        load("last", results, job="tests")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,9 +21,11 @@ ROOT = Path(__file__).resolve().parents[3]
 RecordRun = Callable[..., Path]
 
 
-def shown(results: Path, board: str | None = None, stage: str | None = None, last: int = 20) -> str:
+def shown(
+    results: Path, board: str | None = None, stage: str | None = None, last: int = 20, test: str | None = None
+) -> str:
     console = Console(file=io.StringIO(), width=180)
-    assert show_history(console, results, board, stage, last) == 0
+    assert show_history(console, results, board, stage, last, test) == 0
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -130,3 +133,76 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
 )
 def test_a_sparkline_has_a_character_a_value(values: list[float | None], line: str) -> None:
     assert sparkline(values) == line
+
+
+def test_what_tests_measured_has_a_trend_of_its_own(
+    tmp_path: Path, record_run: RecordRun, record_session: RecordRun
+) -> None:
+    record_run("run-01")
+    for number, factor in enumerate((1.0, 1.1, 1.2), start=2):
+        record_session(f"run-0{number}", factors={"verify": factor}, kinds=["qemu-virt", None])
+    text = shown(tmp_path / "results", test="*test_verify[[]qemu-virt]")
+    assert "the last 20 sessions" in text
+    assert "test_verify[qemu-virt]" in text
+    assert "▁▅█" in text or "▁▄█" in text
+    assert "the last 20 runs" not in text
+    everything = shown(tmp_path / "results")
+    assert "the last 20 runs" in everything
+    assert "test_verify[None]" in everything
+    assert {point.board for point in points(tmp_path / "results")} > {"host"}
+    with pytest.raises(ConfigError, match="did you mean"):
+        shown(tmp_path / "results", test="suites/board/test_budgets.py::test_verfy[qemu-virt]")
+
+
+def test_a_clock_that_goes_back_turns_no_trend_round(tmp_path: Path, record_run: RecordRun) -> None:
+    results = tmp_path / "results"
+    started = ("2026-03-01T10:00:00+00:00", "2026-02-01T10:00:00+00:00", "2025-01-01T10:00:00+00:00")
+    for number, when in enumerate(started, start=1):
+        record_run(f"run-0{number}", factors={"verify": 1 + 0.1 * number}, started=when)
+        feed(results)
+    found = [point for point in points(results) if point.series == ("", "qemu-virt", "verify", "virtual", 0)]
+    assert [point.started for point in found] == list(started)
+    values = [point.value for point in found]
+    assert values == sorted(values, key=lambda value: value or 0)
+    (results / FILE).unlink()
+    feed(results)  # made again from the folders, whose names are in order
+    again = [point for point in points(results) if point.series == ("", "qemu-virt", "verify", "virtual", 0)]
+    assert again == found
+
+
+def test_a_history_of_the_first_version_is_carried_over(tmp_path: Path, record_run: RecordRun) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    old = sqlite3.connect(results / FILE)
+    old.executescript(
+        """
+        CREATE TABLE run (name TEXT PRIMARY KEY, started TEXT NOT NULL, seed INTEGER NOT NULL,
+            situations INTEGER NOT NULL);
+        CREATE TABLE figure (run TEXT NOT NULL REFERENCES run(name), board TEXT NOT NULL, build_id TEXT NOT NULL,
+            stage TEXT NOT NULL, clock TEXT NOT NULL, value REAL, unit TEXT NOT NULL, stat TEXT,
+            verdict TEXT NOT NULL, PRIMARY KEY (run, board, stage, clock));
+        INSERT INTO run VALUES ('gone-02', '2026-01-02', 1, 20), ('gone-01', '2026-01-01', 1, 20);
+        INSERT INTO figure VALUES ('gone-02', 'qemu-virt', 'ab', 'verify', 'virtual', 0.2, 'ms', 'max', 'pass'),
+            ('gone-01', 'qemu-virt', 'ab', 'verify', 'virtual', 0.1, 'ms', 'max', 'pass');
+        PRAGMA user_version = 1;
+        """
+    )
+    old.close()
+    record_run("run-03", kinds=["qemu-virt"])
+    assert feed(results) == []
+    assert [(point.run, point.value) for point in points(results) if point.stage == "verify"] == [
+        ("gone-01", 0.1),
+        ("gone-02", 0.2),
+        ("run-03", 0.1),
+    ]
+
+
+def test_a_history_of_a_later_version_is_left_alone(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    database = sqlite3.connect(tmp_path / "results" / FILE)
+    database.execute("PRAGMA user_version = 7")
+    database.close()
+    before = (tmp_path / "results" / FILE).read_bytes()
+    with pytest.raises(ConfigError, match="another version"):
+        feed(tmp_path / "results")
+    assert (tmp_path / "results" / FILE).read_bytes() == before
