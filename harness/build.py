@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,11 +155,11 @@ def _link(work: Path, board: str, recipe: _Recipe) -> Path:
     """Compile and link in `work`; the ELF. Boards share `work` and what knows no board in it."""
     ninja = work / "ninja"
     linker = work / "ld.lld"
-    _write_if_changed(work / "inputs" / "build_inputs.h", _inputs_header(recipe.key))
-    _write_if_changed(linker, f'#!/bin/sh\nexec "{_zig()}" ld.lld "$@"\n')
+    write_if_changed(work / "inputs" / "build_inputs.h", _inputs_header(recipe.key))
+    write_if_changed(linker, f'#!/bin/sh\nexec "{_zig()}" ld.lld "$@"\n')
     linker.chmod(0o755)
     cross = _cross_file(linker)
-    _write_if_changed(work / "cross.ini", cross)
+    write_if_changed(work / "cross.ini", cross)
     setup = _meson_setup(work, recipe)
     configured = work / "configured"
     stamp = cross + "\n".join(setup)
@@ -236,8 +237,8 @@ def _image(folder: Path, elf: Path, board: str, variant: Variant) -> KernelImage
         )
     img = folder / "kernel8.img"
     final_elf = folder / "kernel.elf"
-    _write_if_changed(img, raw)
-    _write_if_changed(final_elf, elf.read_bytes())
+    write_if_changed(img, raw)
+    write_if_changed(final_elf, elf.read_bytes())
     return KernelImage(
         board=board,
         variant=variant,
@@ -249,31 +250,49 @@ def _image(folder: Path, elf: Path, board: str, variant: Variant) -> KernelImage
     )
 
 
+def raw_image(elf: Path) -> bytes:
+    """The loaded bytes of a kernel ELF as they lie in RAM: what a boot loader copies. Raises BuildError."""
+    try:
+        with elf.open("rb") as stream:
+            return _loaded(ELFFile(stream))
+    except (OSError, ELFError, IndexError) as error:
+        raise _no_kernel(elf, error) from error
+
+
+def _loaded(elf: ELFFile) -> bytes:
+    segments = sorted(
+        ((s["p_paddr"], s.data()) for s in elf.iter_segments("PT_LOAD") if s["p_filesz"] > 0),
+        key=lambda segment: segment[0],
+    )
+    base = segments[0][0]
+    image = bytearray()
+    for address, data in segments:
+        image += bytes(address - base - len(image)) + data
+    return bytes(image)
+
+
+def _no_kernel(path: Path, error: Exception) -> BuildError:
+    return BuildError(
+        f"{path} is not the kernel that the linker should have written",
+        expected="an ELF with load segments and a build id note",
+        seen=repr(error),
+        do=f"remove {path.parent} and build again",
+    )
+
+
 def _load_segments(path: Path) -> tuple[bytes, bytes]:
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
-            segments = sorted(
-                ((s["p_paddr"], s.data()) for s in elf.iter_segments("PT_LOAD") if s["p_filesz"] > 0),
-                key=lambda segment: segment[0],
-            )
-            base = segments[0][0]
-            image = bytearray()
-            for address, data in segments:
-                image += bytes(address - base - len(image)) + data
+            image = _loaded(elf)
             symbols = elf.get_section_by_name(".symtab")
             if not isinstance(symbols, SymbolTableSection):
                 raise TypeError("no symbol table")
             note = (symbols.get_symbol_by_name("kernel_build_id_note") or [])[0]["st_value"]
             start = note - min(s["p_vaddr"] for s in elf.iter_segments("PT_LOAD")) + _NOTE_HEADER
-            return bytes(image), bytes(image[start : start + BUILD_ID_SIZE])
+            return image, image[start : start + BUILD_ID_SIZE]
     except (OSError, ELFError, AttributeError, IndexError, TypeError) as error:
-        raise BuildError(
-            f"{path} is not the kernel that the linker should have written",
-            expected="an ELF with load segments and a build id note",
-            seen=repr(error),
-            do=f"remove {path.parent} and build again",
-        ) from error
+        raise _no_kernel(path, error) from error
 
 
 def _run(what: str, command: Sequence[str], folder: Path) -> None:
@@ -344,11 +363,12 @@ def _read(path: Path) -> str:
     return path.read_text("utf-8") if path.is_file() else ""
 
 
-def _write_if_changed(path: Path, content: str | bytes) -> None:
+def write_if_changed(path: Path, content: str | bytes) -> None:
+    """Replace a file, whole or not at all, unless it says that already. Raises OSError."""
     data = content.encode() if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(path.suffix + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     partial.write_bytes(data)
     partial.replace(path)
