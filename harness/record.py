@@ -157,7 +157,8 @@ def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) ->
     raise ConfigError(
         f"no run {name!r} under {root}{did_you_mean(name, known)}",
         expected="a run's name, its folder, or `last`",
-        seen=f"{len(known)} finished there" + (f", none of the job `{job}`" if name == "last" and known else ""),
+        seen=f"{len(known)} finished there"
+        + (f", none of the job `{job}`" if name == "last" and known else ""),
         do="see `assay results list`, or make a run with `assay run`",
     )
 
