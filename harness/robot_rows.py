@@ -1,0 +1,90 @@
+"""One Robot test as a record has it: its verdict on the lab's scale, and its row in `tests.jsonl` and `run.json`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from contracts.errors import AssayError, InfraError, SetupError
+from contracts.measurement import Verdict
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+INTERRUPTED_TEXT: Final = "Execution terminated by signal"
+"""How Robot's message begins for the test in which a signal came, and for those it then left out."""
+
+
+INFRA_PREFIX: Final = "infra: "
+"""How the message of a keyword begins that ended by the lab's own fault."""
+
+_SETUP = re.compile(r"^(?:(?:Parent suite )?(?:setup|teardown) failed:\n)?", re.IGNORECASE)
+_ALSO = re.compile(r"\n\nAlso (?:parent suite )?teardown failed:\n", re.IGNORECASE)
+
+
+class RobotTest(Protocol):
+    """What is read of Robot's own result of a test (`robot.result.TestCase`)."""
+
+    name: str
+    status: str
+    message: str
+    source: Path | None
+
+    @property
+    def tags(self) -> Collection[str]: ...
+    @property
+    def elapsed_time(self) -> Any: ...
+
+
+def verdict_of_error(error: AssayError) -> Verdict:
+    """Whose fault an error is: the lab's, or what is under test."""
+    return Verdict.INFRA if isinstance(error, InfraError | SetupError) else Verdict.FAIL
+
+
+def is_infra(message: str) -> bool:
+    """Whether a failed test's message tells of the lab's own faults and of nothing else: `fail` outranks `infra`."""
+    parts = _ALSO.split(message)
+    return all(_SETUP.sub("", part, count=1).startswith(INFRA_PREFIX) for part in parts)
+
+
+def verdict_of(test: RobotTest) -> Verdict:
+    """Robot's status and our tags back to the one scale (DESIGN, verdict table)."""
+    if test.status == "PASS":
+        return Verdict.MARGINAL if Verdict.MARGINAL in test.tags else Verdict.PASS
+    if test.status == "SKIP":
+        return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in test.tags else Verdict.SKIP
+    if Verdict.INFRA in test.tags or is_infra(test.message):
+        return Verdict.INFRA
+    return Verdict.INCONCLUSIVE if INTERRUPTED_TEXT in test.message else Verdict.FAIL
+
+
+def test_id(test: RobotTest, kind: str) -> str:
+    """`robot/FILE.robot::NAME[KIND]`: the kind, never the place."""
+    source = Path(test.source) if test.source else Path("robot")
+    shown = source.relative_to(ROOT) if source.is_relative_to(ROOT) else source
+    return f"{shown.as_posix()}::{test.name}[{kind}]"
+
+
+def row_of(test: RobotTest, kind: str, **seen: Any) -> Mapping[str, Any]:
+    """A test's row (docs/schemas/run.schema.json, `test`); `seen` holds what only its board's session knows."""
+    verdict = verdict_of(test)
+    row = {
+        "id": test_id(test, kind),
+        "kind": kind,
+        "verdict": verdict.value,
+        "duration_s": round(test.elapsed_time.total_seconds(), 3),
+        "attempts": [],
+        "message": test.message,
+        "sections": [],
+        "measurements": [],
+        "transcript": None,
+        "build_id": None,
+        "worker": "",
+    } | seen
+    place, epoch = row.pop("place", None), row.pop("epoch", None)
+    row["attempts"] = [
+        {"verdict": verdict.value, "place": place, "epoch": epoch, "message": test.message.partition("\n")[0]}
+    ]
+    if verdict in (Verdict.PASS, Verdict.MARGINAL):
+        row["sections"] = []
+    return row

@@ -1,0 +1,292 @@
+"""What one Robot process does with its board: lease, boot, adapt, provoke, collect samples. Knows nothing of Robot."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from ai.scenarios import Situation, situation
+from contracts.board import BoardSpec
+from contracts.errors import AssayError, ConfigError, KernelError, ProgramRejected
+from contracts.measurement import Clock
+from contracts.program import Program
+from contracts.telemetry import Telemetry
+from harness import pipeline
+from harness.artifacts import write_situation
+from harness.board import Board, open_board
+from harness.budgets import DEFAULT_BUDGETS, Budgets, Judged, skipped
+from harness.build import KernelImage, build_kernel
+from harness.channel.messages import ImageFlag, RollbackCause, RollbackEvent
+from harness.drill import Defect, deploy_defective, rollback_of
+from harness.host_turn import TURN_TIMEOUT_S, host_turn
+from harness.keys import LabKey, load_key
+from harness.lease import Lease, acquire
+from harness.pipeline import Adaptation
+from harness.quiet_files import QuietFiles
+from harness.record import Folder
+from harness.run import NOT_BUILT, situation_seed
+from harness.stopwatch import Stopwatch
+from harness.writer import ModelWriter
+
+Variant = Literal["release", "testing"]
+
+LEASE_TIMEOUT_S: Final = 300.0
+_ANSWER: Final = b"is anybody there"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a session works with. `folder` takes its evidence; `quiet` is shared by the processes of one job."""
+
+    seed: int
+    folder: Path
+    quiet: Path
+    budgets: Path = DEFAULT_BUDGETS
+    key: Path | None = None
+    strict: bool = False
+
+
+class Session:
+    """One place of a kind, leased from `lease` to `give_back`, and every sample taken on it.
+
+    `say` is told what is waited for. Methods raise the errors of `contracts`.
+    """
+
+    def __init__(
+        self, spec: BoardSpec, choices: Choices, writer: ModelWriter, say: Callable[[str], None]
+    ) -> None:
+        self.spec = spec
+        self.choices = choices
+        self.writer = writer
+        self.key: LabKey = load_key(choices.key)
+        self.budgets = Budgets.load(choices.budgets, strict=choices.strict)
+        self.release = build_kernel(spec.firmware, variant="release", key=choices.key)
+        self.watch = Stopwatch()
+        self.situation: Situation | None = None
+        self.adaptation: Adaptation | None = None
+        self.tried = 0
+        self.refused = 0
+        self._say = say
+        self._quiet = QuietFiles(choices.quiet)
+        self._defect: Defect | None = None
+        self._seen: dict[str, int] = {}
+        self._suspects: set[str] = set()
+        self._lease: Lease | None = None
+        self._board: Board | None = None
+        self._power = contextlib.ExitStack()
+
+    # --- the board ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def testing(self) -> KernelImage:
+        """The kernel that plants faults on request."""
+        return build_kernel(self.spec.firmware, variant="testing", key=self.choices.key)
+
+    @property
+    def transcript(self) -> Path:
+        """Every frame of the session, one JSON line each."""
+        return self.choices.folder / "transcript.jsonl"
+
+    @property
+    def lease(self) -> Lease:
+        """The lease. Raises ConfigError after `give_back`."""
+        if self._lease is None:
+            raise ConfigError(f"no {self.spec.kind} is leased", do="call `Lease Board` first")
+        return self._lease
+
+    @property
+    def holds(self) -> Lease | None:
+        """The lease, None after `give_back`."""
+        return self._lease
+
+    @property
+    def board(self) -> Board:
+        """The board, on. Raises ConfigError for a suite that boots nothing before it asks."""
+        if self._board is None:
+            raise ConfigError(
+                f"board {self.lease.place.name} is off",
+                expected="a kernel on it",
+                seen="none was flashed, or the last boot failed",
+                do="call `Flash Kernel` first, best as the suite's Test Setup",
+            )
+        return self._board
+
+    @property
+    def running(self) -> Board | None:
+        """The board when a kernel was booted on it, else None."""
+        return self._board
+
+    def take(self) -> Self:
+        """Lease a place, other than those that were lost in this session where there are others."""
+        without = self._suspects if len(self._suspects) < self.spec.instances else frozenset[str]()
+        self._lease = acquire(
+            self.spec,
+            timeout_s=LEASE_TIMEOUT_S,
+            purpose="acceptance",
+            waiting=self._say,
+            without=frozenset(without),
+        )
+        return self
+
+    def suspect(self) -> None:
+        """The lab's own fault was seen: the next `flash` takes another place, or power-cycles this one."""
+        if self._lease is not None:
+            self._suspects.add(self._lease.place.name)
+
+    def flash(self, variant: Variant) -> Board:
+        """The board with that kernel, pristine: as it is when it runs it already and answers, else booted afresh."""
+        image = self.release if variant == "release" else self.testing
+        lost = self.lease.place.name in self._suspects
+        if self._board is not None and self._board.image == image and not lost:
+            with contextlib.suppress(AssayError):
+                self._board.pristine()
+                return self._board
+        self._off()
+        if lost:
+            self.give_back()
+            self.take()
+        Folder(self.choices.folder.parent).sub(self.choices.folder.name)
+        with self._busy():
+            self._board = self._power.enter_context(
+                open_board(
+                    self.spec,
+                    self.key,
+                    image,
+                    lease=self.lease,
+                    transcript=self.transcript,
+                    seed=self.choices.seed,
+                )
+            )
+        self._suspects.discard(self.lease.place.name)
+        return self._board
+
+    def _off(self) -> None:
+        self._board = None
+        self._power.close()
+
+    def give_back(self) -> None:
+        """Switch the board off and end the lease; may be called twice."""
+        try:
+            self._off()
+        finally:
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                lease.release()
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        with self._quiet.busy(TURN_TIMEOUT_S):
+            yield
+
+    def answers(self) -> None:
+        """Ask the kernel for an echo and its status. Raises when it is silent, has faulted, or garbles the echo."""
+        answer = self.board.client.echo(_ANSWER)
+        if answer != _ANSWER:
+            raise KernelError("the kernel garbles an echo", expected=repr(_ANSWER), seen=repr(answer))
+        self.board.client.status()
+        self.board.check_alive()
+
+    # --- the loop ----------------------------------------------------------------------------------------------
+
+    def observe(self, family: str) -> Telemetry:
+        """Bring the board to the family's next seeded situation; what its kernel then counted."""
+        number = self._seen[family] = self._seen.get(family, 0) + 1
+        self.adaptation = None
+        self.situation = situation(family, situation_seed(self.choices.seed, number))
+        with self._busy():
+            pipeline.prepare(self.board, self.situation)
+            return pipeline.observe(self.board)
+
+    def adapt(self) -> Adaptation:
+        """Let the model adapt the board to the observed situation, under the stopwatch; counted for `unadapted`."""
+        if self.situation is None:
+            raise ConfigError("nothing was observed yet", do="call `Observe Traffic` first")
+        adaptation = self.adaptation = Adaptation()
+        try:
+            with self._quiet.alone(TURN_TIMEOUT_S), host_turn(TURN_TIMEOUT_S):
+                pipeline.adapt(self.board, self.situation, self.writer, self.key, self.watch, out=adaptation)
+        finally:
+            self._keep()
+        self.tried += 1
+        self.refused += not adaptation.deployed
+        return adaptation
+
+    def commit(self) -> Adaptation:
+        """Replay the situation's traffic through the deployed extension, see it committed, take it back."""
+        if self.adaptation is None or not self.adaptation.deployed:
+            raise ConfigError("no extension is deployed", do="call `Adapt` first")
+        with self._busy():
+            pipeline.execute_and_watch(self.board, self.adaptation, self.watch)
+        self._keep()
+        return self.adaptation
+
+    def warm_up(self, family: str) -> None:
+        """One adaptation whose host figures are the warm-up sample, and which no share counts."""
+        self.observe(family)
+        if self.adapt().deployed:
+            self.commit()
+        self.tried, self.refused = 0, 0
+
+    def _keep(self) -> None:
+        """Leave the situation's sources, code and traces in the evidence folder."""
+        if self.situation is None or self.adaptation is None:
+            return
+        family = self.situation.family
+        folder = Folder(self.choices.folder).sub("situations").sub(f"{family}-{self._seen[family]:02d}")
+        write_situation(folder, self.situation, self.adaptation)
+
+    def offer(self, program: Program, image: bytes) -> ProgramRejected | None:
+        """Hand the kernel an image; its refusal, or None when it took the program (which is unloaded again)."""
+        try:
+            loaded = pipeline.load(self.board, program, image)
+        except ProgramRejected as refusal:
+            return refusal
+        self.board.client.unload(loaded.response.handle)
+        return None
+
+    def deploy_defective(self, flag: ImageFlag, cause: RollbackCause) -> None:
+        """Deploy an extension that goes wrong after some calls, and replay traffic through it."""
+        self._defect = None
+        with self._busy():
+            self._defect = deploy_defective(self.board, self.key, flag, cause)
+
+    def rollback(self) -> RollbackEvent:
+        """The rollback that the defective extension caused, timed in the guest. Raises KernelError without one."""
+        defect, self._defect = self._defect, None
+        if defect is None:
+            raise ConfigError("no defective extension was deployed", do="call `Deploy Extension That` first")
+        return rollback_of(self.board, defect, self.watch)
+
+    # --- the figures -------------------------------------------------------------------------------------------
+
+    def judged(self, stage: str, clock: Clock | None = None) -> Judged:
+        """All samples of a stage since the lease, judged by its budget on the clock that they were taken on."""
+        taken = [on for name, on in self.watch.samples if name == stage]
+        asked = self.budgets(stage, clock or (taken[0] if len(taken) == 1 else None))
+        if stage in NOT_BUILT:
+            return skipped(stage, NOT_BUILT[stage], asked.clock)
+        if stage == "unadapted":
+            share = (100.0 * self.refused / self.tried,) if self.tried else ()
+            return asked.judge(share, unit="%")
+        samples = self.watch.samples.get((stage, asked.clock), [])
+        waited = self.watch.waited.get(stage, ()) if asked.clock is Clock.HOST else ()
+        return asked.judge(samples, waited=waited)
+
+    def samples(self, row: Judged) -> list[float]:
+        """What a row was judged from, in ns, warm-up included."""
+        return list(self.watch.samples.get((row.name, row.clock), ()))
+
+    def every_budget(self) -> list[Judged]:
+        """A row a budget of the file; one for a clock that this board does not have is `skip`."""
+        guest = pipeline.guest_clock(self.board)
+        rows = []
+        for stage, clock in self.budgets.entries:
+            if clock in (Clock.HOST, guest):
+                rows.append(self.judged(stage, clock))
+            else:
+                rows.append(skipped(stage, f"this board measures on the {guest} clock", clock))
+        return rows

@@ -1,0 +1,52 @@
+*** Settings ***
+Documentation     The board watches its own traffic; a small model writes an extension for what it sees; the kernel
+...               checks it, takes it over while it runs, and every step keeps its budget.
+Resource          lab.resource
+Suite Setup       Take A Board That Is Warm
+Test Setup        Flash Kernel    release
+Suite Teardown    Give Board Back
+Test Tags         loop
+
+*** Test Cases ***
+A Flood Is Seen And Answered While The Kernel Runs
+    [Tags]    smoke
+    Observe Traffic    flood
+    Adapt
+    Extension Should Be Committed
+    Budget Should Hold    verify
+    Budget Should Hold    jit
+    Budget Should Hold    deploy
+    Budget Should Hold    execute
+    Budget Should Hold    rollback
+    Kernel Should Still Answer
+
+The Board Adapts To Floods
+    The Board Adapts To    flood
+
+The Board Adapts To Port Scans
+    The Board Adapts To    portscan
+
+The Board Adapts To Hot Ports
+    The Board Adapts To    hotport
+
+The Board Adapts To Slow Packets
+    The Board Adapts To    latency
+
+Every Stage Kept Its Budget
+    [Documentation]    Over every situation above: generating, verifying, compiling, swapping, running, rolling back.
+    [Tags]    budgets
+    Every Budget Should Hold
+
+*** Keywords ***
+Take A Board That Is Warm
+    Lease Board
+    Flash Kernel    release
+    Warm Up
+
+The Board Adapts To
+    [Documentation]    Five situations of a family that differ in hosts, ports, rates and the operator's wishes.
+    [Arguments]    ${family}
+    Adapt To Situations    5    ${family}
+    Budget Should Hold    unadapted
+    Budget Should Hold    execute
+    Kernel Should Still Answer
