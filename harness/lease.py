@@ -4,71 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
-import json
 import os
-import socket
-import tempfile
+import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Final, Self
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import InfraError
+from harness import quarantine, reservation
+from harness.lease_files import PlaceFiles, boot_id, boot_s, leases_folder, try_lock
+from harness.lease_owner import Owner
+from harness.lease_states import PlaceState, described, holder, look, states
+
+__all__ = ["Lease", "LeaseLost", "NoneUsable", "PlaceState", "acquire", "leases_folder", "seize", "states"]
 
 DEFAULT_TIMEOUT_S: Final = 60.0
-_POLL_S: Final = 0.05
+HEARTBEAT_S: Final = 1.0
+_POLL_S: Final = 0.02
+_LOOK_S: Final = 1.0  # how often one who waits looks at why
 
 
 class LeaseLost(InfraError):
     """The lease was taken by force: the board belongs to somebody else now."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceState:
-    """What a place is at this moment; `owner`, `since` and `reason` are for people."""
-
-    kind: str
-    place: Place
-    state: Literal["free", "held", "reserved", "quarantined"]
-    owner: str = ""
-    since: str = ""
-    reason: str = ""
-    epoch: int = 0
-
-
-def leases_folder() -> Path:
-    """Where this machine's leases lie: `ASSAY_LEASES`, or one folder a user. Raises InfraError."""
-    folder = Path(
-        os.environ.get("ASSAY_LEASES") or Path(tempfile.gettempdir()) / f"assay-leases-{os.getuid()}"
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InfraError(
-            f"the leases' folder {folder} cannot be made",
-            expected="a writable folder",
-            seen=str(error),
-            do="mend its permissions, or name another one in ASSAY_LEASES",
-        ) from error
-    return folder
+class NoneUsable(InfraError):
+    """Every place that could be leased is in quarantine: waiting would not help."""
 
 
 class Lease:
-    """One place of `spec`, held while the context (or the process) lasts. Made by `acquire`.
+    """One place of `spec`, held while the context (or the process) lasts. Made by `acquire` and `seize`.
 
-    `epoch` is above that of every earlier lease of the place; the board refuses a holder with a lower one.
+    `epoch` is above that of every earlier lease of the place; the board refuses a holder with a lower one. A process
+    made by a bare fork does not hold it. A thread of its own says every second that the holder lives, and finds out
+    when the place was taken by force.
     """
 
-    def __init__(self, spec: BoardSpec, place: Place, fd: int, epoch: int) -> None:
+    def __init__(self, spec: BoardSpec, place: Place, files: PlaceFiles, fd: int, epoch: int) -> None:
         self.spec = spec
         self.place = place
         self.epoch = epoch
+        self._files = files
         self._fd = fd
+        self._lock = threading.Lock()  # the descriptor is not closed while the heartbeat uses it
+        self._lost: LeaseLost | None = None
+        self._on_lost: list[Callable[[], None]] = []
+        self._released = threading.Event()
+        _HELD.add(self)
+        threading.Thread(target=self._live, name="lease-heartbeat", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -78,14 +64,106 @@ class Lease:
     ) -> None:
         self.release()
 
+    @property
+    def lost(self) -> bool:
+        """Whether somebody took the place by force, known a second later at most."""
+        return self._lost is not None
+
     def check(self) -> None:
-        """Raise LeaseLost when somebody took the place by force."""
+        """Raise LeaseLost when somebody took the place by force. Costs nothing."""
+        if self._lost is not None:
+            lost = self._lost
+            raise LeaseLost(lost.what, expected=lost.expected, seen=lost.seen, do=lost.do)
+
+    def on_lost(self, do: Callable[[], None]) -> None:
+        """Call `do` once, from the heartbeat's thread, when the place was taken by force."""
+        with self._lock:
+            self._on_lost.append(do)
 
     def release(self) -> None:
         """Give the place back; may be called twice."""
+        with self._lock:
+            fd, self._fd = self._fd, -1
+        self._released.set()
+        _HELD.discard(self)
+        if fd < 0:
+            return
+        try:
+            # What cannot be tidied up misleads nobody: who looks, looks at the lock.
+            with contextlib.suppress(InfraError), self._files.gate():
+                if _is_ours(fd):
+                    self._files.remove("owner")
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            os.close(fd)
+
+    def _live(self) -> None:
+        while not self._released.wait(HEARTBEAT_S):
+            with self._lock:
+                if self._fd < 0:
+                    return
+                ours = _is_ours(self._fd)
+                if ours:
+                    with contextlib.suppress(OSError):  # a full disk ends no lease: the lock does
+                        beat(self._fd)
+            if not ours:
+                self._lose()
+                return
+
+    def _lose(self) -> None:
+        note: Owner | None = None
+        with contextlib.suppress(InfraError):
+            note = Owner.read(self._files.read("forced") or {})
+        self._lost = LeaseLost(
+            f"{self.place.name} was taken from us by force",
+            expected=f"the lease of epoch {self.epoch} to last",
+            seen=f"`{note.command}` by {note.who} at {note.since}, epoch {note.epoch}"
+            if note is not None and note.epoch > self.epoch
+            else f"its lock file {self._files.path('lock')} was removed",
+            do="leave that board alone; run again for another one",
+        )
+        with self._lock:
+            callbacks, self._on_lost = self._on_lost, []
+        for callback in callbacks:
+            callback()
+
+    def forget(self) -> None:
+        """In a forked child: the place stays with the parent."""
         fd, self._fd = self._fd, -1
+        self._lock = threading.Lock()  # the parent's heartbeat may have held it
+        self._released.set()
+        self._lost = LeaseLost(
+            f"{self.place.name} is leased by the process that forked this one",
+            expected="the use of a lease in the process that took it",
+            seen=f"process {os.getpid()}",
+            do="take a lease in this process",
+        )
         if fd >= 0:
             os.close(fd)
+
+
+_HELD: Final[weakref.WeakSet[Lease]] = weakref.WeakSet()
+"""Leases of this process, for a bare fork alone: a child's copy of a descriptor would keep the lock."""
+
+
+def _forget_in_child() -> None:
+    for lease in list(_HELD):
+        lease.forget()
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _is_ours(fd: int) -> bool:
+    return os.fstat(fd).st_nlink > 0  # by force, another file gets the name
+
+
+def beat(fd: int) -> None:
+    """Write into the lock file that its holder lives."""
+    text = f"{boot_id()} {boot_s():.1f}\n".encode()
+    os.pwrite(fd, text, 0)
+    os.ftruncate(fd, len(text))
 
 
 def acquire(
@@ -96,95 +174,151 @@ def acquire(
     waiting: Callable[[str], None] | None = None,
     without: Collection[str] = frozenset(),
     places: Sequence[Place] | None = None,
+    quarantined: bool = False,
 ) -> Lease:
     """Take a free place of `spec` (of `places`, where given), never one whose name is in `without`.
 
-    While all are held, `waiting` is told why, whenever that changes. Raises InfraError after `timeout_s`.
+    Places in quarantine are left out (unless `quarantined`: a check of them), and those that others have reserved.
+    While none is free, `waiting` is told why, whenever that changes. Who waits comes before who comes later; among
+    those who wait, chance decides. Raises NoneUsable when only a lifted quarantine could help, InfraError after
+    `timeout_s` seconds, with who holds the places.
     """
-    wanted = [place for place in (places or spec.places) if place.name not in without]
+    folder = leases_folder()
+    wanted = [
+        (place, PlaceFiles.of(place, folder))
+        for place in (spec.places if places is None else places)
+        if place.name not in without
+    ]
+    if not wanted:
+        raise InfraError(
+            f"no other {spec.kind} is left",
+            expected=f"one of {len(spec.places)} that was not tried yet",
+            seen="none beside " + ", ".join(sorted(without)) if without else "no place in its board file",
+            do="add a place to the lab, or mend the others",
+        )
     end_s = time.monotonic() + timeout_s
-    told = ""
-    while True:
-        for place in wanted:
-            lease = _try(spec, place, purpose)
+
+    def attempt(*, polite: bool) -> Lease | None:
+        for place, files in wanted:
+            lease = _take(spec, place, files, purpose, polite=polite, quarantined=quarantined)
             if lease is not None:
                 return lease
-        held = ", ".join(f"{state.place.name} by {state.owner}" for state in states(spec) if state.owner)
-        reason = f"every {spec.kind} is held: {held}" if wanted else f"no other {spec.kind} is left"
-        if waiting is not None and reason != told:
-            waiting(reason)
-            told = reason
-        if not wanted or time.monotonic() >= end_s:
-            raise InfraError(
-                f"no {spec.kind} became free",
-                expected=f"one of {spec.instances} within {timeout_s:g} s",
-                seen=reason,
-                do="wait for its holder, or see `assay lease list`",
-            )
-        time.sleep(_POLL_S)
-
-
-def states(spec: BoardSpec) -> list[PlaceState]:
-    """Every place of a kind as it is now. Takes no lease."""
-    out = []
-    for place in spec.places:
-        owner = _owner(place)
-        if owner is None:
-            out.append(PlaceState(spec.kind, place, "free"))
-        else:
-            who = f"{owner.get('user', '?')} pid {owner.get('pid', '?')}"
-            out.append(
-                PlaceState(
-                    spec.kind, place, "held", who, owner.get("since", ""), owner.get("purpose", ""),
-                    int(owner.get("epoch", 0)),
-                )
-            )  # fmt: skip
-    return out
-
-
-def _file(place: Place, suffix: str) -> Path:
-    return leases_folder() / f"{place.identity}.{suffix}"
-
-
-def _owner(place: Place) -> dict[str, Any] | None:
-    """Who holds the place; None when nobody does."""
-    try:
-        fd = os.open(_file(place, "lock"), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
         return None
+
+    lease = attempt(polite=timeout_s > 0)
+    if lease is not None:
+        return lease
+    with contextlib.ExitStack() as stack:
+        for _, files in wanted:
+            _wait_at(files, stack)
+        told: object = None
+        look_s = pause_s = 0.0
+        while True:
+            if time.monotonic() >= look_s:
+                found = [look(spec.kind, place, files) for place, files in wanted]
+                if not quarantined:
+                    _refuse_sick(spec, found)
+                reason = [(state.place.name, state.state, state.owner, state.reason) for state in found]
+                if waiting is not None and reason != told:
+                    waiting(described(spec.kind, found))
+                told = reason
+                look_s = time.monotonic() + _LOOK_S
+            left_s = end_s - time.monotonic()
+            if left_s > 0:
+                # The first pause is twice as long: whoever waited before has looked again by then.
+                pause_s = _POLL_S if pause_s else 2 * _POLL_S
+                time.sleep(min(pause_s, left_s))
+            lease = attempt(polite=False)
+            if lease is not None:
+                return lease
+            if left_s <= 0:
+                break
+    found = [look(spec.kind, place, files) for place, files in wanted]
+    raise InfraError(
+        f"no {spec.kind} became free",
+        expected=f"one of {len(wanted)} within {timeout_s:g} s",
+        seen=described(spec.kind, found),
+        do="wait for its holder, add places to the lab, or see `assay lease list`",
+    )
+
+
+def _take(
+    spec: BoardSpec, place: Place, files: PlaceFiles, purpose: str, *, polite: bool, quarantined: bool
+) -> Lease | None:
+    """The place's lease, if it can be had at once; `polite`: and if nobody waits for it."""
+    fd = files.open("lock")
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with contextlib.suppress(OSError, ValueError):
-            found = json.loads(_file(place, "owner").read_text())
-            if isinstance(found, dict):
-                return found
-        return {}
+        with files.gate() as gate:
+            if not files.is_named(fd, "lock"):  # taken by force since it was opened
+                return None
+            if not try_lock(fd, fcntl.LOCK_EX) or not _may(place, files, polite, quarantined):
+                return None
+            epoch = files.raise_epoch(gate)
+            files.write("owner", Owner.here(spec, place, purpose, epoch).document())
+            beat(fd)
+        lease = Lease(spec, place, files, fd, epoch)
+        fd = -1
+        return lease
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _may(place: Place, files: PlaceFiles, polite: bool, quarantined: bool) -> bool:
+    if not quarantined and quarantine.of(place, files) is not None:
+        return False
+    reserved = reservation.of(place, files)
+    if reserved is not None and not reserved.mine:
+        return False
+    if not polite:
+        return True
+    fd = files.open("wait")
+    try:
+        return try_lock(fd, fcntl.LOCK_EX)
     finally:
         os.close(fd)
-    return None
 
 
-def _try(spec: BoardSpec, place: Place, purpose: str) -> Lease | None:
-    fd = os.open(_file(place, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _wait_at(files: PlaceFiles, stack: contextlib.ExitStack) -> None:
+    """Be seen as one who waits for the place, until `stack` or the process ends."""
+    fd = files.open("wait")
+    stack.callback(os.close, fd)
+    with files.gate():
+        try_lock(fd, fcntl.LOCK_SH)
+
+
+def _refuse_sick(spec: BoardSpec, found: Sequence[PlaceState]) -> None:
+    if all(state.state == "quarantined" for state in found):
+        raise NoneUsable(
+            f"every {spec.kind} that is left is in quarantine",
+            expected="a place in working order",
+            seen="; ".join(f"{state.place.name} since {state.since}: {state.reason}" for state in found),
+            do=f"mend it, then lift the quarantine with `assay boards check {spec.kind}`",
+        )
+
+
+def seize(spec: BoardSpec, place: Place, purpose: str) -> tuple[Lease, Owner | None]:
+    """Take a place whoever holds it, and return who did.
+
+    The holder keeps its lock on a file that has lost its name: it finds out within a second, and the board takes no
+    session from it once a later one was opened. Raises InfraError when the folder cannot be written.
+    """
+    files = PlaceFiles.of(place)
+    fd = -1
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    try:
-        counter = _file(place, "epoch")
-        epoch = 1 + (int(counter.read_text()) if counter.is_file() else 0)
-        counter.write_text(str(epoch))
-        owner = {
-            "pid": os.getpid(),
-            "user": f"{getpass.getuser()}@{socket.gethostname()}",
-            "purpose": purpose,
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "epoch": epoch,
-        }
-        _file(place, "owner").write_text(json.dumps(owner))
+        with files.gate() as gate:
+            before = holder(files)
+            files.remove("lock.new")
+            fd = files.open("lock.new")
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            beat(fd)
+            epoch = files.raise_epoch(gate)
+            owner = Owner.here(spec, place, purpose, epoch)
+            files.write("forced", owner.document())
+            files.rename("lock.new", "lock")
+            files.write("owner", owner.document())
+        return Lease(spec, place, files, fd, epoch), before
     except BaseException:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
         raise
-    return Lease(spec, place, fd, epoch)

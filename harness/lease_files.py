@@ -1,0 +1,287 @@
+"""The leases' folder: a few small files a place, changed by one process at a time, on a clock that cannot go back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.board import Place
+from contracts.errors import InfraError
+
+GATE_TIMEOUT_S: Final = 5.0
+EPOCH_MAX: Final = 2**32 - 1  # a session's epoch is 32 bits wide on the wire
+_EPOCH_FLOOR_MAX: Final = EPOCH_MAX - 2**24  # a clock gone wild uses the numbers not up
+_GATE_POLL_S: Final = 0.001
+
+
+def leases_folder() -> Path:
+    """Where this machine's leases lie: `ASSAY_LEASES`, or one folder a user, whatever TMPDIR says.
+
+    Raises InfraError for a folder that cannot be made, or that somebody else made in our name.
+    """
+    named = os.environ.get("ASSAY_LEASES")
+    folder = Path(named or f"/tmp/assay-leases-{os.getuid()}")  # noqa: S108 - its owner is checked below
+    try:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o777 if named else 0o700, parents=True, exist_ok=True)
+        owner = folder.stat().st_uid
+    except OSError as error:
+        raise cannot(error, folder) from error
+    if not named and owner != os.getuid():
+        raise InfraError(
+            f"the leases' folder {folder} belongs to somebody else",
+            expected=f"a folder of uid {os.getuid()}",
+            seen=f"uid {owner}",
+            do="remove it, or name another folder in ASSAY_LEASES",
+        )
+    return folder
+
+
+def cannot(error: OSError, path: Path) -> InfraError:
+    """What a file error in the folder means to whoever runs the lab."""
+    return InfraError(
+        f"the leases' folder cannot be used: {path}",
+        expected="a folder that this user may read and write, with room",
+        seen=error.strerror or str(error),
+        do="free space on that disk, mend its permissions, or name another folder in ASSAY_LEASES",
+    )
+
+
+def user_name() -> str:
+    """Who this is, for leases and reservations: `ASSAY_USER`, or `user@host`."""
+    named = os.environ.get("ASSAY_USER")
+    if named:
+        return named
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a uid without an entry, as in containers
+        user = f"uid{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def utc_now() -> str:
+    """The wall clock, for people alone: nothing is computed from it."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+@cache
+def boot_id() -> str:
+    """Which boot of which machine this is; times of `boot_s` are comparable within one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def boot_s() -> float:
+    """Seconds since boot, sleep included: no clock that somebody can set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def holder_pid(path: Path) -> int:
+    """Process that took the lock on `path`, as far as /proc/locks lets us see it; 0 where it does not."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        about = path.stat()
+        device = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
+        for line in Path("/proc/locks").read_text().splitlines():
+            part = line.split()
+            if part[1] == "FLOCK" and part[5] == device:
+                return max(0, int(part[4]))
+    return 0
+
+
+class PlaceFiles:
+    """The files of one place: `lock`, `owner`, `epoch`, `wait`, `reserved`, `quarantine`, `forced`.
+
+    They are named by the place's identity, so that two names for one device share them. Every method raises
+    InfraError when the folder cannot be read or written.
+    """
+
+    def __init__(self, identity: str, folder: Path | None = None) -> None:
+        self.identity = identity
+        self.folder = leases_folder() if folder is None else folder
+
+    @classmethod
+    def of(cls, place: Place, folder: Path | None = None) -> PlaceFiles:
+        """The files of a place."""
+        return cls(place.identity, folder)
+
+    def path(self, suffix: str) -> Path:
+        """One of the files."""
+        return self.folder / f"{self.identity}.{suffix}"
+
+    def open(self, suffix: str) -> int:
+        """A descriptor of that file, made when it is missing; no program that we start inherits it."""
+        path = self.path(suffix)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise cannot(error, path) from error
+        self._share(fd)
+        return fd
+
+    def is_named(self, fd: int, suffix: str) -> bool:
+        """Whether an open file still has its name, or another one has it by now."""
+        try:
+            named = self.path(suffix).stat()
+        except OSError:
+            return False
+        about = os.fstat(fd)
+        return (about.st_dev, about.st_ino) == (named.st_dev, named.st_ino)
+
+    def _share(self, fd: int) -> None:
+        """Who may use the folder may use its files, whatever the umask of who made them."""
+        with contextlib.suppress(OSError):
+            about = os.fstat(fd)
+            wanted = 0o600 | (self.folder.stat().st_mode & 0o066)
+            if about.st_uid == os.geteuid() and about.st_mode & 0o777 != wanted:
+                os.fchmod(fd, wanted)
+
+    @contextlib.contextmanager
+    def gate(self) -> Iterator[int]:
+        """Be the only process that changes (or looks closely at) this place; yields the epoch file's descriptor.
+
+        Held for microseconds; nobody waits for a lease inside. Raises InfraError after `GATE_TIMEOUT_S`.
+        """
+        fd = self.open("epoch")
+        try:
+            self._pass(fd)
+            try:
+                yield fd
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)  # not by closing alone: a fork in another thread has a copy
+        except OSError as error:
+            raise cannot(error, self.path("epoch")) from error
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[None]:
+        """As `gate`, for whoever only reads: makes no file, and needs no right to write."""
+        try:
+            fd = os.open(self.path("epoch"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # no process has ever changed it
+            yield
+            return
+        except OSError as error:
+            raise cannot(error, self.path("epoch")) from error
+        try:
+            self._pass(fd)
+            try:
+                yield
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            os.close(fd)
+
+    def _pass(self, fd: int) -> None:
+        end_s = time.monotonic() + GATE_TIMEOUT_S
+        while not try_lock(fd, fcntl.LOCK_EX):
+            if time.monotonic() >= end_s:
+                raise InfraError(
+                    f"the leases of {self.identity} are stuck",
+                    expected=f"no process to change them for more than {GATE_TIMEOUT_S:g} s",
+                    seen=f"process {holder_pid(self.path('epoch')) or '?'} does, as if it were stopped",
+                    do="continue or end that process",
+                )
+            time.sleep(_GATE_POLL_S)
+
+    def read(self, suffix: str) -> dict[str, Any] | None:
+        """A JSON file: None when there is none, empty when it is damaged."""
+        try:
+            found = json.loads(self.path(suffix).read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise cannot(error, self.path(suffix)) from error
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def write(self, suffix: str, content: Mapping[str, Any]) -> None:
+        """Replace a JSON file, whole or not at all. Inside the gate."""
+        path, new = self.path(suffix), self.path(f"{suffix}.new")
+        try:
+            new.unlink(missing_ok=True)  # left by one that was killed here
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            with os.fdopen(fd, "w") as file:
+                json.dump(content, file)
+                file.flush()
+                self._share(fd)
+            new.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise cannot(error, path) from error
+
+    def rename(self, suffix: str, to: str) -> None:
+        """Give a file the name of another one, which loses it. Inside the gate."""
+        try:
+            self.path(suffix).replace(self.path(to))
+        except OSError as error:
+            raise cannot(error, self.path(to)) from error
+
+    def remove(self, suffix: str) -> bool:
+        """Remove a file; False when there was none."""
+        try:
+            self.path(suffix).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise cannot(error, self.path(suffix)) from error
+        return True
+
+    def epoch(self) -> int:
+        """The epoch of the last lease; 0 where that is unknown."""
+        try:
+            found = int(self.path("epoch").read_bytes() or b"0")
+        except (FileNotFoundError, ValueError):
+            found = 0
+        except OSError as error:
+            raise cannot(error, self.path("epoch")) from error
+        if not 0 < found <= EPOCH_MAX:  # damaged: who had the place last may have written it down, too
+            notes = (self.read("owner") or {}, self.read("forced") or {})
+            known = [note.get("epoch") for note in notes]
+            found = max([0, *(n for n in known if isinstance(n, int) and n <= EPOCH_MAX)])
+        return found
+
+    def raise_epoch(self, gate_fd: int) -> int:
+        """The next epoch, kept before it is used. Inside the gate, with its descriptor.
+
+        Above every earlier one, and never below the time of day in seconds: should the folder get lost, a board that
+        stayed on still takes the next holder for a later one.
+        """
+        epoch = max(self.epoch() + 1, min(int(time.time()), _EPOCH_FLOOR_MAX))
+        if epoch > EPOCH_MAX:
+            raise InfraError(
+                f"the epochs of {self.identity} are used up",
+                expected=f"a number up to {EPOCH_MAX} in {self.path('epoch')}",
+                seen=str(epoch - 1),
+                do="remove that file and power-cycle the board",
+            )
+        try:
+            text = f"{epoch:010d}\n".encode()
+            os.pwrite(gate_fd, text, 0)
+            os.ftruncate(gate_fd, len(text))
+        except OSError as error:
+            raise cannot(error, self.path("epoch")) from error
+        return epoch
+
+
+def try_lock(fd: int, kind: int) -> bool:
+    """Take a flock of `kind` if that is possible at once."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

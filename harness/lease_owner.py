@@ -1,0 +1,119 @@
+"""Who holds a board, as it is written beside the lock: for people, and for the one who must give it back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+from contracts.board import BoardSpec, Place
+from harness.lease_files import boot_id, boot_s, user_name, utc_now
+
+_COMMAND_SHOWN: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A holder. `since` is for people; a lease's age comes from `boot` and `boot_s`. Unknown parts are empty or 0."""
+
+    user: str = ""
+    pid: int = 0
+    start_ticks: int = 0  # proc_pid_stat(5), field 22: tells the process from a later one with its number
+    host: str = ""
+    command: str = ""
+    purpose: str = ""
+    worker: str = ""
+    folder: str = ""
+    kind: str = ""
+    place: str = ""
+    since: str = ""
+    boot: str = ""
+    boot_s: float = 0.0
+    epoch: int = 0
+
+    @classmethod
+    def here(cls, spec: BoardSpec, place: Place, purpose: str, epoch: int) -> Self:
+        """This process, from now on."""
+        return cls(
+            user=user_name(),
+            pid=os.getpid(),
+            start_ticks=_start_ticks(),
+            host=socket.gethostname(),
+            command=_command(),
+            purpose=purpose,
+            worker=os.environ.get("PYTEST_XDIST_WORKER", ""),
+            folder=_folder(),
+            kind=spec.kind,
+            place=place.name,
+            since=utc_now(),
+            boot=boot_id(),
+            boot_s=boot_s(),
+            epoch=epoch,
+        )
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Self:
+        """From a file, which may be damaged: what is missing or of another type is unknown."""
+        known = {field.name: type(getattr(cls(), field.name)) for field in fields(cls)}
+        return cls(**{name: value for name, value in found.items() if type(value) is known.get(name)})
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+    @property
+    def who(self) -> str:
+        """`alice@lab pid 12`, as far as that is known."""
+        pid = f"pid {self.pid}" if self.pid else ""
+        return " ".join(part for part in (self.user, pid) if part) or "somebody unknown"
+
+    @property
+    def what(self) -> str:
+        """What for, in which process of how many, by which command."""
+        parts = (self.purpose, self.worker, self.command)
+        return ", ".join(part for part in parts if part)
+
+    def age_s(self) -> float | None:
+        """For how many seconds; None where that cannot be known."""
+        if not self.boot_s or self.boot != boot_id():
+            return None
+        return max(0.0, boot_s() - self.boot_s)
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`; empty for None."""
+    if seconds is None:
+        return ""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _command() -> str:
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    text = " ".join([program, *sys.argv[1:]])
+    return text if len(text) <= _COMMAND_SHOWN else text[: _COMMAND_SHOWN - 3] + "..."
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # removed under us
+        return ""
+
+
+def _start_ticks() -> int:
+    try:
+        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2]
+        return int(after_name.split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0

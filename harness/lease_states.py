@@ -1,0 +1,131 @@
+"""What every board is right now: free, held, reserved, quarantined; by whom, since when, why."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from contracts.board import BoardSpec, Place
+from harness import quarantine, reservation
+from harness.lease_files import PlaceFiles, boot_id, boot_s, cannot, holder_pid, leases_folder, try_lock
+from harness.lease_owner import Owner, duration
+
+SILENT_S: Final = 10.0
+"""A holder that has not said for so long that it lives was stopped, or starves."""
+
+State = Literal["free", "held", "reserved", "quarantined"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceState:
+    """What a place is at this moment; `owner`, `since` (UTC) and `reason` are for people.
+
+    A place in quarantine that a check holds is `quarantined`, a reserved one in use is `held`. `reason` is the purpose
+    of a lease, the note of a reservation, why there is a quarantine. Seconds are None where they say nothing:
+    `age_s` of a lease, `silent_s` since its holder's last heartbeat, `remaining_s` of a reservation.
+    """
+
+    kind: str
+    place: Place
+    state: State
+    owner: str = ""
+    since: str = ""
+    reason: str = ""
+    epoch: int = 0
+    holder: Owner | None = None
+    reserved_by: str = ""
+    mine: bool = False
+    age_s: float | None = None
+    silent_s: float | None = None
+    remaining_s: float | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether a process of this user would be given it, now or after its holder."""
+        return self.state != "quarantined" and (not self.reserved_by or self.mine)
+
+
+def states(spec: BoardSpec) -> list[PlaceState]:
+    """Every place of a kind as it is now. Takes no lease, and is in nobody's way. Raises InfraError."""
+    folder = leases_folder()
+    return [look(spec.kind, place, PlaceFiles.of(place, folder)) for place in spec.places]
+
+
+def look(kind: str, place: Place, files: PlaceFiles) -> PlaceState:
+    """One place as it is now."""
+    with files.look():
+        held_by = holder(files)
+        epoch = files.epoch()
+        silent_s = None if held_by is None else _silent_s(files)
+        sick = quarantine.of(place, files)
+        kept = reservation.of(place, files)
+    state = PlaceState(kind, place, "free", epoch=epoch)
+    if kept is not None:
+        state = replace(
+            state, state="reserved", owner=kept.user, since=kept.since, reason=kept.note,
+            reserved_by=kept.user, mine=kept.mine, remaining_s=kept.remaining_s,
+        )  # fmt: skip
+    if held_by is not None:
+        state = replace(
+            state, state="held", owner=held_by.who, since=held_by.since, reason=held_by.what,
+            holder=held_by, age_s=held_by.age_s(), silent_s=silent_s,
+        )  # fmt: skip
+    if sick is not None:
+        state = replace(state, state="quarantined", owner=sick.by, since=sick.since, reason=sick.reason)
+    return state
+
+
+def holder(files: PlaceFiles) -> Owner | None:
+    """Who holds the place; None when nobody does. Inside the gate, so that it is in no acquirer's way."""
+    path = files.path("lock")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise cannot(error, path) from error
+    try:
+        if try_lock(fd, fcntl.LOCK_SH):
+            return None
+        found = Owner.read(files.read("owner") or {})
+        return found if found.pid else replace(found, pid=holder_pid(path))
+    finally:
+        os.close(fd)
+
+
+def _silent_s(files: PlaceFiles) -> float | None:
+    try:
+        boot, at = files.path("lock").read_text().split()
+        return max(0.0, boot_s() - float(at)) if boot == boot_id() else None
+    except (OSError, ValueError):
+        return None
+
+
+def described(kind: str, found: Sequence[PlaceState]) -> str:
+    """Why none of these is free, in one line."""
+    count = len(found)
+    if all(state.state == "held" for state in found):
+        head = f"{f'all {count}' if count > 1 else 'the only'} {kind} {'are' if count > 1 else 'is'} held"
+    else:
+        head = f"no {kind} is free"
+    return f"{head}: " + "; ".join(f"{state.place.name} {_why(state)}" for state in found)
+
+
+def _why(state: PlaceState) -> str:
+    reason = f" ({state.reason})" if state.reason else ""
+    if state.state == "held":
+        age = duration(state.age_s)
+        since = f" since {state.since}" if state.since else ""
+        silent = state.silent_s is not None and state.silent_s > SILENT_S
+        stopped = f", silent for {duration(state.silent_s)}: stopped?" if silent else ""
+        us = ", this very process" if state.holder is not None and state.holder.pid == os.getpid() else ""
+        return f"by {state.owner}{us}{since}{f', {age}' if age else ''}{stopped}{reason}"
+    if state.state == "reserved":
+        left = duration(state.remaining_s)
+        return f"reserved by {state.owner}{f' for {left} more' if left else ''}{reason}"
+    if state.state == "quarantined":
+        return f"in quarantine since {state.since or '?'}{reason}"
+    return "just became free"

@@ -1,0 +1,124 @@
+"""Reservations: a person has a board to himself for a while; it ends by itself."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.board import Place
+from contracts.errors import ConfigError, InfraError
+from harness.lease_files import PlaceFiles, boot_id, boot_s, user_name, utc_now
+from harness.lease_owner import duration
+
+LONGEST_S: Final = 30 * 86400.0
+_UNITS: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h|d)(?![a-z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A place kept for `user`. `since` is UTC, for people; `remaining_s` is None where the end is unknown."""
+
+    user: str
+    since: str
+    note: str
+    remaining_s: float | None
+
+    @property
+    def mine(self) -> bool:
+        """Whether it is this user's own."""
+        return self.user == user_name()
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `45m`, `2h`, `1d`, `1h30m`. Raises ConfigError for anything else, and beyond 30 days."""
+    seconds, at = 0.0, 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None:
+            break
+        seconds += float(part[1]) * _UNITS[part[2]]
+        at = part.end()
+    if at < len(text.rstrip()) or not 0 < seconds <= LONGEST_S:
+        raise ConfigError(
+            f"{text!r} is no time to reserve a board for",
+            expected="such as 90s, 45m, 2h, 1d or 1h30m, up to 30d",
+            seen=text,
+            do="mend --for",
+        )
+    return seconds
+
+
+def reserve(place: Place, seconds: float, note: str = "") -> Reservation:
+    """Keep a place for this user from now; his own earlier one is replaced. Raises InfraError when it is another's.
+
+    A process that holds the place keeps it until it ends.
+    """
+    files = PlaceFiles.of(place)
+    with files.gate():
+        other = _of(files)
+        if other is not None and not other.mine:
+            raise InfraError(
+                f"{place.name} is reserved already",
+                expected="a place that nobody else has reserved",
+                seen=describe(other),
+                do="ask for another one, or talk to that person",
+            )
+        made = Reservation(user_name(), utc_now(), note, seconds)
+        files.write(
+            "reserved",
+            {
+                "user": made.user,
+                "since": made.since,
+                "note": note,
+                "place": place.name,
+                "boot": boot_id(),
+                "end_boot_s": boot_s() + seconds,
+                "end_unix_s": time.time() + seconds,
+            },
+        )
+        return made
+
+
+def unreserve(place: Place, *, force: bool = False) -> Reservation | None:
+    """End a reservation and return it; None when there was none. Raises InfraError for another's without `force`."""
+    files = PlaceFiles.of(place)
+    with files.gate():
+        found = _of(files)
+        if found is not None and not found.mine and not force:
+            raise InfraError(
+                f"the reservation of {place.name} is another's",
+                expected=f"one of {user_name()}",
+                seen=describe(found),
+                do="talk to that person, or add --force",
+            )
+        files.remove("reserved")
+        return found
+
+
+def of(place: Place, files: PlaceFiles | None = None) -> Reservation | None:
+    """Who has the place reserved now; None when nobody has, or no longer. Raises InfraError."""
+    return _of(files or PlaceFiles.of(place))
+
+
+def _of(files: PlaceFiles) -> Reservation | None:
+    found = files.read("reserved")
+    if found is None:
+        return None
+    user, since, note = (str(found.get(name) or "") for name in ("user", "since", "note"))
+    if found.get("boot") == boot_id():
+        end_s, now_s = found.get("end_boot_s"), boot_s()
+    else:  # the machine has been off in between: the wall clock is all there is
+        end_s, now_s = found.get("end_unix_s"), time.time()
+    if not isinstance(end_s, int | float):  # damaged: somebody may be at that board
+        return Reservation(user or f"unknown ({files.path('reserved')} is damaged)", since, note, None)
+    return Reservation(user, since, note, end_s - now_s) if end_s > now_s else None
+
+
+def describe(reservation: Reservation) -> str:
+    """`by alice for 1 h 20 min more (bring-up)`."""
+    left = duration(reservation.remaining_s)
+    more = f" for {left} more" if left else ""
+    return f"by {reservation.user}{more}" + (f" ({reservation.note})" if reservation.note else "")
