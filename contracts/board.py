@@ -80,6 +80,7 @@ class BoardSpec:
     scenario: str | None = None
     capabilities: frozenset[str] = frozenset()
     sim: QemuSpec | None = None  # the machine that may stand in where a kind of hardware has no places
+    sim_instances: int = 0
     uart_hz: int | None = None  # the UART's reference clock, where it is not the firmware's own
 
     @property

@@ -47,6 +47,22 @@ def every_error(path: Path, model: type[BaseModel]) -> list[ConfigError]:
     return []
 
 
+def keys_of(path: Path) -> set[str]:
+    """The keys at the top of a file; empty for one that `load_yaml` refuses."""
+    try:
+        document = _document(path)
+    except ConfigError:
+        return set()
+    return {str(key) for key in document} if isinstance(document, CommentedMap) else set()
+
+
+def explained_at(
+    path: Path, loc: Sequence[int | str], model: type[BaseModel], detail: ErrorDetails
+) -> ConfigError:
+    """The error for a part of `path`, at `loc`, that was validated by itself against `model`."""
+    return _explained(path, _document(path), model, detail, 1, tuple(loc))
+
+
 def place_of(path: Path, *loc: int | str) -> str:
     """`FILE:LINE:COLUMN` of the value at `loc`, for a check that a model cannot make."""
     return f"{path}{_position(_document(path), loc, of_key=False)}"
@@ -134,11 +150,16 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _explained(
-    path: Path, document: Any, model: type[BaseModel], detail: ErrorDetails, count: int
+    path: Path,
+    document: Any,
+    model: type[BaseModel],
+    detail: ErrorDetails,
+    count: int,
+    lead: tuple[int | str, ...] = (),
 ) -> ConfigError:
     loc = [step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("function-"))]
-    where = ".".join(str(step) for step in loc) or "the file"
-    at = f"{path}{_position(document, loc, of_key=detail['type'] == 'extra_forbidden')}"
+    where = ".".join(str(step) for step in (*lead, *loc)) or "the file"
+    at = f"{path}{_position(document, (*lead, *loc), of_key=detail['type'] == 'extra_forbidden')}"
     more = f" ({count - 1} more after this one)" if count > 1 else ""
     if detail["type"] == "extra_forbidden":
         known = _fields_at(model, loc[:-1])

@@ -7,32 +7,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 from rich.console import Console
 
 from ai.scenarios import families
 from contracts.errors import ConfigError, did_you_mean
+from harness.board_files import BoardFile, LabFile, form_of
 from harness.budgets import DEFAULT_BUDGETS, BudgetFile, load_budgets
 from harness.config import every_error, place_of
 from harness.keys import DEVELOPMENT_KEY, load_key
-from harness.registry import BOARDS, BoardFile, load_board
+from harness.registry import BOARDS, LABS, load_board, load_lab
 
-SCHEMAS: Final[dict[str, type[BaseModel]]] = {"board": BoardFile, "budgets": BudgetFile}
+SCHEMAS: Final[dict[str, TypeAdapter[Any]]] = {
+    "board": TypeAdapter(BoardFile),
+    "budgets": TypeAdapter(BudgetFile),
+    "lab": TypeAdapter(LabFile),
+}
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def lab_files() -> list[Path]:
-    """Every file that `assay config check` looks at when none is named: boards, budgets, keys."""
-    return [*sorted(BOARDS.glob("*.yaml")), DEFAULT_BUDGETS, *sorted(DEVELOPMENT_KEY.parent.glob("*.key"))]
+    """Every file that `assay config check` looks at when none is named: boards, labs, budgets, keys."""
+    keys = sorted(DEVELOPMENT_KEY.parent.glob("*.key"))
+    return [*sorted(BOARDS.glob("*.yaml")), *sorted(LABS.glob("*.yaml")), DEFAULT_BUDGETS, *keys]
 
 
 def check_file(path: Path) -> list[ConfigError]:
-    """All that is wrong with one file. Its name says what it is: `*.key`, `budgets*.yaml`, else a board."""
+    """All that is wrong with one file.
+
+    Its name says what it is: `*.key`, `budgets*.yaml`; else a board, or a lab when it has `places` and no `kind`.
+    """
     if path.suffix == ".key":
         return _raised(load_key, path)
     if path.name.startswith("budgets"):
         return every_error(path, BudgetFile) or _raised(load_budgets, path)
-    return every_error(path, BoardFile) or _raised(load_board, path) or _raised(_known_scenario, path)
+    form = form_of(path)
+    if form is LabFile:
+        return every_error(path, LabFile) or _raised(load_lab, path)
+    return every_error(path, form) or _raised(load_board, path) or _raised(_known_scenario, path)
 
 
 def _raised(load: Any, path: Path) -> list[ConfigError]:
@@ -80,4 +92,4 @@ def schema(name: str) -> str:
             seen=name,
             do="name one of them",
         )
-    return json.dumps({"$schema": _DIALECT, **model.model_json_schema(by_alias=True)}, indent=2)
+    return json.dumps({"$schema": _DIALECT, **model.json_schema(by_alias=True)}, indent=2)

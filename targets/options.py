@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-FOLDER = "folder"
-"""Key of the validation context: the folder of the board or lab file that the options stand in."""
+FOLDERS = "folders"
+"""Key of the validation context: for each option the folder of the file that gives it."""
 
 
 class Options(BaseModel):
@@ -19,7 +19,7 @@ class Options(BaseModel):
 
 
 def _located(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get(FOLDER)
+    folder = (info.context or {}).get(FOLDERS, {}).get(info.field_name)
     path = path.expanduser()
     return Path(os.path.normpath(Path(folder) / path)) if folder is not None else path
 

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import jsonschema
@@ -15,9 +16,10 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from contracts.errors import ConfigError
+from harness.board_files import LabFile
 from harness.budgets import DEFAULT_BUDGETS, BudgetEntry, BudgetFile, load_budgets
 from harness.config_check import check, check_file, lab_files, schema
-from harness.registry import BOARDS, BoardFile, load_board
+from harness.registry import BOARDS, LABS, load_board
 
 ROOT = Path(__file__).resolve().parents[3]
 VIRT = BOARDS / "qemu-virt.yaml"
@@ -99,7 +101,14 @@ def test_what_the_loader_takes_the_check_takes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "good", "key"), [("board", VIRT, "instances"), ("budgets", DEFAULT_BUDGETS, "budgets")]
+    ("name", "good", "key"),
+    [
+        ("board", VIRT, "instances"),
+        ("board", BOARDS / "rpi4.yaml", "clocks"),
+        ("board", BOARDS / "rpi4-sim.yaml", "like"),
+        ("budgets", DEFAULT_BUDGETS, "budgets"),
+        ("lab", LABS / "example.yaml", "places"),
+    ],
 )
 def test_an_editor_with_the_schema_judges_as_the_loader_does(name: str, good: Path, key: str) -> None:
     validator = jsonschema.Draft202012Validator(json.loads(schema(name)))
@@ -107,7 +116,14 @@ def test_an_editor_with_the_schema_judges_as_the_loader_does(name: str, good: Pa
     document = YAML(typ="safe").load(good.read_text())
     assert list(validator.iter_errors(document)) == []
     document["x" + key] = document.pop(key)
-    assert any("x" + key in error.message for error in validator.iter_errors(document))
+    assert any("x" + key in message for message in _messages(validator.iter_errors(document)))
+
+
+def _messages(errors: Iterable[jsonschema.ValidationError]) -> Iterator[str]:
+    """All that is wrong, below the forms of a file too."""
+    for error in errors:
+        yield error.message
+        yield from _messages(error.context or [])
 
 
 def _keys(model: type[BaseModel]) -> set[str]:
@@ -116,9 +132,10 @@ def _keys(model: type[BaseModel]) -> set[str]:
 
 def test_the_guides_tell_of_every_key() -> None:
     boards = (ROOT / "docs" / "boards.md").read_text()
-    schemas = json.loads(schema("board"))
-    nested = {key for part in schemas["$defs"].values() for key in part.get("properties", {})}
-    assert [key for key in sorted(_keys(BoardFile) | nested) if f"`{key}`" not in boards] == []
+    parts = [part for name in ("board", "lab") for part in json.loads(schema(name))["$defs"].values()]
+    keys = {key for part in parts for key in part.get("properties", {})} | _keys(LabFile)
+    assert len(keys) > 25
+    assert [key for key in sorted(keys) if f"`{key}`" not in boards] == []
     budgets = (ROOT / "docs" / "budgets.md").read_text()
     assert [key for key in _keys(BudgetFile) | _keys(BudgetEntry) if f"`{key}`" not in budgets] == []
 
@@ -129,6 +146,7 @@ def test_the_guides_tell_of_every_key() -> None:
         (["config", "check"], 0, "ok "),
         (["config", "check", "nowhere.yaml"], 4, "nowhere.yaml cannot be read"),
         (["config", "schema", "board"], 0, '"firmware"'),
+        (["config", "schema", "lab"], 0, '"places"'),
         (["config", "schema", "bord"], 4, "did you mean 'board'"),
         (["compare", "no-such-run", "last"], 4, "no run 'no-such-run'"),
         (["compare", "--help"], 0, "2%"),
