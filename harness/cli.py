@@ -86,6 +86,10 @@ def run(
         Path | None, typer.Option(help="Budget file. [default: lab-config/budgets.yaml]")
     ] = None,
     key: KeyOption = None,
+    define: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="C macro for the release kernels; repeatable.", hidden=True),
+    ] = None,
 ) -> None:
     """Run the whole loop on every chosen board.
 
@@ -95,7 +99,18 @@ def run(
 
     raise typer.Exit(
         main_job(
-            out, board or [], scenario, model, seed, situations, json_file, results, budgets, key, sys.argv
+            out,
+            board or [],
+            scenario,
+            model,
+            seed,
+            situations,
+            json_file,
+            results,
+            budgets,
+            key,
+            sys.argv,
+            define or [],
         )
     )
 

@@ -45,6 +45,19 @@ def _scenario_of(spec: BoardSpec, asked: str | None) -> str:
     return chosen
 
 
+def _macro(define: str) -> tuple[str, str]:
+    """A define's name and value; `harness.build` holds both to their form."""
+    name, equals, value = define.partition("=")
+    if not equals or not value:
+        raise ConfigError(
+            f"--define {define!r} has no value",
+            expected="NAME=VALUE",
+            seen=define,
+            do="give the macro a value, such as 1",
+        )
+    return name, value
+
+
 def _write_report(console: Console, folder: Path) -> None:
     """Write the run's page and name it. Without one, for a reason of ours, the run's verdict stands."""
     from harness.report import write_report
@@ -67,14 +80,19 @@ def main_job(
     budgets_file: Path | None,
     key_file: Path | None,
     command: Sequence[str],
+    defines: Sequence[str] = (),
 ) -> int:
-    """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot."""
+    """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
+
+    `defines` are C macros, NAME=VALUE, that the release kernels are built with.
+    """
     specs = select(boards)
     if json_file is not None:
         _check_writable(json_file)
     budgets = load_budgets(budgets_file or DEFAULT_BUDGETS)
     scenarios = {spec.kind: _scenario_of(spec, scenario) for spec in specs}
     key = load_key(key_file)
+    macros = dict(_macro(define) for define in defines)
     qemu_program()
     writer = open_writer(model)
     name, folder = new_run(results)
@@ -82,7 +100,7 @@ def main_job(
     kernels = tuple(
         (
             spec,
-            build_kernel(spec.firmware, variant="release", key=key_file),
+            build_kernel(spec.firmware, variant="release", key=key_file, extra_defines=macros),
             build_kernel(spec.firmware, variant="testing", key=key_file),
         )
         for spec in specs

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "map.h"
+#include "plant.h"
 
 #define ARENA_SIZE (4u * 1024 * 1024)
 
@@ -147,6 +148,7 @@ static bool walk(struct verifier *v)
         v->processed++;
         v->steps++;
         v->cost++;
+        PLANT_SLOW_VERIFIER();
         info->flags |= SLOT_REACHED;
         switch (step(v)) {
         case STEP_ON: break;
