@@ -6,34 +6,40 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from contracts.board import BoardSpec
 from contracts.errors import (
     AssayError,
     BoardLost,
     BuildError,
-    ChannelError,
     InfraError,
     KernelError,
 )
+from harness import quarantine
 from harness.build import KernelImage
 from harness.channel.client import ChannelClient
 from harness.channel.link import Watch
 from harness.channel.messages import Event, HelloResponse
+from harness.channel.requester import Silent
+from harness.golden import GOLDEN
 from harness.keys import LabKey
-from harness.lease import Lease, LeaseLost, acquire
+from harness.lease import Lease, acquire
 from harness.symbols import Symbols
+from harness.triage import Finding, Scene, is_ours, triage
 from targets.drivers import make_target
 from targets.protocols import Target
 
-_EXIT_WAIT_S = 1.0  # a closed link is often seen before the process that closed it is gone
+_PROBE: Final = b"are you there"
+_EXIT_WAIT_S: Final = 1.0  # a closed link is often seen before the process that closed it is gone
 
 
 class Board:
     """One powered-on board. Made by `open_board`; every wait in it ends with one of the errors of `contracts`.
 
-    A kernel that does not answer while its QEMU runs is a KernelError with the cores' registers; a QEMU that was
-    ended from outside is BoardLost; one that the guest ended or that aborted is a KernelError.
+    A board that falls silent is triaged (`harness.triage`) and left off: KernelError when its golden image answers,
+    InfraError when that is silent too. A QEMU that was ended from outside is BoardLost; one that the guest ended or
+    that aborted is a KernelError.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Board:
         lease: Lease,
         transcript: Path | None = None,
         watch: Watch | None = None,
+        golden: Path = GOLDEN,
     ) -> None:
         self.spec = spec
         self.lease = lease
@@ -57,13 +64,19 @@ class Board:
         self._watch = watch
         self._client: ChannelClient | None = None
         self._hello: HelloResponse | None = None
-        self._registers: str | None = None
+        self._golden = golden
+        self._probing = False
+        self._finding: Finding | None = None
+        self._report = ""
 
     @property
     def client(self) -> ChannelClient:
-        """The debug channel. Raises BoardLost while the board is off."""
+        """The debug channel. Raises BoardLost while the board is off, what a triage found, LeaseLost once it was taken."""
         if self._client is None:
+            if self._finding is not None:
+                raise self._left_off(self._finding)
             raise BoardLost(f"board {self.spec.kind} is off", do="use it inside `open_board`")
+        self.lease.check()
         return self._client
 
     @property
@@ -79,13 +92,19 @@ class Board:
         return self.target.pid
 
     def power_on(self) -> None:
-        """Start the board, wait until its channel is up, check its build, open a session."""
-        self._registers = None
+        """Start the board, wait until its channel is up, check its build, open a session.
+
+        Raises InfraError for a place in quarantine, besides what a board that does not come up ends with.
+        """
+        self.lease.on_lost = self._let_go
         self.lease.check()
+        self._refuse_quarantine()
+        self._finding = None
+        self._report = ""
+        self._hello = None
         self.target.start()
-        port = self.target.open_console()
         self._client = ChannelClient(
-            port,
+            self.target.open_console(),
             name=self.spec.kind,
             timeout_s=self.spec.request_timeout_s,
             transcript=self.transcript,
@@ -96,6 +115,22 @@ class Board:
         self._client.wait_event(Event.LOG, self.spec.boot_timeout_s)  # a kernel logs "ready" once it listens
         self._hello = self._client.open_session(self.key.channel, self.epoch)
         self._check_build(self._hello)
+
+    def _let_go(self) -> None:
+        """Taken by force: what the line says from now on is for its new holder."""
+        client = self._client
+        if client is not None:
+            client.drop()
+
+    def _refuse_quarantine(self) -> None:
+        sick = quarantine.of(self.lease.place)
+        if sick is not None:
+            raise InfraError(
+                f"{self.lease.place.name} is in quarantine",
+                expected="a place in working order",
+                seen=f"{sick.reason} (since {sick.since})",
+                do=f"mend it, then `assay boards check --board {self.spec.kind}`, which lifts the quarantine",
+            )
 
     def _check_build(self, hello: HelloResponse) -> None:
         if hello.build_id != self.image.build_id:
@@ -108,26 +143,19 @@ class Board:
 
     def power_off(self) -> None:
         """End the board, whatever state it is in. May be called twice. Raises InfraError if the transcript broke."""
+        self.lease.on_lost = None
         client, self._client = self._client, None
         try:
             if client is not None:
+                if client.fault is not None:
+                    self._report = client.fault.report
                 client.close()
         finally:
-            if self._is_ours():
+            if is_ours(self.target, self.lease):
                 self.target.stop()
 
-    def _is_ours(self) -> bool:
-        """A process always is; the supply of a board that was taken by force is its new holder's."""
-        if self.target.pid:
-            return True
-        try:
-            self.lease.check()
-        except LeaseLost:
-            return False
-        return True
-
     def power_cycle(self) -> None:
-        """Off, and on again with a new session."""
+        """Off, and on again with a new session: what a triage found is over then."""
         self.power_off()
         self.power_on()
 
@@ -145,15 +173,22 @@ class Board:
         return self._named(self.target.registers())
 
     def crash_record(self) -> str:
-        """What is known of the kernel's end: its own fault report, else the registers, or why there are none."""
-        if self._client is not None and self._client.fault is not None:
-            return self._named(self._client.fault.report)
-        if self._registers is None:
-            try:
-                self._registers = self.registers()
-            except InfraError as error:
-                return f"no registers could be had: {error.what}"
-        return self._registers
+        """What is known of the kernel's end: its own fault report, what a triage found, else the registers now."""
+        if self._finding is not None:
+            return self._finding.story
+        fault = self._client.fault if self._client is not None else None
+        report = fault.report if fault is not None else self._report
+        if report:
+            return self._named(report)
+        registers, why_none = self._look()
+        return registers or f"no registers could be had: {why_none}"
+
+    def _look(self) -> tuple[str, str]:
+        """The registers, or empty and why there are none."""
+        try:
+            return self.registers(), ""
+        except InfraError as error:
+            return "", error.what
 
     def _named(self, text: str) -> str:
         try:
@@ -162,21 +197,52 @@ class Board:
             return text
 
     def _explain(self, error: AssayError) -> AssayError:
-        """What a silent or lost board is, once its process has been looked at."""
+        """What a silent or lost board is, once its process, its registers and its golden image have been asked."""
+        if self._probing:
+            return error
+        if self._finding is not None:
+            return self._left_off(self._finding)
+        if self.lease.lost:
+            return self._lease_error() or error
         ended = self.target.exit_error(_EXIT_WAIT_S if isinstance(error, BoardLost) else 0.0)
         if ended is not None:
             return ended
-        if not isinstance(error, ChannelError):
+        if not isinstance(error, Silent):
             return error
+        if error.event and self._hello is not None and self._answers():
+            return KernelError(
+                f"{error.what}, though it answers", expected=error.expected, seen=error.seen, do=error.do
+            )
+        asked = self._client.asked_last if self._client is not None else ""
+        scene = Scene(error, asked, *self._look())
+        self._finding = triage(self.spec, self.lease, scene, self.power_off, self._golden)
+        return self._finding.error
+
+    def _lease_error(self) -> AssayError | None:
         try:
-            self._registers = self.registers()
-        except InfraError:
+            self.lease.check()
+        except InfraError as error:
             return error
-        return KernelError(
-            f"{error.what}, though its machine runs: the kernel hangs",
-            expected=error.expected,
-            seen=f"{error.seen}; registers:\n{self._registers}",
-            do="look PC up in the kernel's ELF; the transcript holds what was asked last",
+        return None
+
+    def _answers(self) -> bool:
+        assert self._client is not None
+        self._probing = True
+        try:
+            return self._client.echo(_PROBE) == _PROBE
+        except AssayError:
+            return False
+        finally:
+            self._probing = False
+
+    def _left_off(self, finding: Finding) -> AssayError:
+        """The same verdict for whoever goes on asking."""
+        kind = KernelError if isinstance(finding.error, KernelError) else InfraError
+        return kind(
+            f"board {self.spec.kind} was left off: {finding.error.what}",
+            expected="nothing asked of it before `power_cycle`",
+            seen=finding.story,
+            do=finding.error.do,
         )
 
 
@@ -191,18 +257,20 @@ def open_board(
     seed: int = 1,
     icount: bool = True,
     watch: Watch | None = None,
+    golden: Path = GOLDEN,
 ) -> Iterator[Board]:
     """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
 
     The board is the one of `lease`, which stays held; without one, a free board is leased for as long as this lasts.
 
     `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
-    the board runs faster and no figure is exact. `watch` sees every frame as it passes. Raises what `Board` does.
+    the board runs faster and no figure is exact. `watch` sees every frame as it passes. `golden`: where the golden
+    images lie. Raises what `Board` does.
     """
     with contextlib.ExitStack() as stack:
         held = lease if lease is not None else stack.enter_context(acquire(spec, purpose="a board"))
-        target = make_target(held.spec, held.place, image.elf, image.img, icount=icount, seed=seed)
-        board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch)
+        target = make_target(spec, held.place, image.elf, image.img, icount=icount, seed=seed)
+        board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch, golden=golden)
         stack.callback(board.power_off)
         board.power_on()
         yield board

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Final
 
 from contracts.errors import AssayError, BoardLost, KernelError
@@ -27,6 +28,24 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal (proc_pid_stat(5): state `T`): it neither runs nor ends."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
+
+
+def stopped_error(kind: str) -> AssayError:
+    """The error for a QEMU that stands still: no kernel can do that to it."""
+    return BoardLost(
+        f"board {kind}: QEMU was stopped from outside",
+        expected="QEMU running until the board is given back",
+        seen="a stopped process (SIGSTOP, or a debugger)",
+        do="find what stopped it and run again",
+    )
 
 
 def explain_exit(kind: str, code: int, stderr: str) -> AssayError:

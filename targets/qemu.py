@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, BoardLost, ConfigError, InfraError, SetupError
-from targets.exits import explain_exit
+from targets.exits import explain_exit, is_stopped, stopped_error
 from targets.monitor import Monitor
 from targets.protocols import Port
 from targets.serial import open_port
@@ -191,14 +191,16 @@ class QemuBoard:
         return ""
 
     def exit_error(self, wait_s: float = 0.0) -> AssayError | None:
-        """Why QEMU ended by itself; None while it runs, was never started, or was asked to power off."""
+        """Why QEMU ended, or stands still; None while it runs, was never started, or was asked to power off."""
         if self._process is None:
             return None
         try:
             code = self._process.wait(wait_s) if wait_s > 0 else self._process.poll()
         except subprocess.TimeoutExpired:
-            return None
-        if code is None or (code == 0 and self.expects_exit):
+            code = None
+        if code is None:
+            return stopped_error(self.spec.kind) if is_stopped(self._process.pid) else None
+        if code == 0 and self.expects_exit:
             return None
         return explain_exit(self.spec.kind, code, self._stderr())
 
@@ -223,6 +225,8 @@ class QemuBoard:
             monitor.close()
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
+            if is_stopped(process.pid):
+                process.kill()  # SIGTERM would wait for SIGCONT
             process.terminate()
             try:
                 process.wait(STOP_TIMEOUT_S)

@@ -107,6 +107,11 @@ class FrameDecoder:
         self._partial = bytearray()
         self._discarding = False
 
+    @property
+    def in_frame(self) -> int:
+        """Bytes that a frame has begun with and whose end has not come."""
+        return len(self._partial)
+
     def push(self, data: bytes) -> Iterator[Frame]:
         """Take bytes; yield the frames that they complete."""
         *ended, rest = data.split(b"\0")

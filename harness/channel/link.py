@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -47,6 +48,7 @@ class Link:
         self._closing = threading.Event()
         self._send_lock = threading.Lock()
         self.bytes_received = 0
+        self.last_byte_s = float("-inf")  # monotonic
         self._reader = threading.Thread(target=self._read, name="channel-reader", daemon=True)
         self._reader.start()
 
@@ -54,6 +56,11 @@ class Link:
     def stats(self) -> FrameStats:
         """What the decoder has seen so far."""
         return self._decoder.stats
+
+    @property
+    def in_frame(self) -> int:
+        """Bytes of a frame whose end has not come."""
+        return self._decoder.in_frame
 
     def send(self, frame: Frame) -> None:
         """Send one frame. Raises LinkClosedError, and FrameError for a frame that cannot be."""
@@ -89,6 +96,7 @@ class Link:
                 if waiting:
                     data += self._port.read(min(waiting, _READ_MAX))
                 self.bytes_received += len(data)
+                self.last_byte_s = time.monotonic()
                 for frame in self._decoder.push(data):
                     self._note("<", frame)
                     self._on_frame(frame)
@@ -98,6 +106,10 @@ class Link:
         finally:  # whatever ended the reader: nobody may wait for its frames in vain
             if not self._closing.is_set():
                 self._on_lost(reason or "the reader ended")
+
+    def drop(self) -> None:
+        """Let go of the line at once, from any thread; the reader finds it lost. `close` is still to come."""
+        self._port.close()
 
     def close(self) -> None:
         """Close port and transcript and end the reader; may be called twice."""

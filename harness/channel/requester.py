@@ -50,7 +50,7 @@ from harness.channel.messages import (
 )
 from harness.channel.schema import Record, RecordError
 from harness.channel.session import SessionKey
-from harness.channel.transcript import Transcript, status_name
+from harness.channel.transcript import Transcript, message_name, status_name
 from targets.serial import Port
 
 Q = TypeVar("Q", bound=Record)
@@ -75,6 +75,22 @@ class ReceivedEvent:
     received_s: float
 
 
+class Silent(ChannelError):
+    """What was waited for did not come in time.
+
+    `heard` bytes came in the `waited_s` seconds, the last of them `idle_s` seconds before their end; `in_frame` bytes
+    of a frame that has no end. `event`: an unsolicited message was waited for, so the kernel may well answer.
+    """
+
+    def __init__(self, what: str, *, expected: str, seen: str, do: str) -> None:
+        super().__init__(what, expected=expected, seen=seen, do=do)
+        self.heard = 0
+        self.waited_s = 0.0
+        self.idle_s = float("inf")
+        self.in_frame = 0
+        self.event = False
+
+
 @dataclass(slots=True)
 class _Pending:
     """A request under way."""
@@ -90,7 +106,7 @@ class Requester:
 
     Requests may come from any thread, one at a time. Every request ends with its response or one of:
     RequestRefused (the kernel said no), KernelFault (the kernel died), KernelError (an answer against the schema),
-    ChannelError (silence until the timeout), BoardLost (the link closed). `explain` may turn the last two into
+    Silent (nothing right until the timeout), BoardLost (the link closed). `explain` may turn the last two into
     something that knows more (whether QEMU still runs, what its registers were).
     """
 
@@ -117,6 +133,7 @@ class Requester:
         self._turn = threading.RLock()
         self._changed = threading.Condition()
         self._pending: dict[int, _Pending] = {}
+        self._asked: Frame | None = None
         self._fault: KernelFault | None = None
         self._lost: str | None = None
         self._credits = CREDITS
@@ -170,6 +187,14 @@ class Requester:
     # --- requests -----------------------------------------------------------------------------------------------
 
     @property
+    def asked_last(self) -> str:
+        """The last request, for people; empty before the first."""
+        if self._asked is None:
+            return ""
+        sequence, size = self._asked.header.sequence, len(self._asked.payload)
+        return f"{message_name(self._asked)}, sequence {sequence}, {size} bytes"
+
+    @property
     def frame_stats(self) -> FrameStats:
         """What the host's decoder has seen."""
         return self._link.stats
@@ -202,6 +227,7 @@ class Requester:
         frame = Frame(header, request.pack())
         if flags and self._session_key:
             frame = Frame(header, frame.payload, self._session_key.mac(frame.signed))
+        self._asked = frame
         pending = _Pending(message, frame, time.monotonic())  # type: ignore[arg-type]  # a request of its own type
         with self._changed:
             self._pending[self._sequence] = pending
@@ -280,7 +306,7 @@ class Requester:
             raise self._explained(self._silence(pending, timeout_s, self._link.bytes_received - received))
         return self._open_response(pending.message.name, pending.payload)
 
-    def _silence(self, pending: _Pending, timeout_s: float | None, heard: int) -> ChannelError:
+    def _silence(self, pending: _Pending, timeout_s: float | None, heard: int) -> Silent:
         stats = self._link.stats
         waited_s = time.monotonic() - pending.sent_s
         limit_s = self.timeout_s if timeout_s is None else timeout_s
@@ -291,12 +317,20 @@ class Requester:
                 f"{stats.malformed} malformed and {stats.oversized} oversized frames so far)"
             )
         where = f"; the transcript is {self._transcript.path}" if self._transcript else ""
-        return ChannelError(
+        silence = Silent(
             f"board {self.name} does not answer {pending.message.name}",
             expected=f"a response to sequence {pending.frame.header.sequence} within {limit_s:g} s",
             seen=seen,
             do=f"power-cycle the board, or raise the board file's request_timeout_s if it is merely slow{where}",
         )
+        return self._measured(silence, heard, waited_s)
+
+    def _measured(self, silence: Silent, heard: int, waited_s: float) -> Silent:
+        silence.heard = heard
+        silence.waited_s = waited_s
+        silence.idle_s = time.monotonic() - self._link.last_byte_s
+        silence.in_frame = self._link.in_frame
+        return silence
 
     def _open_response(self, name: str, payload: bytes) -> bytes:
         if len(payload) < _LEAD:
@@ -394,34 +428,41 @@ class Requester:
         self._callbacks.append(callback)
 
     def wait_event(self, event: Event, timeout_s: float | None = None) -> ReceivedEvent:
-        """Take the oldest event of that number out of `events`, waiting for it. Raises ChannelError if none comes."""
+        """Take the oldest event of that number out of `events`, waiting for it. Raises Silent if none comes."""
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         end_s = time.monotonic() + limit_s
+        received = self._link.bytes_received
         with self._changed:
             while True:
-                for received in self.events:
-                    if received.event == event:
-                        self.events.remove(received)
-                        return received
+                for kept in self.events:
+                    if kept.event == event:
+                        self.events.remove(kept)
+                        return kept
                 left = end_s - time.monotonic()
                 if left <= 0 or self._lost is not None or self._fault is not None:
                     break
                 self._changed.wait(left)
         self.check_alive()
-        raise self._explained(
-            ChannelError(
-                f"board {self.name} sent no {event.name} event",
-                expected=f"one within {limit_s:g} s",
-                seen=f"{len(self.events)} other events",
-                do="look into the transcript for what happened instead",
-            )
+        heard = self._link.bytes_received - received
+        stats = self._link.stats
+        silence = Silent(
+            f"board {self.name} sent no {event.name} event",
+            expected=f"one within {limit_s:g} s",
+            seen=f"{heard} bytes, {len(self.events)} other events, {stats.crc_errors} CRC errors so far",
+            do="look into the transcript for what happened instead",
         )
+        silence.event = True
+        raise self._explained(self._measured(silence, heard, limit_s))
 
     # --- lifetime -----------------------------------------------------------------------------------------------
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes as they are, past all framing: for tests of damage."""
         self._link.send_raw(data)
+
+    def drop(self) -> None:
+        """Let go of the line at once, from any thread: a request under way ends as on a lost link. Close it later."""
+        self._link.drop()
 
     def close(self) -> None:
         """Close the link; may be called twice."""

@@ -1,0 +1,208 @@
+"""Whose fault a silent board is: its registers first, then power off, then a golden image on the same place."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from contracts.board import PROCESS, BoardSpec
+from contracts.errors import AssayError, BoardLost, ChannelError, InfraError, KernelError
+from harness import quarantine
+from harness.channel.client import ChannelClient
+from harness.channel.messages import Event
+from harness.channel.requester import Silent
+from harness.golden import GOLDEN, golden_image
+from harness.lease import Lease, LeaseLost
+from targets.drivers import make_target
+from targets.protocols import Target
+
+FLOOD_BYTES_PER_S: Final = 1024.0
+FLOOD_IDLE_S: Final = 0.25
+"""A line on which that much comes, up to the last moment, is flooded: no answer of ours goes on for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A silent board as it was found, before anybody touched it.
+
+    `registers` is empty where none could be had, and `no_registers` says why; `asked` is the last request, empty
+    where nothing was asked: the kernel never said that it listens.
+    """
+
+    silence: Silent
+    asked: str
+    registers: str
+    no_registers: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a triage found: `error` is the verdict, `story` what happened, for the crash record."""
+
+    error: AssayError
+    story: str
+
+
+class GoldenSilent(InfraError):
+    """A known-good kernel does not come up on this board either, or comes up wrong: the board is sick."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenBoard:
+    """A board that runs its golden image. `hello_s`: seconds from power on to the answer to HELLO."""
+
+    client: ChannelClient
+    build_id: bytes
+    hello_s: float
+
+
+@contextlib.contextmanager
+def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterator[GoldenBoard]:
+    """Boot the golden image at the lease's place, which is off, and switch it off afterwards.
+
+    Raises ConfigError without a usable golden image, GoldenSilent when the image does not say hello within the board
+    file's `boot_timeout_s` and `request_timeout_s`, BoardLost when the board's process or console went away, and
+    whatever its drivers raise.
+    """
+    image = golden_image(spec.firmware, folder)
+    lease.check()
+    target = make_target(spec, lease.place, image.elf, image.img)
+
+    def stop() -> None:
+        if is_ours(target, lease):
+            target.stop()
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(stop)
+        target.start()
+        client = ChannelClient(
+            target.open_console(),
+            name=lease.place.name,
+            timeout_s=spec.request_timeout_s,
+            explain=lambda error: target.exit_error(1.0 if isinstance(error, BoardLost) else 0.0) or error,
+        )
+        stack.callback(client.close)
+        began_s = time.monotonic()
+        target.go()
+        try:
+            client.wait_event(Event.LOG, spec.boot_timeout_s)
+            hello = client.hello()
+        except (ChannelError, KernelError) as error:
+            raise GoldenSilent(
+                f"the golden image does not answer on {lease.place.name}",
+                expected=f"hello of build {image.build_id.hex()[:8]} within "
+                f"{spec.boot_timeout_s + spec.request_timeout_s:g} s",
+                seen=f"{error.what}: {error.seen}",
+                do="look at its power, cable and boot medium",
+            ) from error
+        if hello.build_id != image.build_id:
+            raise GoldenSilent(
+                f"{lease.place.name} boots another kernel than the one it is given",
+                expected=f"build {image.build_id.hex()}",
+                seen=hello.build_id.hex(),
+                do="look at what the board boots from",
+            )
+        yield GoldenBoard(client, hello.build_id, time.monotonic() - began_s)
+
+
+def is_ours(target: Target, lease: Lease) -> bool:
+    """Whether `target` may be switched off: a process may, always; a supply not once its place was taken by force."""
+    return bool(target.pid) or not lease.lost
+
+
+def triage(
+    spec: BoardSpec,
+    lease: Lease,
+    scene: Scene,
+    power_off: Callable[[], None],
+    folder: Path = GOLDEN,
+) -> Finding:
+    """Find out whose fault `scene` is, and leave the board off. Puts a sick place into quarantine.
+
+    Golden answers: KernelError. Golden silent, or a supply that does not obey: InfraError and quarantine. No golden
+    image, or one that something else kept from running: InfraError. A lease that was lost: that, and nothing is
+    touched. Takes no longer than the board file's time-outs and those of the place's drivers.
+    """
+    story = [f"{_phrase(scene)}: {scene.silence.what}, seen: {scene.silence.seen}"]
+    story.append(f"asked last: {scene.asked}" if scene.asked else "nothing was asked of it before")
+    began_s = time.monotonic()
+    answered: GoldenBoard | None = None
+    verdict: AssayError
+    try:
+        lease.check()
+        power_off()
+        story.append(f"{lease.place.name} was powered off and given its golden image")
+        with golden_board(spec, lease, folder) as golden:
+            answered = golden
+    except AssayError as error:
+        story.append(f"then: {error.what}" + (f", seen: {error.seen}" if error.seen else ""))
+        verdict = error if isinstance(error, LeaseLost) else _no_answer(spec, lease, scene, error, story)
+    if answered is not None:
+        proof = (
+            f"the golden image (build {answered.build_id.hex()[:8]}) answered on {lease.place.name} "
+            f"{answered.hello_s:.2f} s after power on"
+        )
+        story.append(f"{proof}: the fault is the kernel's")
+        verdict = _kernels_fault(scene, proof)
+    story.append(f"this took {time.monotonic() - began_s:.2f} s; the board was left off")
+    story.append(scene.registers or f"no registers could be had: {scene.no_registers}")
+    return Finding(verdict, "\n".join(story))
+
+
+def _no_answer(
+    spec: BoardSpec, lease: Lease, scene: Scene, error: AssayError, story: list[str]
+) -> InfraError:
+    """The verdict without an answer of the golden image; quarantine, if the board is why there is none."""
+    # What only this machine's processes suffered says nothing of the next board that is made of them.
+    sick = isinstance(error, GoldenSilent) or (
+        isinstance(error, InfraError)
+        and not isinstance(error, BoardLost)
+        and PROCESS not in spec.capabilities
+    )
+    if not sick:
+        return InfraError(
+            f"{scene.silence.what}, and whose fault that is cannot be told: {error.what}",
+            expected=error.expected,
+            seen=f"{scene.silence.seen}; {error.seen}",
+            do=error.do,
+        )
+    kept = "is in quarantine now"
+    try:
+        quarantine.put(lease.place, f"{error.what}: {error.seen}")
+    except InfraError as failed:
+        kept = f"should be in quarantine ({failed.what}: {failed.seen})"
+    story.append(f"the fault is the board's: {lease.place.name} {kept}")
+    return InfraError(
+        f"{scene.silence.what}, and the board itself is sick: {error.what}; {lease.place.name} {kept}",
+        expected=error.expected,
+        seen=f"{scene.silence.seen}; then {error.seen}",
+        do=f"{error.do}; then `assay boards check --board {spec.kind}`, which lifts the quarantine",
+    )
+
+
+def _kernels_fault(scene: Scene, proof: str) -> KernelError:
+    shown = f"registers:\n{scene.registers}" if scene.registers else f"no registers: {scene.no_registers}"
+    asked = f"; asked last: {scene.asked}" if scene.asked else ""
+    return KernelError(
+        f"{scene.silence.what}: {_phrase(scene)}",
+        expected=scene.silence.expected,
+        seen=f"{scene.silence.seen}{asked}; {proof}; {shown}",
+        do="look PC up in the kernel's ELF; the transcript holds what was asked last"
+        if scene.registers
+        else "read the transcript's end",
+    )
+
+
+def _phrase(scene: Scene) -> str:
+    silence = scene.silence
+    if silence.idle_s < FLOOD_IDLE_S and silence.heard > FLOOD_BYTES_PER_S * max(silence.waited_s, 0.1):
+        return "the kernel floods its line and answers nothing"
+    if silence.in_frame and silence.idle_s >= FLOOD_IDLE_S:
+        return f"the kernel stopped in the middle of a frame, after {silence.in_frame} bytes of it"
+    if not scene.asked:
+        return "the kernel never said that it listens"
+    return "the kernel hangs"
