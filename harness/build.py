@@ -188,7 +188,8 @@ def _meson_setup(work: Path, recipe: _Recipe) -> list[str]:
     command += ["--cross-file", str(work / "cross.ini")]
     command += [f"-D{name}={value}" for name, value in options.items()]
     if recipe.defines:
-        command.append("-Dc_args=" + ",".join(f"-D{name}={value}" for name, value in recipe.defines.items()))
+        # A list in meson's own syntax: it splits this option's plain text as a shell does, not at commas.
+        command.append(f"-Dc_args={[f'-D{name}={value}' for name, value in recipe.defines.items()]}")
     return command
 
 

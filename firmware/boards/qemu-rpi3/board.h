@@ -19,9 +19,11 @@
 #define ARMCTRL_VA    (DEVICES_VA + UL(0x20000))
 #define PM_VA         (DEVICES_VA + UL(0x30000))
 #define LOCAL_VA      (DEVICES_VA + UL(0x40000))
+#ifndef UART_CLOCK_HZ
 #define UART_CLOCK_HZ 48000000U
-#define IRQ_UART      (64U + 57U) /* ARMCTRL line 57 */
-#define IRQ_TIMER     3U          /* local source 3: CNTVIRQ */
+#endif
+#define IRQ_UART  (64U + 57U) /* ARMCTRL line 57 */
+#define IRQ_TIMER 3U          /* local source 3: CNTVIRQ */
 
 #define BOARD_PI           1
 #define BOARD_GPIO_BCM2835 1 /* pull-ups by GPPUD */

@@ -22,9 +22,11 @@
 #define GICD_VA       (DEVICES_VA + UL(0x20000))
 #define GICC_VA       (DEVICES_VA + UL(0x21000))
 #define PM_VA         (DEVICES_VA + UL(0x30000))
+#ifndef UART_CLOCK_HZ
 #define UART_CLOCK_HZ 48000000U
-#define IRQ_UART      153U /* SPI 121, shared by the PL011s */
-#define IRQ_TIMER     27U  /* PPI 11: EL1 virtual timer */
+#endif
+#define IRQ_UART  153U /* SPI 121, shared by the PL011s */
+#define IRQ_TIMER 27U  /* PPI 11: EL1 virtual timer */
 
 #define BOARD_PI           1
 #define BOARD_GPIO_BCM2711 1 /* pull-ups by GPIO_PUP_PDN_CNTRL */
