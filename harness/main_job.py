@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Final
 
 from rich.console import Console
 
@@ -21,6 +16,7 @@ from contracts.measurement import Verdict
 from harness.budgets import DEFAULT_BUDGETS, load_budgets, worst
 from harness.build import build_kernel
 from harness.history import feed
+from harness.interrupt import INTERRUPTED, interruptible
 from harness.keys import load_key
 from harness.record import new_run
 from harness.registry import select
@@ -28,8 +24,6 @@ from harness.run import Plan, run
 from harness.table import LiveProgress, print_outcome
 from harness.writer import open_writer
 from targets.qemu import qemu_program
-
-INTERRUPTED: Final = 130
 
 
 def _scenario_of(spec: BoardSpec, asked: str | None) -> str:
@@ -107,7 +101,7 @@ def main_job(
     )
     plan = Plan(kernels, scenarios, situation, writer, key, budgets, seed, situations)
     stop = threading.Event()
-    with _interruptible(console, stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
+    with interruptible(console, stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
         document, verdict = run(plan, folder, name, progress.report, stop, command)
     if json_file is not None:
         try:
@@ -138,21 +132,3 @@ def _check_writable(json_file: Path) -> None:
             seen="a folder" if json_file.is_dir() else "no such folder",
             do="name another with --json",
         )
-
-
-@contextlib.contextmanager
-def _interruptible(console: Console, stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C or SIGTERM sets `stop`; a second one ends the process at once (QEMU dies with it, the record stays)."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            console.show_cursor()
-            os._exit(INTERRUPTED)
-        stop.set()
-
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
