@@ -43,7 +43,7 @@ def begun(workload: Workload, workers: list[str], capacities: dict[str, Capacity
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(WORK, max_size=25),
-    st.fixed_dictionaries({kind: CAPACITY for kind in KINDS[1:]}),
+    st.fixed_dictionaries(dict.fromkeys(KINDS[1:], CAPACITY)),
     st.integers(1, 5),
     st.data(),
 )
