@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from contracts.errors import AssayError, ConfigError
-from harness.commands import bpf
+from harness.commands import boards, bpf
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bpf.app, name="bpf")
+app.add_typer(boards.app, name="boards")
+app.add_typer(boards.golden_app, name="golden")
 baseline_app = typer.Typer(help="The virtual figures that later runs are held to.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
 config_app = typer.Typer(help="The files of lab-config/: check them, describe them.", no_args_is_help=True)
@@ -257,29 +259,6 @@ def bench(context: typer.Context) -> None:
             [sys.executable, "-m", "suites.bench", *context.args], cwd=ROOT, check=False
         ).returncode
     )
-
-
-@app.command()
-def boards() -> None:
-    """The board kinds that this lab describes."""
-    from rich.table import Table
-
-    from harness.registry import load_boards
-
-    table = Table()
-    for column in ("kind", "tags", "instances", "machine", "cores", "console", "scenario"):
-        table.add_column(column)
-    for spec in load_boards():
-        table.add_row(
-            spec.kind,
-            ", ".join(spec.tags),
-            str(spec.instances),
-            f"QEMU {spec.qemu.machine}" if spec.qemu else "hardware",
-            str(spec.qemu.cores) if spec.qemu else "",
-            spec.console,
-            spec.scenario or "",
-        )
-    out.print(table)
 
 
 @app.command()

@@ -12,16 +12,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.board import BoardSpec
 from contracts.errors import AssayError, BuildError, ConfigError
-from harness.build import ROOT, KernelImage, build_kernel, raw_image, write_if_changed
+from harness.build import ROOT, KernelImage, raw_image, write_if_changed
 from harness.channel.messages import PROTOCOL_VERSION
 from harness.config import load_yaml
+from harness.kernels import kernel_for, line_defines
 
 GOLDEN: Final = ROOT / "lab-config" / "golden"
 MANIFEST: Final = "golden.yaml"
 SIZE_MAX: Final = 250_000  # bytes; they are committed
 COMMAND: Final = "assay golden write"
-SOURCES: Final = ("firmware", "harness/channel", "harness/build.py", "lab-config/keys")
+SOURCES: Final = ("firmware", "harness/channel", "harness/build.py", "harness/kernels.py", "lab-config/keys")
 """What a golden image is made from: unchanged since its commit, or it could not be made again."""
 
 _EHDR: Final = 64  # Elf64_Ehdr, and where its fields are: System V gABI, chapter 4
@@ -47,20 +49,30 @@ class GoldenEntry(_Strict):
 
 
 class GoldenFile(_Strict):
-    """`golden.yaml`: the pinned images by firmware."""
+    """`golden.yaml`: the pinned images by name (`golden_name`)."""
 
     version: Literal[1] = Field(alias="schema")
     images: dict[str, GoldenEntry]
 
 
-def golden_image(firmware: str, folder: Path = GOLDEN) -> KernelImage:
-    """The pinned kernel of `firmware`, checked against the manifest: both forms, no symbols.
+def golden_name(spec: BoardSpec) -> str:
+    """What the golden image of a kind is called: its firmware, and what its serial line has of its own."""
+    line = (f"{name}{value}".lower().replace("_", "") for name, value in sorted(line_defines(spec).items()))
+    return "-".join((spec.firmware, *line))
+
+
+def golden_image(spec: BoardSpec, folder: Path = GOLDEN) -> KernelImage:
+    """The pinned kernel of `spec`'s firmware and line, checked against the manifest: both forms, no symbols.
 
     It has the development key, whatever the lab's: HELLO and ECHO need none. Raises ConfigError when it is missing,
     damaged, or speaks another protocol than this host.
     """
-    entry = _entry(firmware, folder)
-    elf = folder / f"{firmware}.elf"
+    return _pinned(golden_name(spec), folder)
+
+
+def _pinned(name: str, folder: Path) -> KernelImage:
+    entry = _entry(name, folder)
+    elf = folder / f"{name}.elf"
     try:
         content = elf.read_bytes()
     except OSError as error:
@@ -91,7 +103,7 @@ def golden_image(firmware: str, folder: Path = GOLDEN) -> KernelImage:
             seen="a kernel without it",
             do=_DO,
         )
-    img = ROOT / "build" / "golden" / f"{firmware}-{digest[:12]}.img"
+    img = ROOT / "build" / "golden" / f"{name}-{digest[:12]}.img"
     try:
         write_if_changed(img, raw)
     except OSError as error:
@@ -101,19 +113,19 @@ def golden_image(firmware: str, folder: Path = GOLDEN) -> KernelImage:
             seen=str(error),
             do="mend its permissions",
         ) from error
-    return KernelImage(firmware, "release", elf, img, build_id, len(raw), hashlib.sha256(raw).digest())
+    return KernelImage(name, "release", elf, img, build_id, len(raw), hashlib.sha256(raw).digest())
 
 
-def _entry(firmware: str, folder: Path) -> GoldenEntry:
+def _entry(name: str, folder: Path) -> GoldenEntry:
     images = load_yaml(folder / MANIFEST, GoldenFile).images
-    if firmware not in images:
+    if name not in images:
         raise ConfigError(
-            f"no golden image for the firmware {firmware!r}",
+            f"no golden image named {name}",
             expected=f"one in {folder / MANIFEST}",
             seen=f"only {', '.join(images) or 'none'}",
             do="pin one with `assay golden write`",
         )
-    return images[firmware]
+    return images[name]
 
 
 def _raw(elf: Path) -> bytes:
@@ -128,16 +140,16 @@ def _raw(elf: Path) -> bytes:
         ) from error
 
 
-def check_golden(path: Path, firmwares: Sequence[str] = ()) -> list[ConfigError]:
-    """All that is wrong with the manifest at `path` and its images, and which of `firmwares` it lacks."""
+def check_golden(path: Path, boards: Sequence[BoardSpec] = ()) -> list[ConfigError]:
+    """All that is wrong with the manifest at `path` and its images, and what it lacks for `boards`."""
     try:
         images = load_yaml(path, GoldenFile).images
     except ConfigError as error:
         return [error]
     wrong = []
-    for firmware in sorted({*images, *firmwares}):
+    for name in sorted({*images, *map(golden_name, boards)}):
         try:
-            golden_image(firmware, path.parent)
+            _pinned(name, path.parent)
         except ConfigError as error:
             wrong.append(error)
     return wrong
@@ -171,23 +183,24 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def new_golden(firmware: str, folder: Path) -> KernelImage:
-    """Build the release kernel of `firmware` with the development key and lay its bare ELF into `folder`.
+def new_golden(spec: BoardSpec, folder: Path) -> KernelImage:
+    """Build the release kernel of `spec` with the development key and lay its bare ELF into `folder`.
 
     Nothing is pinned by that. Raises what `build_kernel` does, and ConfigError for an image that is too large.
     """
-    image = build_kernel(firmware, variant="release")
+    image = kernel_for(spec)
     bare = strip(image.elf.read_bytes())
     if len(bare) > SIZE_MAX:
         raise ConfigError(
-            f"the kernel of {firmware} is too large to be pinned",
+            f"the kernel of {spec.kind} is too large to be pinned",
             expected=f"at most {SIZE_MAX} bytes",
             seen=f"{len(bare)} bytes",
             do="see what grew in it",
         )
-    elf = folder / f"{firmware}.elf"
+    name = golden_name(spec)
+    elf = folder / f"{name}.elf"
     write_if_changed(elf, bare)
-    return replace(image, elf=elf)
+    return replace(image, board=name, elf=elf)
 
 
 def pin(images: Sequence[KernelImage], commit: str, folder: Path = GOLDEN) -> Path:
@@ -220,9 +233,9 @@ def _manifest(images: dict[str, GoldenEntry]) -> str:
         "schema: 1",
         "images:",
     ]
-    for firmware, entry in sorted(images.items()):
-        lines.append(f"  {firmware}:")
-        lines += [f"    {name}: {_scalar(value)}" for name, value in entry.model_dump().items()]
+    for name, entry in sorted(images.items()):
+        lines.append(f"  {name}:")
+        lines += [f"    {key}: {_scalar(value)}" for key, value in entry.model_dump().items()]
     return "\n".join(lines) + "\n"
 
 

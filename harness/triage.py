@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contracts.board import PROCESS, BoardSpec
+from contracts.board import BoardSpec, Place
 from contracts.errors import AssayError, BoardLost, ChannelError, InfraError, KernelError
 from harness import quarantine
 from harness.channel.client import ChannelClient
@@ -17,7 +17,7 @@ from harness.channel.messages import Event
 from harness.channel.requester import Silent
 from harness.golden import GOLDEN, golden_image
 from harness.lease import Lease, LeaseLost
-from targets.drivers import make_target
+from targets.drivers import make_target, missing_parts
 from targets.protocols import Target
 
 FLOOD_BYTES_PER_S: Final = 1024.0
@@ -68,7 +68,7 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
     file's `boot_timeout_s` and `request_timeout_s`, BoardLost when the board's process or console went away, and
     whatever its drivers raise.
     """
-    image = golden_image(spec.firmware, folder)
+    image = golden_image(spec, folder)
     lease.check()
     target = make_target(spec, lease.place, image.elf, image.img)
 
@@ -153,17 +153,24 @@ def triage(
     return Finding(verdict, "\n".join(story))
 
 
+def is_sick(spec: BoardSpec, place: Place, error: AssayError) -> bool:
+    """Whether `error`, met while a golden image was to run, is the board's own: a case for quarantine.
+
+    What befell a process of this machine says nothing of the next board that is made of one, and of parts that are
+    missing preflight tells.
+    """
+    if isinstance(error, GoldenSilent):
+        return True
+    if not isinstance(error, InfraError) or isinstance(error, BoardLost | LeaseLost) or spec.qemu is not None:
+        return False
+    return not missing_parts(place)
+
+
 def _no_answer(
     spec: BoardSpec, lease: Lease, scene: Scene, error: AssayError, story: list[str]
 ) -> InfraError:
     """The verdict without an answer of the golden image; quarantine, if the board is why there is none."""
-    # What only this machine's processes suffered says nothing of the next board that is made of them.
-    sick = isinstance(error, GoldenSilent) or (
-        isinstance(error, InfraError)
-        and not isinstance(error, BoardLost)
-        and PROCESS not in spec.capabilities
-    )
-    if not sick:
+    if not is_sick(spec, lease.place, error):
         return InfraError(
             f"{scene.silence.what}, and whose fault that is cannot be told: {error.what}",
             expected=error.expected,
