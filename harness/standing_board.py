@@ -1,66 +1,184 @@
-"""A board that stays on over many tests: pristine for each, and powered on again when one of them has killed it."""
+"""A process's own board: one lease, on over many tests, pristine for each, rebooted for another image or after death."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from contracts.board import BoardSpec
-from contracts.errors import AssayError
+from contracts.errors import AssayError, BuildError, InfraError
 from harness.board import Board, open_board
 from harness.build import KernelImage
 from harness.channel.frames import Frame
-from harness.channel.transcript import message_name
+from harness.channel.transcript import Transcript, message_name
+from harness.kernels import kernel_for
 from harness.keys import LabKey
+from harness.lease import DEFAULT_TIMEOUT_S, Lease, LeaseLost, acquire
 
 FRAMES_KEPT: Final = 24
 _PAYLOAD_SHOWN: Final = 24
 
+Variant = Literal["release", "testing"]
+
 
 class StandingBoard:
-    """One board of `spec` with `image`, on while the context lasts. Raises what `open_board` does."""
+    """The board of one process. Nothing is leased before it is asked for; a context manager: dropped at the end.
 
-    def __init__(self, spec: BoardSpec, key: LabKey, image: KernelImage, seed: int) -> None:
-        self.spec = spec
-        self._frames: deque[tuple[float, str, Frame]] = deque(maxlen=FRAMES_KEPT)
+    `purpose` stands in the lease for people; `waiting` is told why a lease is waited for. `avoid` holds the names of
+    places that are not wanted now (where the kind has another).
+    """
+
+    def __init__(
+        self,
+        key: LabKey,
+        seed: int = 1,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        purpose: str = "",
+        waiting: Callable[[str], None] | None = None,
+    ) -> None:
+        self.avoid: frozenset[str] = frozenset()
+        self.lease: Lease | None = None
+        self._key = key
+        self._seed = seed
+        self._timeout_s = timeout_s
+        self._purpose = purpose
+        self._waiting = waiting
+        self._images: dict[tuple[str, Variant], KernelImage | BuildError] = {}
         self._stack = contextlib.ExitStack()
-        self._opened = open_board(spec, key, image, transcript=None, seed=seed, watch=self._note)
         self._board: Board | None = None
+        self._last: Board | None = None
+        self._variant: Variant | None = None
+        self._frames: deque[tuple[float, str, Frame]] = deque(maxlen=FRAMES_KEPT)
+        self._transcript: Transcript | None = None
 
     def __enter__(self) -> Self:
-        self._board = self._stack.enter_context(self._opened)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        self.drop()
 
     @property
-    def board(self) -> Board:
-        """The board, in whatever state it is."""
-        assert self._board is not None, "use it as a context manager"
+    def board(self) -> Board | None:
+        """The board that was on last, in whatever state it is; None before the first one and once it was given back."""
+        return self._last
+
+    @property
+    def kind(self) -> str:
+        """The kind that is leased; empty when none is."""
+        return self.lease.spec.kind if self.lease else ""
+
+    def claim(self, spec: BoardSpec) -> Lease:
+        """Hold a place of `spec`: the one that is held already, else a free one, once another kind's is given back.
+
+        Raises InfraError when none becomes free in time.
+        """
+        if self.lease is not None and self.lease.spec.kind == spec.kind:
+            try:
+                self.lease.check()
+            except LeaseLost:
+                self.drop()  # taken by force between two tests: the next one simply has another
+            else:
+                return self.lease
+        self.drop()
+        others = {place.name for place in spec.places} - self.avoid
+        self.lease = acquire(
+            spec,
+            timeout_s=self._timeout_s,
+            purpose=self._purpose,
+            waiting=self._waiting,
+            without=self.avoid if others else frozenset(),
+        )
+        return self.lease
+
+    def ready(self, spec: BoardSpec, variant: Variant) -> tuple[Board, AssayError | None]:
+        """A running board with this image, pristine; with it what had ended it, when it was found dead.
+
+        Raises BuildError before anything is leased, then what `acquire` and `open_board` raise.
+        """
+        image = self._image(spec, variant)
+        lease = self.claim(spec)
+        ended: AssayError | None = None
+        board = self._board
+        if board is not None and self._variant == variant:
+            try:
+                board.pristine()
+            except AssayError as error:
+                ended, board = error, None
+        else:
+            board = None
+        return board or self._boot(lease, image, variant), ended
+
+    def fresh(self, spec: BoardSpec, variant: Variant) -> Board:
+        """A board that was powered on for this call. Raises what `ready` does."""
+        image = self._image(spec, variant)
+        return self._boot(self.claim(spec), image, variant)
+
+    def off(self) -> None:
+        """Power the board off and keep the lease. May be called twice. Raises InfraError if it does not go off."""
+        self._board, self._variant = None, None
+        self._stack.close()
+
+    def drop(self) -> None:
+        """Power off and give the place back. May be called twice. Raises InfraError if the board does not go off."""
+        try:
+            self.off()
+        finally:
+            self._last = None
+            lease, self.lease = self.lease, None
+            if lease is not None:
+                lease.release()
+
+    def _image(self, spec: BoardSpec, variant: Variant) -> KernelImage:
+        key = (spec.kind, variant)
+        if key not in self._images:
+            try:
+                self._images[key] = kernel_for(spec, variant)
+            except BuildError as error:  # it would not build for the next test either
+                self._images[key] = error
+        image = self._images[key]
+        if isinstance(image, BuildError):
+            raise image
+        return image
+
+    def _boot(self, lease: Lease, image: KernelImage, variant: Variant) -> Board:
+        with contextlib.suppress(InfraError):  # a board that does not go off says so when it does not boot
+            self.off()
+        self._last = None
+        self._stack = contextlib.ExitStack()
+        opened = open_board(lease.spec, self._key, image, lease=lease, seed=self._seed, watch=self._note)
+        self._last = self._board = self._stack.enter_context(opened)
+        self._variant = variant
         return self._board
+
+    def listen(self, path: Path | None) -> None:
+        """Forget the last frames, and write those that come to `path`. Raises InfraError when it cannot be written."""
+        self._frames.clear()
+        self.hush()
+        if path is not None:
+            self._transcript = Transcript(path)
+
+    def hush(self) -> None:
+        """End the transcript. Raises InfraError if a frame could not be written."""
+        transcript, self._transcript = self._transcript, None
+        if transcript is not None:
+            transcript.close()
 
     def _note(self, direction: str, frame: Frame) -> None:
         self._frames.append((time.monotonic(), direction, frame))
-
-    def renew(self) -> AssayError | None:
-        """Bring the board to its pristine state; returns what had ended it when it had to be powered on again."""
-        ended: AssayError | None = None
-        try:
-            self.board.pristine()
-        except AssayError as error:
-            ended = error
-            self.board.power_cycle()
-        self._frames.clear()
-        return ended
+        transcript = self._transcript
+        if transcript is not None:
+            transcript.record(direction, frame)
 
     def last_frames(self) -> str:
-        """The last frames since `renew`, one a line, with seconds before now."""
+        """The last frames since `listen`, one a line, with seconds before now."""
         now = time.monotonic()
         return "\n".join(
             f"{at - now:9.3f} s {direction} {message_name(frame)} seq {frame.header.sequence}, "

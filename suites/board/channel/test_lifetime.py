@@ -19,6 +19,7 @@ from harness.board import Board, open_board
 from harness.build import build_kernel
 from harness.channel.messages import BlobKind, Provocation
 from harness.keys import LabKey
+from harness.lease import Lease
 
 
 def alive(pid: int) -> bool:
@@ -109,19 +110,19 @@ def test_a_release_kernel_does_not_know_how_to_hurt_itself(board: Board) -> None
     assert caught.value.status == "UNKNOWN_MESSAGE"
 
 
-def test_a_board_over_a_pty(board_spec: BoardSpec, lab_key: LabKey) -> None:
+def test_a_board_over_a_pty(board_spec: BoardSpec, lab_key: LabKey, lease: Lease) -> None:
     spec = dataclasses.replace(board_spec, console="pty")
     image = build_kernel(spec.firmware, variant="release")
-    with open_board(spec, lab_key, image) as board:
+    with open_board(spec, lab_key, image, lease=lease) as board:
         assert board.target.console_url.startswith("/dev/")
         assert board.client.echo(bytes(range(256))) == bytes(range(256)), "no byte is special on the line"
         board.client.upload(BlobKind.WORKLOAD, bytes(range(256)) * 64)
         assert board.client.status().crc_errors == 0
 
 
-def test_nothing_is_left_of_a_board(board_spec: BoardSpec, lab_key: LabKey) -> None:
+def test_nothing_is_left_of_a_board(board_spec: BoardSpec, lab_key: LabKey, lease: Lease) -> None:
     image = build_kernel(board_spec.firmware, variant="release")
-    with open_board(board_spec, lab_key, image) as board:
+    with open_board(board_spec, lab_key, image, lease=lease) as board:
         pid = board.pid
         socket = Path(board.target.console_url.removeprefix("unix://"))
         assert alive(pid)
@@ -134,22 +135,24 @@ def test_nothing_is_left_of_a_board(board_spec: BoardSpec, lab_key: LabKey) -> N
 
 
 def test_a_kernel_that_is_no_kernel_ends_with_a_message(
-    board_spec: BoardSpec, lab_key: LabKey, tmp_path: Path
+    board_spec: BoardSpec, lab_key: LabKey, lease: Lease, tmp_path: Path
 ) -> None:
     real = build_kernel(board_spec.firmware, variant="release")
     junk = tmp_path / "junk"
     junk.write_bytes(b"\x00\x00\x00\x14" * 64)  # a branch to itself
     spec = dataclasses.replace(board_spec, boot_timeout_s=1.0)
     image = dataclasses.replace(real, elf=junk, img=junk)
-    with pytest.raises((KernelError, InfraError)) as caught, open_board(spec, lab_key, image):
+    with pytest.raises((KernelError, InfraError)) as caught, open_board(spec, lab_key, image, lease=lease):
         pass
     assert caught.value.seen
 
 
-def test_the_transcript_holds_every_frame(board_spec: BoardSpec, lab_key: LabKey, tmp_path: Path) -> None:
+def test_the_transcript_holds_every_frame(
+    board_spec: BoardSpec, lab_key: LabKey, lease: Lease, tmp_path: Path
+) -> None:
     path = tmp_path / "transcript.jsonl"
     image = build_kernel(board_spec.firmware, variant="release")
-    with open_board(board_spec, lab_key, image, transcript=path) as board:
+    with open_board(board_spec, lab_key, image, lease=lease, transcript=path) as board:
         board.client.echo(b"on the record")
         board.client.upload_trace(Trace((TracePacket(0, bytes(60)),)))
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -163,12 +166,12 @@ def test_the_transcript_holds_every_frame(board_spec: BoardSpec, lab_key: LabKey
 
 
 def test_a_full_disk_under_the_transcript_is_an_error_that_says_so(
-    board_spec: BoardSpec, lab_key: LabKey
+    board_spec: BoardSpec, lab_key: LabKey, lease: Lease
 ) -> None:
     image = build_kernel(board_spec.firmware, variant="release")
     with (
         pytest.raises(InfraError, match=r"transcript /dev/full cannot be written"),
-        open_board(board_spec, lab_key, image, transcript=Path("/dev/full")) as board,
+        open_board(board_spec, lab_key, image, lease=lease, transcript=Path("/dev/full")) as board,
     ):
         keep_asking(board)
 

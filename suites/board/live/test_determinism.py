@@ -37,10 +37,11 @@ def _session(board: Board, key: LabKey, trace: Trace) -> list[object]:
 
 
 def test_two_runs_and_two_boots_agree_in_every_figure(
-    testing_board: Board, fresh_board: Board, lab_key: LabKey, trace: Trace
+    fresh_board: Board, lab_key: LabKey, trace: Trace
 ) -> None:
-    first = _session(testing_board, lab_key, trace)
-    second = _session(testing_board, lab_key, trace)
+    first = _session(fresh_board, lab_key, trace)
+    second = _session(fresh_board, lab_key, trace)
+    fresh_board.power_cycle()
     elsewhere = _session(fresh_board, lab_key, trace)
     assert first == second
     assert first == elsewhere

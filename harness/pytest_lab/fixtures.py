@@ -1,0 +1,256 @@
+"""What a test may ask for: boards of its kind, the worker's lease, the lab's key, budgets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from _pytest.outcomes import Skipped
+
+from contracts.board import BoardSpec
+from contracts.errors import InfraError
+from harness.keys import LabKey, load_key
+from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
+
+if TYPE_CHECKING:
+    from contracts.measurement import Clock
+    from harness.board import Board
+    from harness.budgets import Judged
+    from harness.lease import Lease
+    from harness.standing_board import StandingBoard, Variant
+
+
+class Inconclusive(Skipped):
+    """A budget could not be judged: too few samples, or a noisy host. Neither a pass nor a failure."""
+
+
+@pytest.fixture(scope="session")
+def lab_key() -> LabKey:
+    """The development key."""
+    return load_key(None)
+
+
+@pytest.fixture(scope="session")
+def board_spec(request: pytest.FixtureRequest) -> BoardSpec:
+    """The board kind that the test runs on (`contracts.board.BoardSpec`)."""
+    spec = getattr(request, "param", None)
+    if not isinstance(spec, BoardSpec):
+        raise pytest.UsageError(
+            "a board is asked for by argument, so that the test runs once a kind: `def test_it(board): ...`; "
+            f"{request.fixturename} was asked for in another way"
+        )
+    return spec
+
+
+def make_standing(config: pytest.Config, key: LabKey) -> StandingBoard:
+    """A board for this process by the session's options."""
+    from harness.standing_board import StandingBoard
+
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+
+    def waiting(reason: str) -> None:
+        """Say on the terminal (a worker's too) why nothing happens."""
+        capture = config.pluginmanager.getplugin("capturemanager")
+        if capture is None:
+            return
+        with capture.global_and_fixture_disabled():
+            sys.stderr.write(f"\nassay: waits{f' ({worker})' if worker else ''}: {reason}\n")
+
+    return StandingBoard(
+        key,
+        config.getoption("--seed"),
+        timeout_s=config.getoption("--lease-timeout"),
+        purpose=f"pytest {worker}".strip(),
+        waiting=waiting,
+    )
+
+
+def _standing(request: pytest.FixtureRequest, key: LabKey) -> StandingBoard:
+    lab = lab_of(request.config)
+    if lab.standing is None:
+        lab.standing = make_standing(request.config, key)
+    return lab.standing
+
+
+def _attempt(request: pytest.FixtureRequest) -> Attempt:
+    stash: pytest.Stash = request.node.stash
+    return stash.setdefault(ATTEMPT, Attempt())
+
+
+def _listen(standing: StandingBoard, attempt: Attempt, path: Path | None) -> None:
+    """Begin the test's transcript. One that cannot be written costs the record, not the test."""
+    try:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        standing.listen(path)
+    except (InfraError, OSError) as error:
+        attempt.unwritten.append(f"transcript {path}: {error}")
+        attempt.transcript = None
+        standing.listen(None)
+
+
+def _hush(standing: StandingBoard, attempt: Attempt) -> None:
+    try:
+        standing.hush()
+    except InfraError as error:
+        attempt.unwritten.append(f"transcript {attempt.transcript}: {error}")
+
+
+def _lend(
+    request: pytest.FixtureRequest,
+    spec: BoardSpec,
+    key: LabKey,
+    variant: Variant,
+    how: Literal["ready", "fresh"],
+) -> Iterator[Board]:
+    """Hand the process's board to one test. A test that passes although its board died is an error."""
+    standing, attempt = _standing(request, key), _attempt(request)
+    attempt.boards.append(standing)
+    _listen(standing, attempt, attempt.transcript)
+    if how == "fresh":
+        board = standing.fresh(spec, variant)
+    else:
+        board, ended = standing.ready(spec, variant)
+        if ended is not None:
+            what = (
+                f"{spec.kind} was found dead before {request.node.nodeid} and powered on again: {ended.what}"
+            )
+            attempt.lost.append(what)
+    try:
+        yield board
+        if how == "ready" and not attempt.failed and not lab_of(request.config).interrupted:
+            board.check_alive()
+    finally:
+        _hush(standing, attempt)
+        if how == "fresh":
+            standing.off()
+
+
+@pytest.fixture
+def board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
+    """A running board with a release kernel, pristine (`harness.board.Board`)."""
+    yield from _lend(request, board_spec, lab_key, "release", "ready")
+
+
+@pytest.fixture
+def testing_board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
+    """A running board with a testing kernel (it can plant faults), pristine (`harness.board.Board`)."""
+    yield from _lend(request, board_spec, lab_key, "testing", "ready")
+
+
+@pytest.fixture
+def fresh_board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
+    """A board that this test alone uses, powered on for it, with a testing kernel; the test may kill it."""
+    yield from _lend(request, board_spec, lab_key, "testing", "fresh")
+
+
+@pytest.fixture
+def board_pair(
+    board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest
+) -> Iterator[tuple[Board, Board]]:
+    """Two boards of one kind, release kernels, pristine. Skipped where the lab has one alone."""
+    if board_spec.instances < 2:
+        pytest.skip(f"the lab has one {board_spec.kind}, two are needed")
+    attempt = _attempt(request)
+    lending = _lend(request, board_spec, lab_key, "release", "ready")
+    first = next(lending)
+    try:
+        with make_standing(request.config, lab_key) as second:
+            second.avoid = frozenset({first.lease.place.name})
+            attempt.boards.append(second)
+            path = attempt.transcript
+            _listen(second, attempt, path and path.with_suffix(".second.jsonl"))
+            other, _ = second.ready(board_spec, "release")
+            yield first, other
+            if not attempt.failed and not lab_of(request.config).interrupted:
+                other.check_alive()
+            _hush(second, attempt)
+    finally:
+        for _ in lending:
+            pass
+
+
+@pytest.fixture
+def lease(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Lease:
+    """The process's own place of the kind, its board off, for a test that boots it: `open_board(..., lease=lease)`."""
+    standing = _standing(request, lab_key)
+    _attempt(request).boards.append(standing)
+    standing.off()
+    return standing.claim(board_spec)
+
+
+class BudgetQuestion:
+    """One stage's budget, asked inside a test."""
+
+    def __init__(self, fixture: TestBudgets, stage: str, clock: Clock | str | None) -> None:
+        self._fixture = fixture
+        self._stage = stage
+        self._clock = clock
+
+    def judge(
+        self,
+        samples: Iterable[float],
+        *,
+        clock: Clock | str | None = None,
+        unit: Literal["ns", "%"] = "ns",
+        waited: Iterable[float] = (),
+    ) -> Judged:
+        """Judge samples (ns; virtual ones are instructions) and put the figure on the test's record.
+
+        A missed limit fails the test (BudgetExceeded), too few samples or a noisy host make it inconclusive, no
+        sample of a stage without a budget skips it. Marginal passes, and is told. Raises ConfigError for a stage or
+        clock that nobody knows.
+        """
+        __tracebackhide__ = True
+        return self._fixture.judge(self._stage, clock or self._clock, samples, unit, waited)
+
+
+class TestBudgets:
+    """The `budget` fixture: `budget("verify").judge(samples)`."""
+
+    __test__ = False
+
+    def __init__(self, file: Path | None, *, strict: bool, attempt: Attempt) -> None:
+        self._file = file
+        self._strict = strict
+        self._attempt = attempt
+
+    def __call__(self, stage: str, clock: Clock | str | None = None) -> BudgetQuestion:
+        """A stage's budget; the clock may be left out where the budget file has one alone for the stage."""
+        return BudgetQuestion(self, stage, clock)
+
+    def judge(
+        self,
+        stage: str,
+        clock: Clock | str | None,
+        samples: Iterable[float],
+        unit: Literal["ns", "%"],
+        waited: Iterable[float],
+    ) -> Judged:
+        """Judge by the file's budget; see `BudgetQuestion.judge`."""
+        from contracts.measurement import Verdict
+        from harness.budgets import DEFAULT_BUDGETS, Budgets
+
+        __tracebackhide__ = True
+        values = [float(sample) for sample in samples]
+        budgets = Budgets.load(self._file or DEFAULT_BUDGETS, strict=self._strict)
+        judged = budgets(stage, clock).judge(values, unit=unit, waited=waited)
+        self._attempt.measurements.append({**judged.to_json(), "samples_list": values})
+        if judged.verdict is Verdict.INCONCLUSIVE:
+            raise Inconclusive(f"{stage} on the {judged.clock} clock cannot be judged: {judged.reason}")
+        if judged.verdict is Verdict.SKIP:
+            pytest.skip(f"{stage} on the {judged.clock} clock: {judged.reason}")
+        return judged.demand()
+
+
+@pytest.fixture
+def budget(request: pytest.FixtureRequest) -> TestBudgets:
+    """Budgets as assertions: `budget("verify").judge(samples)` fails the test when the limit is missed."""
+    config = request.config
+    file = config.getoption("--budgets")
+    return TestBudgets(
+        Path(file) if file else None, strict=config.getoption("--strict-budgets"), attempt=_attempt(request)
+    )

@@ -1,0 +1,117 @@
+"""Which kinds a session runs on: choosing, parametrizing, capabilities, and an order that reopens boards rarely."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from contracts.errors import ConfigError, did_you_mean
+from harness.pytest_lab.state import BOARD_FIXTURES, board_fixtures, is_worker, lab_of, spec_of
+
+if TYPE_CHECKING:
+    from contracts.board import BoardSpec
+
+_RANK: Final = {name: rank for rank, name in enumerate(BOARD_FIXTURES)}
+_ALONE: Final = ("board", "testing_board", "fresh_board", "board_pair")
+
+
+def select_specs(config: pytest.Config) -> list[BoardSpec]:
+    """The kinds that `--board` and `--lab` choose. Raises ConfigError."""
+    from harness.registry import select
+
+    files = [Path(file) for file in config.getoption("--lab")]
+    return list(select(config.getoption("--board"), lab=files or None))
+
+
+def specs_of(config: pytest.Config) -> list[BoardSpec]:
+    """The session's kinds, chosen when first asked for; none, and `usage` set, when they cannot be chosen."""
+    lab = lab_of(config)
+    if lab.specs is None:
+        lab.specs = []
+        try:
+            lab.specs = select_specs(config)
+        except ConfigError as error:
+            lab.usage = str(error)
+    return lab.specs
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that asks for a board runs once a kind; its id carries the kind."""
+    if "board_spec" not in metafunc.fixturenames:
+        return
+    specs = specs_of(metafunc.config)
+    marker = metafunc.definition.get_closest_marker("board_kinds")
+    if marker:
+        specs = [spec for spec in specs if any(fnmatchcase(spec.kind, glob) for glob in marker.args)]
+    ids = [spec.kind for spec in specs]
+    metafunc.parametrize("board_spec", specs, ids=ids, scope="session", indirect=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Check the marks, skip what a kind cannot do, and order by kind, then image. Usage errors end with 4."""
+    lab = lab_of(config)
+    try:
+        for item in items:
+            _check(item)
+    except ConfigError as error:
+        lab.usage = lab.usage or str(error)
+    if lab.usage:
+        if not is_worker(config):
+            raise pytest.UsageError(lab.usage)
+        # A worker that raises takes its controller with it; one without tests ends well, and says why.
+        config.workeroutput["assay_usage"] = lab.usage  # type: ignore[attr-defined]
+        session.shouldstop = lab.usage
+        items[:] = []
+        return
+    order = {spec.kind: number for number, spec in enumerate(lab.specs or ())}
+    items.sort(key=lambda item: _place_in_order(item, order))
+
+
+def _check(item: pytest.Item) -> None:
+    """Apply `needs`, refuse what no board can be. Raises ConfigError."""
+    spec = spec_of(item)
+    if spec is None:
+        return
+    asked = [name for name in board_fixtures(item) if name in _ALONE]
+    if len(asked) > 1:
+        raise ConfigError(
+            f"{item.nodeid} asks for more than one state of its board",
+            expected=f"one of {', '.join(_ALONE)}",
+            seen=", ".join(asked),
+            do="split the test, or take `board_pair` for two boards",
+        )
+    lacking = [name for name in _needed(item) if name not in spec.capabilities]
+    if lacking:
+        from contracts.board import CAPABILITIES
+
+        why = "; ".join(f"{name}: {CAPABILITIES[name]}" for name in lacking)
+        item.add_marker(pytest.mark.skip(reason=f"{spec.kind} cannot do what this test needs ({why})"))
+
+
+def _needed(item: pytest.Item) -> list[str]:
+    from contracts.board import CAPABILITIES
+
+    needed: list[Any] = [name for marker in item.iter_markers("needs") for name in marker.args]
+    for name in needed:
+        if name not in CAPABILITIES:
+            raise ConfigError(
+                f"{item.nodeid} needs an unknown capability{did_you_mean(str(name), list(CAPABILITIES))}",
+                expected=f"one of {', '.join(CAPABILITIES)}",
+                seen=repr(name),
+                do="mend its mark `needs`",
+            )
+    return needed
+
+
+def _place_in_order(item: pytest.Item, order: dict[str, int]) -> tuple[int, int]:
+    """Tests without a board first; then a kind at a time, the image that is on longest first."""
+    spec = spec_of(item)
+    if spec is None:
+        return -1, 0
+    return order.get(spec.kind, len(order)), max((_RANK[name] for name in board_fixtures(item)), default=-1)

@@ -1,0 +1,197 @@
+"""A second try on another board, inside the worker, for a test that met the lab's own fault; one report comes of it."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from contracts.errors import InfraError
+from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
+from harness.session_record import SEVERITY
+
+if TYPE_CHECKING:
+    from harness.standing_board import StandingBoard
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a board test, a second time on another place when the first met the lab's fault; report once.
+
+    The rest of pytest sees one test with one outcome: xdist counts it once, and no report is lost.
+    """
+    if kind_of(item) is None and "budget" not in getattr(item, "fixturenames", ()):
+        return None
+    lab = lab_of(item.config)
+    _make_room(lab, item, nextitem=False)
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports, told = _attempt(lab, item, nextitem, 1)
+    attempts = [told]
+    earlier_s = 0.0
+    if told["verdict"] == "infra" and told["place"] is not None and told["again"]:
+        earlier_s = sum(report.duration for report in reports)
+        _clear(lab, item, attempts)
+        reports, told = _attempt(lab, item, nextitem, 2)
+        attempts.append(told)
+        _blame(reports, attempts)
+    if lab.standing is not None:
+        lab.standing.avoid = frozenset()
+    _sum_up(item, reports, attempts, earlier_s)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    _make_room(lab, nextitem, nextitem=True)
+    return True
+
+
+def _make_room(lab: Lab, item: pytest.Item | None, *, nextitem: bool) -> None:
+    """Give the board back before a test of another kind, or of none; at the end of the session it is dropped anyway."""
+    standing = lab.standing
+    if standing is None or not standing.kind or (nextitem and item is None):
+        return
+    if item is None or kind_of(item) != standing.kind or not any(board_fixtures(item)):
+        try:
+            standing.drop()
+        except InfraError as error:
+            lab.trouble.append(str(error))
+
+
+def _attempt(
+    lab: Lab, item: pytest.Item, nextitem: pytest.Item | None, number: int
+) -> tuple[list[pytest.TestReport], dict[str, Any]]:
+    """One attempt, unreported: its reports, and what is told of it."""
+    attempt = Attempt(number, transcript=_transcript(lab, item, number))
+    item.stash[ATTEMPT] = attempt
+    reports: list[pytest.TestReport] = runtestprotocol(item, log=False, nextitem=nextitem)
+    verdict, message, again = "pass", "", False
+    for report in reports:
+        verdict, message, again = worse((verdict, message, again), report)
+    lease = attempt.boards[0].lease if attempt.boards else None
+    return reports, {
+        "verdict": verdict,
+        "place": lease.place.name if lease else None,
+        "epoch": lease.epoch if lease else None,
+        "message": message,
+        "again": again,
+    }
+
+
+def worse(known: tuple[str, str, bool], report: pytest.TestReport) -> tuple[str, str, bool]:
+    """The worse of what is known (verdict, message, whether to try again) and what a phase's report says."""
+    told = getattr(report, "assay", None)
+    if told is None or SEVERITY.index(told["verdict"]) <= SEVERITY.index(known[0]):
+        return known
+    return told["verdict"], told["message"], told.get("again", False)
+
+
+def _transcript(lab: Lab, item: pytest.Item, number: int) -> Path | None:
+    """Where an attempt's transcript goes: a name that a person recognises, and no two tests share."""
+    if lab.transcripts is None or not any(board_fixtures(item)):
+        return None
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", item.nodeid.rpartition("/")[2])[:80].strip("-.")
+    again = "" if number == 1 else f".attempt{number}"
+    return lab.transcripts / f"{readable}-{sha256(item.nodeid.encode()).hexdigest()[:8]}{again}.jsonl"
+
+
+def _clear(lab: Lab, item: pytest.Item, attempts: list[dict[str, Any]]) -> None:
+    """Tear every fixture down, give the failed place back, and forget what the first attempt left on the item."""
+    told = attempts[-1]
+    torn = pytest.CallInfo.from_call(
+        lambda: item.session._setupstate.teardown_exact(None),  # noqa: SLF001 - pytest has no public name for it
+        when="teardown",
+    )
+    if torn.excinfo is not None:
+        told["message"] += f"\ntear-down before the second attempt: {torn.excinfo.value}"
+    if lab.standing is not None:
+        lab.standing.avoid = frozenset({told["place"]})
+        try:
+            lab.standing.drop()
+        except InfraError as error:
+            told["message"] += f"\n{error}"
+    item.user_properties.clear()
+    item._report_sections.clear()  # noqa: SLF001
+
+
+def _blame(reports: list[pytest.TestReport], attempts: list[dict[str, Any]]) -> None:
+    """The lab's fault on two places that had passed preflight is no fault of the lab: the test fails."""
+    places = {attempt["place"] for attempt in attempts}
+    if attempts[-1]["verdict"] != "infra" or None in places or len(places) < 2:
+        return
+    why = (
+        f"infra on two boards that had passed preflight ({' and '.join(sorted(places))}): "
+        "taken as the fault of the kernel or the test"
+    )
+    for report in reports:
+        told = getattr(report, "assay", {})
+        if told.get("verdict") == "infra":
+            told["verdict"] = "fail"
+            told["message"] = f"{why}\n{told['message']}"
+            report.sections.append(("assay: verdict", why))
+    attempts[-1] |= {"verdict": "fail", "message": f"{why}\n{attempts[-1]['message']}"}
+
+
+def _sum_up(
+    item: pytest.Item, reports: list[pytest.TestReport], attempts: list[dict[str, Any]], earlier_s: float
+) -> None:
+    """Put what is known of the test on its last report, for the record, and as properties on each, for JUnit."""
+    attempt = item.stash[ATTEMPT]
+    attempts = [{key: value for key, value in told.items() if key != "again"} for told in attempts]
+    boards = attempt.boards
+    about = {
+        "kind": kind_of(item),
+        "attempts": attempts,
+        "earlier_s": earlier_s,
+        "measurements": attempt.measurements,
+        "transcript": _relative(attempt.transcript) if boards else None,
+        "build_id": _build_id(boards[0]) if boards else None,
+        "lost": attempt.lost,
+        "unwritten": attempt.unwritten,
+    }
+    reports[-1].__dict__.setdefault("assay", {"verdict": "pass", "message": ""}).update(about)
+    properties = [("verdict", attempts[-1]["verdict"])]
+    properties += [(name, str(about[name])) for name in ("kind", "build_id") if about[name]]
+    if attempts[-1]["place"]:
+        properties.append(("place", attempts[-1]["place"]))
+    if len(attempts) > 1:
+        properties.append(
+            ("attempts", "; ".join(_told(number, told) for number, told in enumerate(attempts, 1)))
+        )
+        text = "\n\n".join(
+            f"{_told(number, told)}\n{told['message']}" for number, told in enumerate(attempts, 1)
+        )
+        for report in reports:
+            report.sections.append(("assay: attempts", text.strip()))
+    properties += [
+        (f"measurement.{row['name']}.{row['clock']}", _figure(row)) for row in attempt.measurements
+    ]
+    for report in reports:
+        report.user_properties[:] = [
+            pair for pair in report.user_properties if pair[0] != "verdict"
+        ] + properties
+
+
+def _told(number: int, told: dict[str, Any]) -> str:
+    where = f" on {told['place']} (epoch {told['epoch']})" if told["place"] else ""
+    return f"attempt {number}: {told['verdict']}{where}"
+
+
+def _figure(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return f"{row['verdict']}: {row['reason']}"
+    limit = "" if row["limit"] is None else f", limit {row['limit']:g}"
+    stretch = ", misses its stretch" if row["missed_stretch"] else ""
+    return f"{row['value']:.6g} {row['unit']} ({row['stat']} of {row['samples']}{limit}{stretch}): {row['verdict']}"
+
+
+def _relative(transcript: Path | None) -> str | None:
+    if transcript is None or not transcript.is_file():
+        return None
+    return f"{transcript.parent.name}/{transcript.name}"
+
+
+def _build_id(standing: StandingBoard) -> str | None:
+    return standing.board.image.build_id.hex() if standing.board else None

@@ -1,0 +1,96 @@
+"""What one pytest process knows of the lab, and what is known of one attempt at one test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from contracts.board import BoardSpec
+    from harness.session_record import SessionRecord
+    from harness.standing_board import StandingBoard
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt at one test: where it ran, what it measured, what is left to look at."""
+
+    number: int = 1
+    transcript: Path | None = None
+    boards: list[StandingBoard] = field(default_factory=list)
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    """Boards that were found dead before this test."""
+    unwritten: list[str] = field(default_factory=list)
+    """What of this test's record could not be written."""
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Lab:
+    """One process's part of the lab. `record` is None in a worker: the controller alone keeps the record."""
+
+    worker: bool
+    specs: list[BoardSpec] | None = None
+    unusable: dict[str, str] = field(default_factory=dict)
+    """Kinds that did not pass preflight, with what is missing."""
+    transcripts: Path | None = None
+    standing: StandingBoard | None = None
+    record: SessionRecord | None = None
+    interrupted: bool = False
+    broken_collection: bool = False
+    usage: str = ""
+    """What is wrong with the user's files or marks; it ends the session with 4 before any board is leased."""
+    trouble: list[str] = field(default_factory=list)
+    """Faults of the lab that belong to no test."""
+
+
+LAB: Final = pytest.StashKey[Lab]()
+ATTEMPT: Final = pytest.StashKey[Attempt]()
+
+BOARD_FIXTURES: Final = {
+    "board": "release",
+    "board_pair": "release",
+    "testing_board": "testing",
+    "fresh_board": "testing",
+    "lease": "",
+}
+"""What hands a test a board, in the order in which tests of one kind run, and the image that is on it."""
+
+
+def lab_of(config: pytest.Config) -> Lab:
+    """This process's state; made in `pytest_configure`."""
+    return config.stash[LAB]
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is a worker of pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
+def is_xdist_controller(config: pytest.Config) -> bool:
+    """Whether this process hands its tests to workers."""
+    return not is_worker(config) and bool(getattr(config.option, "tx", None))
+
+
+def kind_of(item: pytest.Item) -> str | None:
+    """The board kind of a test; None for a test without one."""
+    spec = spec_of(item)
+    return None if spec is None else spec.kind
+
+
+def spec_of(item: pytest.Item) -> BoardSpec | None:
+    """The board kind's description that a test was parametrized with."""
+    callspec = getattr(item, "callspec", None)
+    spec = None if callspec is None else callspec.params.get("board_spec")
+    return spec if hasattr(spec, "kind") else None  # pytest's own "not set" where no kind was chosen
+
+
+def board_fixtures(item: pytest.Item) -> Iterator[str]:
+    """Those of our fixtures that hand this test a board."""
+    asked = getattr(item, "fixturenames", ())
+    return (name for name in BOARD_FIXTURES if name in asked)

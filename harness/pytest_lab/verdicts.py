@@ -1,0 +1,130 @@
+"""What a phase of a test means on the one scale of verdicts, and how the terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from _pytest.outcomes import Skipped
+
+from contracts.errors import AssayError, InfraError, KernelError, SetupError
+from harness.pytest_lab.fixtures import Inconclusive
+from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
+
+_MESSAGE_MAX = 4000
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors themselves, of one or of a group (several finalizers may fail)."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:  # a wrapper yields for the hook's own result
+    """Give each phase its verdict; a failure shows what its board said last."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    attempt = item.stash.get(ATTEMPT, None)
+    errors = list(_leaves(call.excinfo.value)) if call.excinfo else []
+    verdict = _verdict(report, errors, attempt)
+    told: dict[str, Any] = {"verdict": verdict, "message": _message(report, verdict, errors)}
+    report.__dict__["assay"] = told  # xdist carries what a report has in its `__dict__`
+    if verdict == "infra":
+        report.outcome = "failed"  # also where the mark `xfail` would take it for what it expected
+        report.__dict__.pop("wasxfail", None)
+        told["again"] = not any(isinstance(error, SetupError) for error in errors)
+    if verdict not in ("pass", "skip"):
+        item.user_properties.append(("verdict", verdict))  # JUnit takes them from the last phase
+        report.user_properties.append(("verdict", verdict))
+    if report.failed:
+        _explain(report, errors, attempt)
+    return report  # type: ignore[return-value]
+
+
+def _verdict(report: pytest.TestReport, errors: list[BaseException], attempt: Attempt | None) -> str:
+    if errors and all(isinstance(error, InfraError | SetupError) for error in errors):
+        return "infra"
+    if any(isinstance(error, Inconclusive) for error in errors):
+        return "inconclusive"
+    if report.failed:
+        return "fail"
+    if report.skipped:
+        return "skip"
+    if report.when == "call" and attempt is not None:
+        judged = {row["verdict"] for row in attempt.measurements}
+        if "fail" in judged:  # the test caught what `judge` raised: a figure has one verdict all the same
+            return "fail"
+        return "marginal" if "marginal" in judged else "pass"
+    return "pass"
+
+
+def _message(report: pytest.TestReport, verdict: str, errors: list[BaseException]) -> str:
+    if verdict in ("pass", "marginal"):
+        return ""
+    if report.skipped and hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}"
+    ours = [str(error) for error in errors if isinstance(error, AssayError | Skipped)]
+    if ours:
+        return "\n".join(ours)[:_MESSAGE_MAX]
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longreprtext)[:_MESSAGE_MAX]
+
+
+def _explain(report: pytest.TestReport, errors: list[BaseException], attempt: Attempt | None) -> None:
+    report.sections += [("assay", str(error)) for error in errors if isinstance(error, AssayError)]
+    if attempt is None:
+        return
+    attempt.failed = True
+    for standing in attempt.boards:
+        board = standing.board
+        if board is None:
+            continue
+        report.sections.append((f"board {board.spec.kind}: last frames", standing.last_frames()))
+        if any(isinstance(error, KernelError) for error in errors):
+            report.sections.append((f"board {board.spec.kind}: crash", board.crash_record()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show `infra` and `inconclusive` as categories of their own."""
+    verdict = getattr(report, "assay", {}).get("verdict")
+    if verdict == "infra":
+        return "infra", "I", "INFRA"
+    if verdict == "inconclusive":
+        return "inconclusive", "N", "INCONCLUSIVE"
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the lab's own faults in full (pytest does so for `failed` alone), what was inconclusive, and second tries."""
+    for report in terminalreporter.getreports("infra"):
+        terminalreporter.section(f"infra: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
+        for title, text in report.sections:
+            terminalreporter.section(title, "-")
+            terminalreporter.line(text)
+    _list(terminalreporter, "inconclusive", _inconclusive(terminalreporter))
+    record = lab_of(config).record
+    if record is None:
+        return
+    _list(terminalreporter, "tried again on another board", record.retried)
+    _list(terminalreporter, "boards that died", record.lost)
+    _list(terminalreporter, "near or over a limit", record.figures)
+
+
+def _inconclusive(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    reports: list[Any] = terminalreporter.getreports("inconclusive")
+    return [f"{report.nodeid}: {report.assay['message']}" for report in reports]
+
+
+def _list(terminalreporter: pytest.TerminalReporter, title: str, lines: list[str]) -> None:
+    if lines:
+        terminalreporter.section(title)
+        for line in lines:
+            terminalreporter.line(line)
