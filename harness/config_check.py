@@ -15,8 +15,9 @@ from contracts.errors import ConfigError, did_you_mean
 from harness.board_files import BoardFile, LabFile, form_of
 from harness.budgets import DEFAULT_BUDGETS, BudgetFile, load_budgets
 from harness.config import every_error, place_of
+from harness.golden import GOLDEN, MANIFEST, GoldenFile, check_golden
 from harness.keys import DEVELOPMENT_KEY, load_key
-from harness.registry import BOARDS, LABS, load_board, load_lab
+from harness.registry import BOARDS, LABS, load_board, load_boards, load_lab
 
 SCHEMAS: Final[dict[str, TypeAdapter[Any]]] = {
     "board": TypeAdapter(BoardFile),
@@ -27,20 +28,25 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def lab_files() -> list[Path]:
-    """Every file that `assay config check` looks at when none is named: boards, labs, budgets, keys."""
+    """Every file that `assay config check` looks at when none is named: boards, labs, budgets, golden images, keys."""
     keys = sorted(DEVELOPMENT_KEY.parent.glob("*.key"))
-    return [*sorted(BOARDS.glob("*.yaml")), *sorted(LABS.glob("*.yaml")), DEFAULT_BUDGETS, *keys]
+    places = [*sorted(BOARDS.glob("*.yaml")), *sorted(LABS.glob("*.yaml"))]
+    return [*places, DEFAULT_BUDGETS, GOLDEN / MANIFEST, *keys]
 
 
 def check_file(path: Path) -> list[ConfigError]:
     """All that is wrong with one file.
 
-    Its name says what it is: `*.key`, `budgets*.yaml`; else a board, or a lab when it has `places` and no `kind`.
+    Its name says what it is: `*.key`, `budgets*.yaml`, `golden.yaml` (its images with it); else a board, or a lab
+    when it has `places` and no `kind`.
     """
     if path.suffix == ".key":
         return _raised(load_key, path)
     if path.name.startswith("budgets"):
         return every_error(path, BudgetFile) or _raised(load_budgets, path)
+    if path.name == MANIFEST:
+        boards = load_boards() if path.parent.resolve() == GOLDEN else []
+        return every_error(path, GoldenFile) or check_golden(path, boards)
     form = form_of(path)
     if form is LabFile:
         return every_error(path, LabFile) or _raised(load_lab, path)
