@@ -188,7 +188,7 @@ def compare_runs(console: Console, before: str, after: str, results: Path) -> in
             f"nothing to judge: of {old.label} and {new.label}, one is a run and one a session of tests"
         )
         return Verdict.INCONCLUSIVE.exit_code
-    if old.document.run.job == "tests":
+    if old.document.run.job != "run":
         return compare_sessions(console, old, new)
     comparison = compare(old, new)
     if comparison.virtual:

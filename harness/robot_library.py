@@ -11,10 +11,13 @@ from robot.api import SkipExecution, logger
 from robot.api.deco import library
 from robot.libraries.BuiltIn import BuiltIn
 
+from contracts.board import BoardSpec
 from contracts.errors import ConfigError, KernelError
 from contracts.measurement import Budget, Clock, Stat, Verdict
 from harness.budgets import DEFAULT_BUDGETS, StageBudget
+from harness.build import KernelImage
 from harness.commit import commit_of
+from harness.kernels import kernel_for
 from harness.pipeline import guest_clock
 from harness.registry import select_one
 from harness.robot_account import RobotAccount, keyword
@@ -90,6 +93,7 @@ class AssayLibrary(RobotAccount):
         self._quiet_folder = None if quiet else tempfile.TemporaryDirectory(prefix="assay-quiet-")
         self._quiet = Path(self._quiet_folder.name if self._quiet_folder else quiet)
         self._writer: ModelWriter | None = None
+        self._kernels: dict[tuple[str, Variant], KernelImage] = {}
         self._refusal: str | None = NOTHING_LOADED
         self._refused_by = ""
 
@@ -108,7 +112,7 @@ class AssayLibrary(RobotAccount):
         self._writer = self._writer or open_writer(self._model)
         folder = Path(BuiltIn().get_variable_value("${OUTPUT DIR}")) / "evidence"
         choices = Choices(self._seed, folder, self._quiet, self._budgets, self._key, self._strict)
-        self.session = Session(spec, choices, self._writer, self._wait)
+        self.session = Session(spec, choices, self._writer, self._kernel, self._wait)
         self._name_suite(spec.kind, self.session)
         self.session.take()
         self._name_place(self.session)
@@ -351,6 +355,13 @@ class AssayLibrary(RobotAccount):
         if self._refusal is NOTHING_LOADED:
             raise ConfigError("nothing was offered to the kernel", do="call `Offer Extension That` first")
         return self._refusal
+
+    def _kernel(self, spec: BoardSpec, variant: Variant) -> KernelImage:
+        """A kernel, built once: what is accepted does not change under the suites while sources are worked on."""
+        image = self._kernels.get((spec.kind, variant))
+        if image is None:
+            image = self._kernels[spec.kind, variant] = kernel_for(spec, variant, key=self._key)
+        return image
 
     def _wait(self, reason: str) -> None:
         logger.info(f"waits: {reason}")

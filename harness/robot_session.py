@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -19,7 +18,7 @@ from harness import pipeline
 from harness.artifacts import write_situation
 from harness.board import Board, open_board
 from harness.budgets import DEFAULT_BUDGETS, Budgets, Judged, skipped
-from harness.build import KernelImage, build_kernel
+from harness.build import KernelImage
 from harness.channel.messages import ImageFlag, RollbackCause, RollbackEvent
 from harness.drill import Defect, deploy_defective, rollback_of
 from harness.host_turn import TURN_TIMEOUT_S, host_turn
@@ -53,23 +52,29 @@ class Choices:
 class Session:
     """One place of a kind, leased from `lease` to `give_back`, and every sample taken on it.
 
-    `say` is told what is waited for. Methods raise the errors of `contracts`.
+    `kernel` gives the images that it boots, `say` is told what is waited for. Methods raise the errors of `contracts`.
     """
 
     def __init__(
-        self, spec: BoardSpec, choices: Choices, writer: ModelWriter, say: Callable[[str], None]
+        self,
+        spec: BoardSpec,
+        choices: Choices,
+        writer: ModelWriter,
+        kernel: Callable[[BoardSpec, Variant], KernelImage],
+        say: Callable[[str], None],
     ) -> None:
         self.spec = spec
         self.choices = choices
         self.writer = writer
         self.key: LabKey = load_key(choices.key)
         self.budgets = Budgets.load(choices.budgets, strict=choices.strict)
-        self.release = build_kernel(spec.firmware, variant="release", key=choices.key)
+        self.release = kernel(spec, "release")
         self.watch = Stopwatch()
         self.situation: Situation | None = None
         self.adaptation: Adaptation | None = None
         self.tried = 0
         self.refused = 0
+        self._kernel = kernel
         self._say = say
         self._quiet = QuietFiles(choices.quiet)
         self._defect: Defect | None = None
@@ -80,11 +85,6 @@ class Session:
         self._power = contextlib.ExitStack()
 
     # --- the board ---------------------------------------------------------------------------------------------
-
-    @cached_property
-    def testing(self) -> KernelImage:
-        """The kernel that plants faults on request."""
-        return build_kernel(self.spec.firmware, variant="testing", key=self.choices.key)
 
     @property
     def transcript(self) -> Path:
@@ -139,7 +139,7 @@ class Session:
 
     def flash(self, variant: Variant) -> Board:
         """The board with that kernel, pristine: as it is when it runs it already and answers, else booted afresh."""
-        image = self.release if variant == "release" else self.testing
+        image = self._kernel(self.spec, variant)
         lost = self.lease.place.name in self._suspects
         if self._board is not None and self._board.image == image and not lost:
             with contextlib.suppress(AssayError):

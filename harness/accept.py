@@ -1,0 +1,234 @@
+"""`assay accept`: the Robot suites on every chosen kind in parallel, one merged log, one record, one verdict."""
+
+from __future__ import annotations
+
+import platform
+import selectors
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.board import BoardSpec
+from contracts.measurement import Verdict
+from harness.budgets import worst
+from harness.interrupt import INTERRUPTED
+from harness.record import SCHEMA_VERSION, Folder
+from harness.robot_merge import infra_row, read_rows, write_output
+from harness.robot_process import OUTPUT, STOP_S, RobotProcess, verdicts
+from harness.robot_rows import INTERRUPTED_TEXT
+
+SILENCE_S: Final = 900.0
+"""A process that tells nothing for so long is ended: longer than any keyword of the suites may wait."""
+
+_LOOK_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What is accepted: kinds, suites, and the options that every Robot process gets beside its board."""
+
+    specs: tuple[BoardSpec, ...]
+    suites: tuple[Path, ...]
+    options: tuple[str, ...]
+    processes: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What the processes' environment has beside this one's."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Why a kind cannot be tested on this lab."""
+
+
+@dataclass(slots=True)
+class KindOutcome:
+    """What came of one kind. `error` is what kept it from a whole output, empty otherwise."""
+
+    kind: str
+    output: Path
+    rows: list[dict[str, Any]]
+    place: str = ""
+    build_id: str = ""
+    error: str = ""
+    wall_s: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its tests."""
+        return worst(verdicts(self.rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a kind's process just told: `row` of a test that ended, else what it does now."""
+
+    kind: str
+    done: int
+    total: int
+    doing: str
+    row: Mapping[str, Any] | None = None
+
+
+def accept(
+    plan: Acceptance,
+    folder: Folder,
+    report: Callable[[Step], None],
+    stop: threading.Event,
+) -> list[KindOutcome]:
+    """Run the suites, at most `processes` kinds at a time, and return what came of each kind, in the plan's order.
+
+    Verdicts are appended to tests.jsonl as they come. `stop` asks every process to stop; what they have is kept.
+    Raises InfraError when the results folder cannot be written.
+    """
+    outcomes: dict[str, KindOutcome] = {}
+    waiting = list(plan.specs)
+    running: dict[str, tuple[RobotProcess, float]] = {}
+    robot = folder.sub("robot")
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or running:
+                while waiting and len(running) < plan.processes:
+                    spec = waiting.pop(0)
+                    place = robot.sub(spec.kind).path
+                    if spec.kind in plan.unusable or stop.is_set():
+                        outcomes[spec.kind] = _untested(plan, spec, place, folder, report)
+                        continue
+                    process = RobotProcess.start(
+                        spec.kind,
+                        place,
+                        [*plan.options, "--variable", f"BOARD:{spec.kind}"],
+                        plan.suites,
+                        plan.environment,
+                    )
+                    selector.register(process, selectors.EVENT_READ, process)
+                    running[spec.kind] = (process, time.monotonic())
+                _listen(selector, running, folder, report)
+                for kind, (process, began_s) in list(running.items()):
+                    if stop.is_set():
+                        process.stop()
+                    seen = _overdue(process)
+                    if process.process.poll() is None and not seen:
+                        continue
+                    selector.unregister(process)
+                    del running[kind]
+                    outcome = _ended(process, seen, folder, report)
+                    outcome.wall_s = time.monotonic() - began_s
+                    outcomes[kind] = outcome
+        finally:
+            for process, _ in running.values():
+                process.kill()
+                process.process.wait()
+    return [outcomes[spec.kind] for spec in plan.specs]
+
+
+def _listen(
+    selector: selectors.BaseSelector,
+    running: Mapping[str, tuple[RobotProcess, float]],
+    folder: Folder,
+    report: Callable[[Step], None],
+) -> None:
+    """Wait a moment for news, and pass on what came."""
+    if running:
+        for key, _ in selector.select(_LOOK_S):
+            _hear(key.data, folder, report)
+
+
+def _hear(process: RobotProcess, folder: Folder, report: Callable[[Step], None]) -> None:
+    events = process.events()
+    if events is None:
+        time.sleep(_LOOK_S / 10)  # its pipe is closed, and it will be gone in a moment
+    for event in events or ():
+        row = event.get("row")
+        if row is not None:
+            if row["transcript"] is not None:
+                row["transcript"] = f"robot/{process.kind}/{row['transcript']}"
+            folder.append("tests.jsonl", row)
+        report(Step(process.kind, len(process.rows), process.total, process.doing, row))
+
+
+def _overdue(process: RobotProcess) -> str:
+    """End a process that does not stop when asked, or tells nothing for too long; what was seen, or nothing."""
+    now_s = time.monotonic()
+    seen = ""
+    if process.stopped_s is not None and now_s - process.stopped_s > STOP_S:
+        seen = f"Robot did not end within {STOP_S:.0f} s of being asked to, in '{process.doing}'"
+    elif now_s - process.heard_s > SILENCE_S:
+        seen = f"Robot told nothing for {SILENCE_S:.0f} s, in '{process.doing}'"
+    if seen and process.process.poll() is None:
+        process.kill()
+        process.process.wait()
+    return seen
+
+
+def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[Step], None]) -> KindOutcome:
+    """Read what a process left. Without a whole output: the tests that it told of, and an `infra` with what was seen."""
+    process.process.wait()
+    _hear(process, folder, report)
+    process.close()
+    output = process.folder / OUTPUT
+    error = seen or process.exit_error
+    rows = None if error else read_rows(output, process.kind, process.rows)
+    if rows is None:
+        error = error or f"Robot left no whole {output.name}"
+        row = infra_row(process.kind, "Robot comes to its end", error, process.place)
+        folder.append("tests.jsonl", row)
+        rows = [*process.rows, row]
+        metadata = {"Board": process.kind, "Place": process.place, "Build id": process.build_id}
+        write_output(output, process.kind, rows, metadata)
+        report(Step(process.kind, len(process.rows), process.total, "ended early", row))
+    else:
+        report(Step(process.kind, process.total, process.total, "done"))
+    return KindOutcome(process.kind, output, rows, process.place, process.build_id, error)
+
+
+def _untested(
+    plan: Acceptance, spec: BoardSpec, path: Path, folder: Folder, report: Callable[[Step], None]
+) -> KindOutcome:
+    """The outcome of a kind that no process was started for: nothing usable, or the run was ended before its turn."""
+    why = plan.unusable.get(spec.kind, "")
+    if why:
+        row = infra_row(spec.kind, f"A board of kind {spec.kind} is usable", why)
+    else:
+        row = infra_row(spec.kind, "Not begun", INTERRUPTED_TEXT)
+        row |= {"verdict": Verdict.INCONCLUSIVE.value, "message": INTERRUPTED_TEXT}
+        row["attempts"][0]["verdict"] = Verdict.INCONCLUSIVE.value
+    folder.append("tests.jsonl", row)
+    output = path / OUTPUT
+    write_output(output, spec.kind, [row], {"Board": spec.kind})
+    report(Step(spec.kind, 0, 1, "not tested", row))
+    return KindOutcome(spec.kind, output, [row], error=why)
+
+
+def document(
+    name: str,
+    started: datetime,
+    wall_s: float,
+    outcomes: Sequence[KindOutcome],
+    *,
+    seed: int,
+    commit: str | None,
+    command: Sequence[str],
+    interrupted: bool,
+) -> dict[str, Any]:
+    """What is written as `run.json`: the layout of a session of tests (docs/schemas/run.schema.json)."""
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    verdict = worst(verdicts(rows))
+    return {
+        "schema": SCHEMA_VERSION,
+        "run": {
+            "job": "accept",
+            "name": name,
+            "started": started.isoformat(timespec="seconds"),
+            "wall_s": round(wall_s, 3),
+            "seed": seed,
+            "command": list(command),
+            "python": platform.python_version(),
+            "verdict": verdict.value,
+            "interrupted": interrupted,
+            "exit": INTERRUPTED if interrupted else verdict.exit_code,
+            "commit": commit,
+        },
+        "boards": [],
+        "tests": rows,
+    }

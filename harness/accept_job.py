@@ -1,0 +1,213 @@
+"""What `assay accept` does around the suites: choose boards, build kernels, show progress, merge, record, sum up."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ai.model import SHIPPED
+from contracts.errors import AssayError, ConfigError, InfraError
+from harness.accept import Acceptance, KindOutcome, Step, accept, document
+from harness.budgets import DEFAULT_BUDGETS, load_budgets
+from harness.commit import commit_of
+from harness.history import feed
+from harness.interrupt import interruptible
+from harness.kernels import kernel_for
+from harness.keys import load_key
+from harness.record import Folder, new_run
+from harness.registry import LAB_VARIABLE, lab_files, select
+from harness.robot_merge import count_tests, merge
+from harness.run import Progress
+from harness.table import VERDICT_STYLE, LiveProgress
+from targets.qemu import qemu_program
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SUITES: Final = ROOT / "robot"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asked for."""
+
+    boards: Sequence[str]
+    suites: Sequence[Path]
+    lab: Sequence[Path]
+    seed: int
+    include: Sequence[str]
+    results: Path
+    processes: int | None
+    budgets: Path | None
+    key: Path | None
+    model: Path | None
+    strict: bool
+
+
+class _Display:
+    """A bar a kind on a terminal, and a line a test where it did not pass or the output is no terminal."""
+
+    def __init__(self, console: Console, kinds: Sequence[str]) -> None:
+        self._console = console
+        self._bars = LiveProgress(console, kinds)
+        self._width = max(len(kind) for kind in kinds)
+
+    def __enter__(self) -> Self:
+        self._bars.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.__exit__(kind, error, trace)
+
+    def report(self, step: Step) -> None:
+        """Show one step."""
+        row, terminal = step.row, self._console.is_terminal
+        if terminal:
+            self._bars.report(Progress(step.kind, step.done, step.total, step.doing))
+        if row is not None and not (terminal and row["verdict"] in ("pass", "marginal")):
+            name = row["id"].rpartition("::")[2].removeprefix("robot/").removesuffix(f"[{step.kind}]")
+            self._console.print(
+                f"{step.kind:<{self._width}}  {step.done:>2}/{step.total}  "
+                f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']:<12}[/]{escape(name)} ({row['duration_s']:.1f} s)",
+                soft_wrap=True,
+            )
+        elif not terminal and step.doing.startswith("waits"):
+            self._console.print(f"{step.kind}: {step.doing}", markup=False, soft_wrap=True)
+
+
+def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
+    """Carry out `assay accept` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot."""
+    labs = lab_files(list(asked.lab) or None)
+    specs = select(asked.boards, lab=labs)
+    suites = tuple(path.resolve() for path in asked.suites) or (SUITES,)
+    budgets = (asked.budgets or DEFAULT_BUDGETS).resolve()
+    load_budgets(budgets)
+    load_key(asked.key)
+    model = asked.model or SHIPPED
+    if not model.is_file():
+        raise ConfigError(
+            f"no model at {model}", expected="a Llama GGUF", seen="no such file", do="name another"
+        )
+    tests = count_tests(suites, asked.include)
+    if any(spec.qemu for spec in specs):
+        qemu_program()
+    began_s, started, commit = time.monotonic(), datetime.now(UTC), commit_of()
+    name, folder = new_run(asked.results.resolve())
+    kinds = [spec.kind for spec in specs]
+    console.print(f"building kernels for {', '.join(kinds)}")
+    for spec in specs:
+        for variant in ("release", "testing"):
+            kernel_for(spec, variant, key=asked.key)
+    unusable: dict[str, str] = {}
+    plan = Acceptance(
+        tuple(specs),
+        suites,
+        (*_options(asked, folder, budgets), *(f"--include={tag}" for tag in asked.include)),
+        asked.processes or max(1, min(len(specs), os.cpu_count() or 1)),
+        {LAB_VARIABLE: os.pathsep.join(str(path.resolve()) for path in labs)},
+        unusable,
+    )
+    console.print(f"{tests} tests on each of {', '.join(kinds)}")
+    stop = threading.Event()
+    with interruptible(console, stop), _Display(console, kinds) as display:
+        outcomes = accept(plan, folder, display.report, stop)
+        about = {"Commit": commit or "unknown", "Seed": str(asked.seed), "Run": name}
+        log = _merge(console, folder, outcomes, about)
+        record = document(
+            name,
+            started,
+            time.monotonic() - began_s,
+            outcomes,
+            seed=asked.seed,
+            commit=commit,
+            command=command,
+            interrupted=stop.is_set(),
+        )
+        folder.write_json("run.json", record)
+    _sum_up(console, outcomes)
+    try:
+        feed(asked.results)
+    except AssayError as error:
+        console.print(f"not in the history: {error}", markup=False, soft_wrap=True)
+    console.print(f"results: {folder.path}", soft_wrap=True, markup=False)
+    if log is not None:
+        console.print(f"log: {log}", soft_wrap=True, markup=False)
+    verdict = record["run"]["verdict"]
+    console.print(f"verdict: [{VERDICT_STYLE[verdict]}]{verdict}[/] in {record['run']['wall_s']:.1f} s")
+    exit_code: int = record["run"]["exit"]
+    return exit_code
+
+
+def _options(asked: Asked, folder: Folder, budgets: Path) -> list[str]:
+    """The variables of robot/lab.resource that every process gets beside its board."""
+    values = {
+        "SEED": str(asked.seed),
+        "BUDGETS": str(budgets),
+        "KEY": str(asked.key.resolve()) if asked.key else "",
+        "MODEL": str(asked.model.resolve()) if asked.model else "",
+        "STRICT": str(asked.strict),
+        "QUIET": str(folder.sub("robot").path),
+    }
+    given = [part for name, value in values.items() for part in ("--variable", f"{name}:{value}")]
+    return ["--pythonpath", str(SUITES), *given]
+
+
+def _merge(
+    console: Console, folder: Folder, outcomes: Sequence[KindOutcome], about: dict[str, str]
+) -> Path | None:
+    """The merged log. Without one, for a reason of ours, verdict and record stand."""
+    try:
+        return merge(folder.sub("robot").path, [outcome.output for outcome in outcomes], about)
+    except InfraError as error:
+        console.print(f"no merged log was written, the verdict stands: {error}", markup=False, soft_wrap=True)
+        return None
+
+
+def _sum_up(console: Console, outcomes: Sequence[KindOutcome]) -> None:
+    """A line a kind, then every test that did not pass, with why."""
+    table = Table()
+    for column in (
+        "board",
+        "place",
+        "kernel",
+        "passed",
+        "marginal",
+        "failed",
+        "infra",
+        "inconcl.",
+        "skipped",
+    ):
+        table.add_column(column, no_wrap=True)
+    table.add_column("time", justify="right")
+    table.add_column("verdict")
+    for outcome in outcomes:
+        found = [row["verdict"] for row in outcome.rows]
+        counts = [
+            str(found.count(verdict) or "")
+            for verdict in ("pass", "marginal", "fail", "infra", "inconclusive", "skip")
+        ]
+        table.add_row(
+            outcome.kind,
+            outcome.place,
+            outcome.build_id[:12],
+            *counts,
+            f"{outcome.wall_s:.1f} s",
+            f"[{VERDICT_STYLE[outcome.verdict]}]{outcome.verdict}[/]",
+        )
+    console.print(table)
+    for outcome in outcomes:
+        for row in outcome.rows:
+            if row["verdict"] not in ("pass", "marginal"):
+                console.print(f"{row['id']}: {row['verdict']}", markup=False, soft_wrap=True)
+                console.print(f"  {row['message']}", markup=False, soft_wrap=True)

@@ -1,0 +1,136 @@
+"""Robot's outputs of all kinds become one: what a process left, or what was seen of one that left nothing whole."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from robot.api import ExecutionResult, TestSuite
+from robot.errors import DataError
+from robot.rebot import rebot
+from robot.result import Result
+from robot.result import TestSuite as ResultSuite
+
+from contracts.errors import ConfigError, InfraError, did_you_mean
+from harness.robot_rows import INFRA_PREFIX, row_of
+from harness.robot_rows import test_id as id_of
+
+LOG: Final = "log.html"
+REPORT: Final = "report.html"
+XUNIT: Final = "xunit.xml"
+_STATUS: Final = {"pass": "PASS", "marginal": "PASS", "skip": "SKIP", "inconclusive": "SKIP"}
+_REBOT_ERROR: Final = 251  # and above: not a number of failed tests
+
+
+def count_tests(suites: Sequence[Path], include: Sequence[str]) -> int:
+    """How many tests the tags choose. Raises ConfigError when there is none, or a suite cannot be read."""
+    try:
+        suite = TestSuite.from_file_system(*suites)
+    except DataError as error:
+        raise ConfigError(
+            f"the suites cannot be read: {error}",
+            expected="Robot suites",
+            seen=", ".join(map(str, suites)),
+            do="name files or folders that hold *.robot files",
+        ) from error
+    tags = sorted({tag for test in suite.all_tests for tag in test.tags})
+    if include:
+        suite.filter(included_tags=list(include))
+    if not suite.test_count:
+        asked = ", ".join(include)
+        raise ConfigError(
+            f"no test has the tag {asked}{did_you_mean(asked, tags)}",
+            expected=f"one of {', '.join(tags)}",
+            seen=asked,
+            do="leave --include out for every test",
+        )
+    found: int = suite.test_count
+    return found
+
+
+def read_rows(output: Path, kind: str, told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """The row of every test in an output, as it was told while it ran, else as the output has it; None for a torn one."""
+    try:
+        suite = ExecutionResult(output).suite
+    except DataError:
+        return None
+    known = {row["id"]: row for row in told}
+    rows = []
+    for test in suite.all_tests:
+        row = dict(row_of(test, kind))
+        seen = known.get(id_of(test, kind))
+        if seen is None or seen["verdict"] == row["verdict"]:
+            rows.append(dict(seen or row))
+        else:  # a suite's teardown decides after its tests were told of
+            rows.append(dict(seen) | {key: row[key] for key in ("verdict", "message", "attempts")})
+    return rows
+
+
+def infra_row(kind: str, what: str, message: str, place: str = "") -> dict[str, Any]:
+    """The row of a kind that the lab could not test, or not to the end."""
+    return {
+        "id": f"robot/{what}[{kind}]",
+        "kind": kind,
+        "verdict": "infra",
+        "duration_s": 0.0,
+        "attempts": [
+            {"verdict": "infra", "place": place or None, "epoch": None, "message": message.partition("\n")[0]}
+        ],
+        "message": f"{INFRA_PREFIX}{message}",
+        "sections": [],
+        "measurements": [],
+        "transcript": None,
+        "build_id": None,
+        "worker": "",
+    }
+
+
+def write_output(
+    output: Path, kind: str, rows: Sequence[Mapping[str, Any]], metadata: Mapping[str, str]
+) -> None:
+    """An output for a kind whose process left none: one suite with a test a row."""
+    suite = ResultSuite(name=kind, metadata=dict(metadata))
+    for row in rows:
+        name = row["id"].rpartition("::")[2] if "::" in row["id"] else row["id"].removeprefix("robot/")
+        verdict = row["verdict"]
+        suite.tests.create(
+            name=name.removesuffix(f"[{kind}]"),
+            status=_STATUS.get(verdict, "FAIL"),
+            message=row["message"],
+            tags=[verdict] if verdict in ("infra", "marginal", "inconclusive") else [],
+            elapsed_time=timedelta(seconds=row["duration_s"]),
+        )
+    try:
+        Result(suite=suite).save(output)
+    except (OSError, DataError) as error:
+        raise InfraError(f"cannot write {output}", expected="a writable folder", seen=str(error)) from error
+
+
+def merge(folder: Path, outputs: Sequence[Path], metadata: Mapping[str, str]) -> Path:
+    """One output, log, report and xUnit file of all kinds in `folder`; returns the log. Raises InfraError."""
+    said = io.StringIO()
+    code = rebot(
+        *map(str, outputs),
+        name="Assay acceptance",
+        outputdir=str(folder),
+        output="output.xml",
+        log=LOG,
+        report=REPORT,
+        xunit=XUNIT,
+        metadata=[f"{name}:{value}" for name, value in metadata.items()],
+        suitestatlevel=2,
+        processemptysuite=True,
+        stdout=said,
+        stderr=said,
+    )
+    if code >= _REBOT_ERROR:
+        raise InfraError(
+            "the outputs of the kinds cannot be merged",
+            expected=f"a log in {folder}",
+            seen=said.getvalue().strip()[-500:],
+            do="free space on that disk, or name another folder with --results",
+        )
+    return folder / LOG

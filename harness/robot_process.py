@@ -1,0 +1,154 @@
+"""One Robot process for one board kind: started, listened to, asked to stop, and read when it has ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from contracts.errors import InfraError
+from contracts.measurement import Verdict
+from harness.robot_events import VARIABLE
+from targets.exits import signal_name
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+CONSOLE: Final = "console.txt"
+OUTPUT: Final = "output.xml"
+STOP_S: Final = 30.0
+"""How long a process may take, after it was asked to stop, to end its keyword, free its board and write its output."""
+
+_INTERRUPTED: Final = 253  # Robot's exit code after a signal; 251, 252 and 255 are its own errors
+_FAILED_MAX: Final = 250
+_TAIL: Final = 2000
+_CHUNK: Final = 65536
+
+
+@dataclass(slots=True)
+class RobotProcess:
+    """A Robot process and what it has told so far. Its console goes to `folder`/console.txt."""
+
+    kind: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+    pipe: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    place: str = ""
+    build_id: str = ""
+    doing: str = "starts"
+    total: int = 1
+    heard_s: float = field(default_factory=time.monotonic)
+    stopped_s: float | None = None
+    _partial: bytes = b""
+
+    @classmethod
+    def start(
+        cls,
+        kind: str,
+        folder: Path,
+        options: Sequence[str],
+        suites: Sequence[Path],
+        environment: Mapping[str, str],
+    ) -> Self:
+        """Start Robot on `suites`. It ends when this process does. Raises InfraError when it cannot be started."""
+        reading, writing = os.pipe()
+        # Its own session: a Ctrl-C reaches us alone, and we ask each process to stop, once.
+        command = ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "robot"]
+        command += ["--name", kind, "--outputdir", str(folder), "--output", OUTPUT, "--log", "NONE"]
+        command += ["--report", "NONE", "--console", "none", "--consolecolors", "off", *options]
+        try:
+            with (folder / CONSOLE).open("wb") as console:
+                process = subprocess.Popen(
+                    [*command, *map(str, suites)],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(writing,),
+                    env=os.environ | environment | {VARIABLE: str(writing)},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            os.close(reading)
+            raise InfraError(
+                f"Robot cannot be started for {kind}",
+                expected="a process and a writable folder",
+                seen=str(error),
+                do="free resources of this machine, or name another folder with --results",
+            ) from error
+        finally:
+            os.close(writing)
+        os.set_blocking(reading, False)
+        return cls(kind, folder, process, reading)
+
+    def fileno(self) -> int:
+        """The pipe's descriptor, for a selector."""
+        return self.pipe
+
+    def events(self) -> list[dict[str, Any]] | None:
+        """What it told since the last call, oldest first; None once it will tell nothing more."""
+        out: list[dict[str, Any]] = []
+        while True:
+            try:
+                chunk = os.read(self.pipe, _CHUNK)
+            except BlockingIOError:
+                return out
+            if not chunk:
+                return out or None
+            self.heard_s = time.monotonic()
+            *lines, self._partial = (self._partial + chunk).split(b"\n")
+            for line in lines:
+                event = json.loads(line)
+                self._note(event)
+                out.append(event)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event["event"] == "test":
+            self.rows.append(event["row"])
+        elif event["event"] == "place":
+            self.place, self.build_id = event["place"], event["build_id"]
+        else:
+            self.doing = event["doing"]
+            self.total = event.get("total", self.total)
+
+    def stop(self) -> None:
+        """Ask it to stop: it ends the keyword, runs teardowns (which free the board) and writes its output."""
+        if self.stopped_s is None:
+            self.stopped_s = time.monotonic()
+            self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it now. Its QEMU ends with it."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+    def close(self) -> None:
+        """Give the pipe back. The process has ended."""
+        os.close(self.pipe)
+
+    @property
+    def exit_error(self) -> str:
+        """What was wrong with how it ended, with what was seen of it; empty for a Robot that did its work."""
+        code = self.process.returncode
+        if 0 <= code <= _FAILED_MAX or (code == _INTERRUPTED and self.stopped_s is not None):
+            return ""
+        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with {code}"
+        if code == _INTERRUPTED:
+            how = "was interrupted from outside"
+        said = (self.folder / CONSOLE).read_bytes()[-_TAIL:].decode("utf-8", "replace").strip()
+        done = f"after {len(self.rows)} of {self.total} tests, in '{self.doing}'"
+        return f"Robot {how} {done}" + (f"; it said: {said}" if said else "")
+
+
+def verdicts(rows: Sequence[dict[str, Any]]) -> list[Verdict]:
+    """The verdicts of rows."""
+    return [Verdict(row["verdict"]) for row in rows]
