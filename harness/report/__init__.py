@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from contracts.errors import ConfigError
 from harness.record import Folder, find_run
 
 __all__ = ["NAME", "report_folder", "write_report"]
@@ -14,10 +15,27 @@ NAME: Final = "report.html"
 
 
 def report_folder(name: str, root: Path) -> Path:
-    """The folder of a run, finished or not, given by name, path or `last`. Raises ConfigError with a suggestion."""
+    """The folder of a run or a session, finished or not, given by name, path or `last`.
+
+    Raises ConfigError: with a suggestion, or with what the folder lacks.
+    """
     for path in (Path(name), root / name):
-        if any(path.glob("*/records.jsonl")):
+        if any(path.glob("*/records.jsonl")) or (path / "tests.jsonl").is_file():
             return path
+        if path.is_dir() and path != root and not (path / "run.json").is_file():
+            raise ConfigError(
+                f"{path} holds no record",
+                expected="run.json, tests.jsonl, or a board's records.jsonl",
+                seen=", ".join(sorted(item.name for item in path.iterdir())[:8]) or "an empty folder",
+                do="name another run: `assay results list` shows them",
+            )
+    if not root.is_dir():
+        raise ConfigError(
+            f"no results folder {root}",
+            expected="a folder of runs",
+            seen="none",
+            do="make a run with `assay run`, or name the folder with --results",
+        )
     return find_run(name, root)
 
 
@@ -27,8 +45,13 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     Raises ReportError when the record cannot be shown and InfraError when the file cannot be written.
     """
     from harness.report.data import read_run
-    from harness.report.page import render
+    from harness.report.page import render, render_session
+    from harness.report.session import is_session, read_session
 
     out = out or folder / NAME
     base = os.path.relpath(folder.resolve(), out.resolve().parent)
-    return Folder(out.parent).write(out.name, render(read_run(folder, "" if base == "." else base)))
+    base = "" if base == "." else base
+    page = (
+        render_session(read_session(folder, base)) if is_session(folder) else render(read_run(folder, base))
+    )
+    return Folder(out.parent).write(out.name, page)

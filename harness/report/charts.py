@@ -6,14 +6,16 @@ colours come from the page's style sheet.
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from harness.report.view import Sample, StageView, Step
+from harness.report.view import Sample, StageView, Step, Trend
 
 DOTS: Final = 100
 """Dots in one strip; of more samples every n-th is drawn, in order of size, the least and the greatest always."""
@@ -21,6 +23,9 @@ DOTS: Final = 100
 _NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 _BAR_HEIGHT: Final = 26
 _STRIP_HEIGHT: Final = 26
+_TREND_HEIGHT: Final = 64
+_NEAR_BUDGET: Final = 0.5
+"""A budget is drawn in a trend whose greatest value is at least this share of it: else it would flatten the rest."""
 
 
 def figure(value: float | None) -> str:
@@ -193,3 +198,67 @@ def _step_bar(begin: float, length: float, scale: float, style: str) -> Markup:
         f'<svg class="step{style}" height="12" aria-hidden="true">'
         f'<rect x="{max(0.0, x):.4g}%" y="2" width="{width:.4g}%" height="8" rx="1.5"/></svg>'
     )
+
+
+def trend_plot(trend: Trend) -> Markup:
+    """A figure over runs on a linear scale, oldest left; a dot a run, with its name and value to hover."""
+    values = [point.value for point in trend.points]
+    drawn = list(values)
+    near = trend.budget is not None and max(values) >= _NEAR_BUDGET * trend.budget
+    if near and trend.budget is not None:
+        drawn.append(trend.budget)
+    low, high = min(drawn), max(drawn)
+    span = (high - low) or 1.0
+
+    def y(value: float) -> float:
+        return _TREND_HEIGHT / 2 if high == low else 6 + (_TREND_HEIGHT - 12) * (high - value) / span
+
+    def x(place: int) -> float:
+        return 50.0 if len(values) == 1 else 2 + 96.0 * place / (len(values) - 1)
+
+    parts = []
+    if near and trend.budget is not None:
+        parts.append(
+            f'<line class="limit" x1="0" x2="100%" y1="{y(trend.budget):.4g}" y2="{y(trend.budget):.4g}"/>'
+        )
+    parts += [
+        f'<line class="moved" x1="{x(place) - 48 / len(values):.4g}%" x2="{x(place) - 48 / len(values):.4g}%" '
+        f'y1="0" y2="{_TREND_HEIGHT}"/>'
+        for place, point in enumerate(trend.points)
+        if point.moved
+    ]
+    parts += [
+        f'<line class="way" x1="{x(place):.4g}%" y1="{y(first):.4g}" x2="{x(place + 1):.4g}%" y2="{y(second):.4g}"/>'
+        for place, (first, second) in enumerate(itertools.pairwise(values))
+    ]
+    unit = unit_name(trend.unit)
+    for place, point in enumerate(trend.points):
+        style = f"v-{point.verdict}" + ("" if point.alike else " w")
+        size = 4 if place == len(values) - 1 else 3
+        said = escape(f"{point.run}: {figure(point.value)} {unit}, {point.verdict}")
+        where = f'cx="{x(place):.4g}%" cy="{y(point.value):.4g}" r="{size}"'
+        parts.append(f'<circle class="{style}" {where}><title>{said}</title></circle>')
+    label = escape(
+        f"{trend.stage}: {len(values)} runs from {figure(min(values))} to {figure(max(values))} {unit}, "
+        f"newest {figure(values[-1])}"
+    )
+    return Markup(  # noqa: S704
+        f'<svg class="plot" height="{_TREND_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+def trend_word(trend: Trend) -> str:
+    """How the newest figure stands to the median of those before it that were taken on the same inputs."""
+    before = [point.value for point in trend.points[:-1] if point.alike]
+    if not before:
+        return ""
+    middle = statistics.median(before)
+    newest = trend.points[-1].value
+    if newest == middle:
+        return "="
+    return f"{newest / middle - 1:+.1%}" if middle else ""
+
+
+def share_bar(value: float, whole: float) -> Markup:
+    """A bar as long as `value` is of `whole`."""
+    return _step_bar(0.0, value, whole or 1.0, "")

@@ -1,7 +1,10 @@
-"""The view model -> one self-contained HTML page: no script, no request to anywhere, every text escaped."""
+"""The view model -> one self-contained HTML page: no request to anywhere, every text escaped, no script but a filter."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from markupsafe import Markup
 
 from contracts.errors import AssayError
 from harness.report import charts
-from harness.report.view import BoardView, RunView, StageView
+from harness.report.view import BoardView, KindView, RunView, SessionView, StageView, TestView
 
 _HERE: Final = Path(__file__).resolve().parent
 
@@ -25,6 +28,7 @@ _CLOCKS: Final = (
     ),
     ("hardware", "Hardware clock", "the board's own counters"),
 )
+_SLOWEST: Final = 15
 _MARKS: Final = {
     "pass": "✓",
     "marginal": "≈",
@@ -66,7 +70,7 @@ def sections(board: BoardView) -> tuple[Section, ...]:
     return tuple(found)
 
 
-def budget_names(boards: Sequence[BoardView]) -> tuple[str, ...]:
+def budget_names(boards: Sequence[BoardView | KindView]) -> tuple[str, ...]:
     """Every stage that some board has a budget for, in the order of the journey."""
     names: dict[str, None] = {}
     for board in boards:
@@ -74,7 +78,7 @@ def budget_names(boards: Sequence[BoardView]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _stage_of(board: BoardView, name: str) -> StageView | None:
+def _stage_of(board: BoardView | KindView, name: str) -> StageView | None:
     return next((stage for stage in board.stages if stage.name == name and stage.limit is not None), None)
 
 
@@ -86,8 +90,7 @@ def _share(stage: StageView) -> str:
     return "<0.1 %" if 0 < share < 0.1 else f"{share:.2g} %" if share < 100 else f"{share:.0f} %"
 
 
-def render(view: RunView) -> str:
-    """The page. Raises ReportError when the template cannot show the view."""
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -96,21 +99,81 @@ def render(view: RunView) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(figure=charts.figure, unit=charts.unit_name, duration=charts.duration)
+    environment.globals.update(mark=_MARKS, stage_of=_stage_of, share=_share, charts=charts)
+    return environment
+
+
+def _render(template: str, name: str, **values: object) -> str:
     try:
-        return environment.get_template("page.html.jinja").render(
-            run=view,
-            style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
-            mark=_MARKS,
-            sections=sections,
-            budget_names=budget_names(view.boards),
-            stage_of=_stage_of,
-            share=_share,
-            charts=charts,
-        )
+        style = Markup((_HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704
+        return _environment().get_template(template).render(style=style, **values)
     except (jinja2.TemplateError, OSError) as error:
         raise ReportError(
-            f"run {view.name} cannot be rendered",
+            f"run {name} cannot be rendered",
             expected="a run folder as `assay run` leaves it",
             seen=str(error),
             do="report this with the run's folder; run.json holds the same figures",
         ) from error
+
+
+def render(view: RunView) -> str:
+    """The page of a run. Raises ReportError when the template cannot show the view."""
+    return _render(
+        "page.html.jinja", view.name, run=view, sections=sections, budget_names=budget_names(view.boards)
+    )
+
+
+def render_session(view: SessionView) -> str:
+    """The page of a session of tests. Raises ReportError when the template cannot show the view."""
+    script = (_HERE / "filter.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _render(
+        "session.html.jinja",
+        view.name,
+        run=view,
+        budget_names=budget_names(view.kinds),
+        verdicts=[name for name in _MARKS if any(name in dict(kind.counts) for kind in view.kinds)],
+        measured=measured(view),
+        skipped=skipped(view),
+        slowest=slowest(view),
+        script=Markup(script),  # noqa: S704
+        script_hash=f"sha256-{digest}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRow:
+    """One figure that a test took, with the axis of its kind and clock."""
+
+    test: TestView
+    stage: StageView
+    axis: charts.Axis | None
+
+
+def measured(view: SessionView) -> tuple[tuple[str, str, charts.Axis | None, tuple[MeasuredRow, ...]], ...]:
+    """Kind, clock, axis and rows of what was measured; what is beyond its limit first, then what is nearest to it."""
+    groups: dict[tuple[str, str], list[tuple[TestView, StageView]]] = {}
+    for test in view.tests:
+        for stage in test.measurements:
+            groups.setdefault((test.kind, stage.clock), []).append((test, stage))
+    found = []
+    for (kind, clock), rows in sorted(groups.items()):
+        axis = charts.axis_of([stage for _, stage in rows])
+        ordered = sorted(rows, key=lambda row: -(row[1].value or 0.0) / (row[1].limit or math.inf))
+        found.append((kind, clock, axis, tuple(MeasuredRow(test, stage, axis) for test, stage in ordered)))
+    return tuple(found)
+
+
+def skipped(view: SessionView) -> tuple[tuple[str, tuple[TestView, ...]], ...]:
+    """Skipped tests by the reason that they give."""
+    reasons: dict[str, list[TestView]] = {}
+    for test in view.tests:
+        if test.verdict == "skip":
+            reasons.setdefault(test.message or "no reason given", []).append(test)
+    return tuple((reason, tuple(tests)) for reason, tests in reasons.items())
+
+
+def slowest(view: SessionView) -> tuple[TestView, ...]:
+    """The tests that took longest, longest first."""
+    timed = [test for test in view.tests if test.duration_s]
+    return tuple(sorted(timed, key=lambda test: -(test.duration_s or 0.0))[:_SLOWEST])

@@ -133,6 +133,8 @@ class BoardView:
     verdict: str
     error: str
     crash: str
+    traceback: str
+    drill: tuple[tuple[str, float], ...]
     stages: tuple[StageView, ...]
     situations: tuple[SituationView, ...]
     frames: tuple[Frame, ...]
@@ -147,6 +149,39 @@ class BoardView:
         deployed = [item for item in judged if item.deployed]
         first = sum(1 for item in deployed if len(item.attempts) == 1)
         return f"{len(deployed)} of {len(judged)} situations adapted, {first} at the first attempt"
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """One run's figure in a trend. `alike` is False where other inputs were taken; `moved` where the kernel changed."""
+
+    run: str
+    value: float
+    verdict: str
+    alike: bool
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One figure over runs, in the order in which they came in; the last point is the page's own run."""
+
+    board: str
+    stage: str
+    clock: str
+    test: str
+    unit: str
+    budget: float | None
+    points: tuple[TrendPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """What the history says up to a run. `note` tells why there is less than there might be."""
+
+    trends: tuple[Trend, ...]
+    note: str
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +201,76 @@ class RunView:
     verdict: str
     boards: tuple[BoardView, ...]
     missing: tuple[str, ...]
+    trends: Trends
+
+
+@dataclass(frozen=True, slots=True)
+class TestAttempt:
+    """One try of a test, and the board it ran on."""
+
+    __test__ = False  # pytest is not to take it for a test case
+
+    verdict: str
+    place: str
+    epoch: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestView:
+    """One test of a session; `number` is its place in the record. Sections, frames: of tests worth a look alone."""
+
+    __test__ = False
+
+    number: int
+    id: str
+    kind: str
+    verdict: str
+    duration_s: float | None
+    message: str
+    attempts: tuple[TestAttempt, ...]
+    sections: tuple[Listing, ...]
+    measurements: tuple[StageView, ...]
+    frames: tuple[Frame, ...]
+    transcript_href: str
+    build_id: str
+    worker: str
+    full: bool
+    missing: tuple[str, ...]
+
+    @property
+    def remarkable(self) -> bool:
+        """True when somebody will want to look: not passed and not skipped, or not at the first attempt."""
+        return self.verdict not in ("pass", "marginal", "skip") or len(self.attempts) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class KindView:
+    """What a session's tests measured on one kind: of each stage the row nearest to its limit, or beyond it."""
+
+    kind: str
+    verdict: str
+    counts: tuple[tuple[str, int], ...]
+    stages: tuple[StageView, ...]
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session of tests. `ended` is False when its controller did not live to write the end."""
+
+    name: str
+    started: str
+    wall_s: float | None
+    seed: str
+    command: str
+    python: str
+    commit: str
+    exit: str
+    ended: bool
+    interrupted: bool
+    verdict: str
+    kinds: tuple[KindView, ...]
+    tests: tuple[TestView, ...]
+    missing: tuple[str, ...]
+    trends: Trends

@@ -11,6 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from harness.budgets import Budgets
+
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "run.schema.json").read_text())
 SOURCE = '#include <assay.h>\n\nSEC("net_rx")\nint prog(struct xdp_md *ctx)\n{\n\treturn XDP_PASS;\n}\n'
@@ -131,3 +133,109 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 def make_situation() -> Callable[..., dict[str, Any]]:
     """One situation's record."""
     return situation
+
+
+KINDS = ("qemu-virt", "qemu-rpi3", "qemu-rpi4")
+
+
+def passed_row(number: int, kind: str | None, **more: Any) -> dict[str, Any]:
+    """A test of a session; every fifth of a kind measures `verify`."""
+    samples = [41_000.0 + 10 * number, 52_000.0, 47_000.0]
+    measured = [Budgets.load()("verify").judge(samples).to_json() | {"samples_list": samples}]
+    row: dict[str, Any] = {
+        "id": f"suites/board/test_loop.py::test_number_{number}[{kind}]" if kind else f"suites/host/test_x.py::test_{number}",
+        "kind": kind,
+        "verdict": "pass",
+        "duration_s": 0.01 * (number % 37),
+        "attempts": [{"verdict": "pass", "place": f"{kind}-0" if kind else None, "epoch": 3 if kind else None, "message": ""}],
+        "message": "",
+        "sections": [],
+        "measurements": measured if kind and number % 5 == 0 else [],
+        "transcript": None,
+        "build_id": "ab" * 20 if kind else None,
+        "worker": f"gw{number % 4}",
+    }  # fmt: skip
+    return row | more
+
+
+def failed(number: int, kind: str, verdict: str = "fail", **more: Any) -> dict[str, Any]:
+    """A test that did not pass, with what a person needs."""
+    message = {"fail": "the kernel hung: no answer to ECHO", "infra": "the board was lost"}.get(
+        verdict, verdict
+    )
+    attempts = [{"verdict": verdict, "place": f"{kind}-1", "epoch": 4, "message": message}]
+    sections = [
+        [
+            "assay",
+            f"{message}\n  expected: an answer within 2 s\n  seen: silence\n  do: look at the crash record",
+        ],
+        [f"board {kind}: last frames", "> REQUEST ECHO #7"],
+        [f"board {kind}: crash", "pc 0xffff000000081234 wait_forever+0x10\nx0 0000000000000007"],
+    ]
+    told = {"verdict": verdict, "message": message, "attempts": attempts, "sections": sections}
+    return passed_row(number, kind, **(told | {"transcript": f"transcripts/{number}.jsonl"} | more))
+
+
+def session_rows(count: int = 60) -> list[dict[str, Any]]:
+    """Rows of a session on three kinds and without a board: one failed, one infra, one retried, one skipped."""
+    rows = [passed_row(number, (*KINDS, None)[number % 4]) for number in range(count)]
+    rows[4] = failed(4, "qemu-virt")
+    rows[5] = failed(5, "qemu-rpi3", "infra")
+    lost = {"verdict": "infra", "place": "qemu-rpi4-0", "epoch": 1, "message": "QEMU was killed by SIGKILL"}
+    again = {"verdict": "pass", "place": "qemu-rpi4-1", "epoch": 2, "message": ""}
+    rows[6] |= {"attempts": [lost, again]}
+    rows[7] |= {"verdict": "skip", "message": "needs the capability `process`"}
+    return rows
+
+
+def session_document(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    run = {
+        "job": "tests",
+        "name": "20261122-130000-beef",
+        "started": "2026-11-22T13:00:00+00:00",
+        "wall_s": 21.5,
+    }
+    run |= {
+        "seed": 1,
+        "command": ["pytest", "--board=qemu-*", "-n", "4"],
+        "python": "3.11.7",
+        "verdict": "fail",
+    }
+    run |= {"interrupted": False, "exit": 1, "commit": "c0ffee" * 6 + "c0de"}
+    return {"schema": 1, "run": run | more, "boards": [], "tests": rows}
+
+
+def write_session(folder: Path, record: dict[str, Any]) -> Path:
+    """Lay a session's folder out as the pytest plugin does."""
+    jsonschema.validate(record, SCHEMA)
+    (folder / "transcripts").mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "tests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in record["tests"]))
+    frame = {"t": 0.5, "dir": ">", "kind": "REQUEST", "message": "ECHO", "session": 1, "payload": "00ff"}
+    for row in record["tests"]:
+        if row["transcript"]:
+            lines = [json.dumps(frame | {"sequence": number}) for number in range(40)]
+            (folder / row["transcript"]).write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def session() -> dict[str, Any]:
+    """The record of a session of tests on three kinds and without a board."""
+    return session_document(session_rows())
+
+
+@pytest.fixture
+def make_session(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
+    """Lays a record out as a session's folder."""
+
+    def make(record: dict[str, Any]) -> Path:
+        return write_session(tmp_path / "results" / record["run"]["name"], record)
+
+    return make
+
+
+@pytest.fixture
+def make_rows() -> Callable[[int], list[dict[str, Any]]]:
+    """Rows of a session of so many tests."""
+    return session_rows

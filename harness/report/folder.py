@@ -1,0 +1,84 @@
+"""A run's folder, read file by file and linked to, within what one page has room for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from harness.report.fields import json_lines
+from harness.report.view import Listing
+
+LISTING_CHARS: Final = 20_000
+ALL_LISTINGS_CHARS: Final = 1_500_000
+"""What listings may add to one page, in characters; past it they are links."""
+_TAIL_BYTES: Final = 1 << 20
+
+
+def plain_name(name: str) -> bool:
+    """True when a name of a record (a board's kind, a part of a path) leads below the run's folder, nowhere else."""
+    return bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", name))
+
+
+@dataclass(slots=True)
+class Room:
+    """The characters of listings that the page still has room for."""
+
+    left: int = ALL_LISTINGS_CHARS
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One run's folder, read and linked to."""
+
+    folder: Path
+    base: str
+    room: Room
+
+    def href(self, *names: str) -> str:
+        """A link from the page to a file of the run."""
+        return "/".join([*([self.base] if self.base else []), *(quote(name, safe="") for name in names)])
+
+    def listing(self, title: str, board: str, situation: str, name: str) -> Listing | None:
+        """A text file, cut to the room there is. None when it is missing or unreadable."""
+        path = self.folder / board / situation / name
+        try:
+            with path.open("rb") as file:
+                raw = file.read(LISTING_CHARS * 4)
+            size = path.stat().st_size
+        except OSError:
+            return None
+        href = self.href(board, situation, name)
+        text = raw.decode("utf-8", errors="replace")
+        allowed = min(LISTING_CHARS, self.room.left)
+        kept = text
+        if len(text) > allowed or size > len(raw):
+            kept = text[:allowed]
+            kept = kept[: kept.rfind("\n") + 1] or kept
+        self.room.left -= len(kept)
+        cut = text.count("\n") - kept.count("\n") if len(kept) < len(text) else 0
+        return Listing(title, kept, href, max(cut, int(len(kept) < len(text))))
+
+    def lines(self, *names: str) -> tuple[list[Mapping[str, Any]], int] | None:
+        """A JSON-lines file and its damaged lines; None when it cannot be read."""
+        try:
+            return json_lines(self.folder.joinpath(*names).read_bytes())
+        except OSError:
+            return None
+
+    def tail(self, *names: str) -> tuple[list[Mapping[str, Any]], int] | None:
+        """As `lines`, of the end of a file that may be large."""
+        try:
+            with self.folder.joinpath(*names).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL_BYTES))
+                data = file.read()
+        except OSError:
+            return None
+        if size > _TAIL_BYTES:
+            data = data.partition(b"\n")[2]
+        return json_lines(data)

@@ -1,0 +1,112 @@
+"""A picture of a report, taken by a real Chromium without a window."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from contracts.errors import InfraError, SetupError
+
+WIDTH: Final = 1280
+HEIGHT_MAX: Final = 6000
+"""Where a picture of a long page ends, in px."""
+
+_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_TIMEOUT_S: Final = 60.0
+_NARROWEST_WINDOW: Final = 500
+_FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--allow-file-access-from-files",
+    "--enable-logging=stderr",
+)
+
+# A page around the report tells how high the report is at a width.
+_AROUND: Final = """<!DOCTYPE html><html><body><pre id="said"></pre>
+<iframe src="{page}" style="border:0;width:{width}px;height:800px"></iframe>
+<script>document.querySelector("iframe").onload = event => document.querySelector("#said").textContent =
+"height=" + event.target.contentDocument.documentElement.scrollHeight;</script></body></html>"""
+
+
+def find_chromium() -> str | None:
+    """The browser's program, or None."""
+    return next((found for name in _NAMES if (found := shutil.which(name))), None)
+
+
+def browse(profile: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run the browser once. Raises SetupError without one, InfraError when it does not do its work in time."""
+    chromium = find_chromium()
+    if chromium is None:
+        raise SetupError(
+            "no Chromium here",
+            expected=f"one of {', '.join(_NAMES)} on the path",
+            seen="none",
+            do="install it (`apt-get install chromium`), or open report.html in any browser",
+        )
+    try:
+        return subprocess.run(
+            [chromium, *_FLAGS, f"--user-data-dir={profile}", *arguments],
+            capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise InfraError(
+            "Chromium does not come to an end",
+            expected=f"the page shown within {_TIMEOUT_S:.0f} s",
+            seen="none",
+            do="see whether the machine is overloaded",
+        ) from error
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InfraError(
+            "Chromium does not run",
+            expected="exit code 0",
+            seen=f"{error}\n{(getattr(error, 'stderr', '') or '')[-1000:]}",
+            do="start it by hand, or open report.html in any browser",
+        ) from error
+
+
+def take_screenshot(page: Path, picture: Path, width: int = WIDTH) -> Path:
+    """Write a PNG of the whole page, up to HEIGHT_MAX, as it looks at `width` px (500 or more); returns its path."""
+    if width < _NARROWEST_WINDOW:
+        raise ValueError(f"a window is {_NARROWEST_WINDOW} px wide or more, not {width}")
+    target = picture.absolute()
+    if target.is_dir() or not target.parent.is_dir():
+        raise InfraError(
+            f"cannot write {picture}",
+            expected="a file in a folder that exists",
+            seen="a folder" if target.is_dir() else "no such folder",
+            do="name another with --screenshot",
+        )
+    with tempfile.TemporaryDirectory(prefix="assay-report-") as place:
+        around = Path(place) / "around.html"
+        around.write_text(_AROUND.format(page=page.resolve().as_uri(), width=width), "utf-8")
+        profile = Path(place) / "profile"
+        said = browse(profile, ["--virtual-time-budget=5000", "--dump-dom", around.as_uri()]).stdout
+        height = re.search(r"height=([0-9]+)", said)
+        size = f"{width},{min(int(height[1]) if height else HEIGHT_MAX, HEIGHT_MAX)}"
+        shot = Path(place) / "shot.png"
+        browse(profile, [f"--window-size={size}", f"--screenshot={shot}", page.resolve().as_uri()])
+        if not shot.is_file():
+            raise InfraError(
+                "Chromium took no picture",
+                expected="a PNG of the page",
+                seen="no file",
+                do="start it by hand, or open report.html in any browser",
+            )
+        try:
+            shutil.copyfile(shot, target)
+        except OSError as error:
+            raise InfraError(
+                f"cannot write {picture}", expected="a writable file", seen=str(error)
+            ) from error
+    return picture

@@ -1,0 +1,238 @@
+"""The folder of a session of tests -> the view model; a session whose controller was killed is shown from its lines."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+from contracts.measurement import Verdict
+from harness.budgets import STAGES, worst
+from harness.report.fields import (
+    VERDICTS,
+    lines_damaged,
+    map_of,
+    maps_of,
+    number_of,
+    numbers_of,
+    text_of,
+    verdict_of,
+)
+from harness.report.folder import Reader, Room, plain_name
+from harness.report.frames import last_frames
+from harness.report.stages import stage_of
+from harness.report.trends import read_trends
+from harness.report.view import (
+    UNKNOWN,
+    KindView,
+    Listing,
+    Sample,
+    SessionView,
+    StageView,
+    TestAttempt,
+    TestView,
+)
+
+LINES: Final = "tests.jsonl"
+NO_KIND: Final = "no board"
+
+FULL_TESTS: Final = 200
+"""Tests shown in full on one page, the worst verdicts first; the rest get their line in the table."""
+
+_SECTION_HEAD: Final = 4_000
+_SECTION_TAIL: Final = 12_000
+_FRAMES: Final = 20
+_BAD_FIRST: Final = ("fail", "infra", "inconclusive", UNKNOWN, "marginal", "pass", "skip")
+
+
+def is_session(folder: Path) -> bool:
+    """True for the folder of a session of tests, finished or not."""
+    if (folder / LINES).is_file():
+        return True
+    try:
+        return map_of(map_of(json.loads((folder / "run.json").read_bytes())).get("run")).get("job") == "tests"
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def read_session(folder: Path, base: str = "") -> SessionView:
+    """The view of a session's folder. `base` is the way from the page to the folder, "" when the page lies in it."""
+    reader = Reader(folder, quote(base.rstrip("/")), Room())
+    missing: list[str] = []
+    document = _document(folder, missing)
+    run = map_of(document.get("run"))
+    rows = maps_of(document.get("tests"))
+    if not document:
+        rows, damaged = reader.lines(LINES) or ([], 0)
+        rows = [row for row in rows if "id" in row]
+        if damaged:
+            missing.append(lines_damaged(LINES, damaged))
+    tests = _tests(reader, rows)
+    if not tests:
+        missing.append("tests: none was recorded")
+    command = run.get("command")
+    words = [text_of(word) for word in command] if isinstance(command, list) else []
+    return SessionView(
+        name=text_of(run.get("name")) or folder.resolve().name,
+        started=text_of(run.get("started")),
+        wall_s=number_of(run.get("wall_s")),
+        seed=text_of(run.get("seed")),
+        command=shlex.join(words),
+        python=text_of(run.get("python")),
+        commit=text_of(run.get("commit")),
+        exit=text_of(run.get("exit")),
+        ended=bool(document),
+        interrupted=run.get("interrupted") is True,
+        verdict=verdict_of(run.get("verdict")) if document else _worst([test.verdict for test in tests]),
+        kinds=_kinds(tests),
+        tests=tests,
+        missing=tuple(missing),
+        trends=read_trends(folder, {test.id for test in tests}),
+    )
+
+
+def _document(folder: Path, missing: list[str]) -> Mapping[str, Any]:
+    """`run.json`, or an empty document and the reason in `missing`."""
+    shown = f"what {LINES} holds is shown"
+    try:
+        document = json.loads((folder / "run.json").read_bytes())
+    except FileNotFoundError:
+        missing.append(f"run.json: the session did not reach its end; {shown}")
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        missing.append(f"run.json: cannot be read ({text_of(str(error))}); {shown}")
+        return {}
+    if not isinstance(document, dict) or not isinstance(document.get("tests"), list):
+        missing.append(f"run.json: not a session's record; {shown}")
+        return {}
+    return document
+
+
+def _worst(verdicts: Sequence[str]) -> str:
+    """The worst of what is known; unknown when nothing is."""
+    known = [Verdict(verdict) for verdict in verdicts if verdict in VERDICTS]
+    return worst(known).value if known else UNKNOWN
+
+
+def _tests(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> tuple[TestView, ...]:
+    def place(number: int) -> tuple[int, int]:
+        return (_BAD_FIRST.index(verdict_of(rows[number].get("verdict"))), number)
+
+    views: dict[int, TestView] = {}
+    left = FULL_TESTS
+    for number in sorted(range(len(rows)), key=place):  # the worst take their sections' room first
+        view = _test(reader, number, rows[number], in_full=left > 0)
+        left -= view.full
+        views[number] = view
+    return tuple(views[number] for number in range(len(rows)))
+
+
+def _test(reader: Reader, number: int, row: Mapping[str, Any], *, in_full: bool) -> TestView:
+    missing: list[str] = []
+    attempts = tuple(
+        TestAttempt(
+            verdict_of(attempt.get("verdict")),
+            text_of(attempt.get("place")),
+            text_of(attempt.get("epoch")),
+            text_of(attempt.get("message")),
+        )
+        for attempt in maps_of(row.get("attempts"))
+    )
+    verdict = verdict_of(row.get("verdict"))
+    looked_at = verdict not in ("pass", "marginal", "skip") or len(attempts) > 1
+    full = in_full and looked_at
+    transcript = _inside(reader.folder, row.get("transcript"))
+    exists = bool(transcript) and reader.folder.joinpath(*transcript).is_file()
+    if transcript and not exists and full:
+        missing.append("/".join(transcript))
+    frames = last_frames(reader, transcript, missing, _FRAMES) if exists and full else ()
+    return TestView(
+        number=number,
+        id=text_of(row.get("id")) or UNKNOWN,
+        kind=text_of(row.get("kind")) or NO_KIND,
+        verdict=verdict,
+        duration_s=number_of(row.get("duration_s")),
+        message=text_of(row.get("message")),
+        attempts=attempts,
+        sections=_sections(reader.room, row.get("sections")) if full else (),
+        measurements=tuple(
+            stage_of(entry, tuple(Sample(n, False, value) for n, value in enumerate(numbers_of(entry.get("samples_list")))))
+            for entry in maps_of(row.get("measurements"))
+        ),
+        frames=frames,
+        transcript_href=reader.href(*transcript) if exists else "",
+        build_id=text_of(row.get("build_id")),
+        worker=text_of(row.get("worker")),
+        full=full,
+        missing=tuple(missing),
+    )  # fmt: skip
+
+
+def _inside(folder: Path, path: object) -> tuple[str, ...]:
+    """The parts of a path of the record below the session's folder; none when it leads elsewhere."""
+    parts = PurePosixPath(path).parts if isinstance(path, str) and path else ()
+    if not all(plain_name(part) for part in parts):
+        return ()
+    resolved = folder.joinpath(*parts).resolve()
+    return parts if resolved.is_relative_to(folder.resolve()) else ()
+
+
+def _sections(room: Room, value: object) -> tuple[Listing, ...]:
+    """What a test left to read: head and tail of each text, in the page's room."""
+    found = []
+    for item in value if isinstance(value, list) else []:
+        title, text = (*item, "", "")[:2] if isinstance(item, list) else ("", "")
+        if not isinstance(title, str) or not isinstance(text, str) or not text.strip():
+            continue
+        shown = text.strip("\n")
+        if len(shown) > _SECTION_HEAD + _SECTION_TAIL:
+            cut = len(shown) - _SECTION_HEAD - _SECTION_TAIL
+            shown = f"{shown[:_SECTION_HEAD]}\n… {cut:,} characters left out, see {LINES} …\n{shown[-_SECTION_TAIL:]}"
+        if len(shown) > room.left:
+            shown = f"no room left on this page, see {LINES}"
+        room.left -= len(shown)
+        found.append(Listing(title[:200], shown, ""))
+    return tuple(found)
+
+
+def _kinds(tests: Sequence[TestView]) -> tuple[KindView, ...]:
+    """Counts and nearest figures by kind, kinds with a board first."""
+    by_kind: dict[str, list[TestView]] = {}
+    for test in tests:
+        by_kind.setdefault(test.kind, []).append(test)
+    views = []
+    for kind in sorted(by_kind, key=lambda kind: (kind == NO_KIND, kind)):
+        group = by_kind[kind]
+        counts = Counter(test.verdict for test in group)
+        views.append(
+            KindView(
+                kind,
+                _worst([test.verdict for test in group]),
+                tuple((verdict, counts[verdict]) for verdict in (*VERDICTS, UNKNOWN) if counts[verdict]),
+                _nearest([row for test in group for row in test.measurements]),
+                sum(test.duration_s or 0.0 for test in group),
+            )
+        )
+    return tuple(views)
+
+
+def _nearest(rows: Sequence[StageView]) -> tuple[StageView, ...]:
+    """Of each stage and clock with a budget the row that is worst, then nearest to its limit."""
+    chosen: dict[tuple[str, str], StageView] = {}
+    for row in rows:
+        if row.limit:
+            before = chosen.get((row.name, row.clock))
+            if before is None or _nearness(row) > _nearness(before):
+                chosen[row.name, row.clock] = row
+    order = {name: place for place, name in enumerate(STAGES)}
+    return tuple(
+        sorted(chosen.values(), key=lambda row: (order.get(row.name, len(order)), row.name, row.clock))
+    )
+
+
+def _nearness(row: StageView) -> tuple[int, float]:
+    return (-_BAD_FIRST.index(row.verdict), (row.value or 0.0) / (row.limit or 1.0))

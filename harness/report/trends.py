@@ -1,0 +1,79 @@
+"""A run's figures in the line of the runs before it, out of the history that lies beside the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from contracts.errors import AssayError
+from harness.budgets import STAGES
+from harness.history import FILE, Point, points
+from harness.report.fields import verdict_of
+from harness.report.view import Trend, TrendPoint, Trends
+
+RUNS: Final = 30
+"""How many runs a trend goes back."""
+TRENDS: Final = 90
+"""Trends on one page; past it those that moved least are left out."""
+
+
+def read_trends(folder: Path, tests: Collection[str] = ("",)) -> Trends:
+    """What the history beside `folder` says of its figures and of the same ones in earlier runs.
+
+    `tests` are the ids whose measurements are shown; the empty one stands for the stages of `assay run`. Earlier is
+    what came into the history earlier, whatever the clock said.
+    """
+    root, name = folder.resolve().parent, folder.resolve().name
+    if not (root / FILE).is_file():
+        return Trends((), f"No {FILE} beside the run's folder: `assay history` makes it.")
+    try:
+        everything = points(root)
+    except AssayError as error:
+        return Trends((), f"The history cannot be read: {error.what}.")
+    own = [point for point in everything if point.run == name]
+    if not own:
+        return Trends((), "This run is not in the history: it did not reach its end, or measured nothing.")
+    last = own[0].number
+    series: dict[tuple[str, str, str, str, int], list[Point]] = {
+        point.series: [] for point in own if point.test in tests
+    }
+    for point in everything:
+        if point.series in series and point.number <= last and point.value is not None:
+            series[point.series].append(point)
+    found = [_trend(taken[-RUNS:]) for taken in series.values() if len(taken) > 1]
+    note = "" if found else "No earlier run in the history has these figures."
+    kept = sorted(found, key=_moved, reverse=True)[:TRENDS]
+    kept.sort(key=lambda trend: (trend.test, trend.board, _order(trend.stage), trend.clock))
+    return Trends(tuple(kept), note, len(found) - len(kept))
+
+
+def _trend(taken: Sequence[Point]) -> Trend:
+    newest = taken[-1]
+    shown = [
+        TrendPoint(
+            point.run,
+            point.value or 0.0,
+            verdict_of(point.verdict),
+            alike=(point.seed, point.situations) == (newest.seed, newest.situations),
+            moved=bool(number) and point.build_id != taken[number - 1].build_id,
+        )
+        for number, point in enumerate(taken)
+        if point.unit == newest.unit
+    ]
+    return Trend(
+        newest.board, newest.stage, newest.clock, newest.test, newest.unit, newest.budget, tuple(shown)
+    )
+
+
+def _moved(trend: Trend) -> tuple[bool, float]:
+    """Judged figures first, then those that spread most."""
+    values = [point.value for point in trend.points]
+    return (
+        trend.budget is not None,
+        (max(values) - min(values)) / max(map(abs, values)) if any(values) else 0.0,
+    )
+
+
+def _order(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
