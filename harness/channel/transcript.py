@@ -28,11 +28,20 @@ def status_name(number: int) -> str:
     return Status(number).name if number in list(Status) else str(number)
 
 
-class Transcript:
-    """A JSON-lines file: `t` seconds since it began, `dir` ">" to the board or "<" from it, then the frame."""
+SIZE_MAX: Final = 64 << 20
+"""Bytes: a kernel that floods its line must not fill the disk."""
+FULL: Final = "TRANSCRIPT_FULL"
 
-    def __init__(self, path: Path) -> None:
+
+class Transcript:
+    """A JSON-lines file: `t` seconds since it began, `dir` ">" to the board or "<" from it, then the frame.
+
+    It ends with a row whose message is `TRANSCRIPT_FULL` when it has become `size_max` bytes long.
+    """
+
+    def __init__(self, path: Path, *, size_max: int = SIZE_MAX) -> None:
         self.path = path
+        self._room = size_max
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._error: InfraError | None = None
@@ -71,8 +80,11 @@ class Transcript:
         row["payload"] = frame.payload.hex()
         line = json.dumps(row, separators=(",", ":")) + "\n"
         with self._lock:
-            if self._file is None or self._error is not None:
+            if self._file is None or self._error is not None or self._room < 0:
                 return
+            self._room -= len(line)
+            if self._room < 0:
+                line = json.dumps(row | {"message": FULL, "payload": ""}, separators=(",", ":")) + "\n"
             try:
                 self._file.write(line)
                 if header.message != BLOB_WRITE.number:
