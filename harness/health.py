@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from contracts.board import BoardSpec, Place
-from contracts.errors import AssayError, ConfigError, InfraError, RequestRefused
+from contracts.errors import AssayError, ChannelError, ConfigError, InfraError, KernelError, RequestRefused
 from contracts.trace import Trace, TracePacket
 from harness import quarantine
 from harness.channel.client import ChannelClient
@@ -61,8 +61,8 @@ def self_test(client: ChannelClient, epoch: int) -> str:
         _same("TELEMETRY", _PACKETS, _PACKETS, client.telemetry().rx_packets)
         client.pristine()
         after = client.status()
-    except RequestRefused as error:
-        raise _unfit(error.what, "every request granted", error.seen) from error
+    except (RequestRefused, ChannelError, KernelError) as error:
+        raise _unfit(error.what, error.expected or "every request granted", error.seen) from error
     for name in ("crc_errors", "malformed", "oversized", "overruns"):
         _same(f"the board's count of {name}", 0, _count(before, name), _count(after, name))
     _same("the host's count of CRC errors", 0, 0, client.frame_stats.crc_errors)
