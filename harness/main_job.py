@@ -11,13 +11,15 @@ from rich.console import Console
 
 from ai.scenarios import families, situation
 from contracts.board import BoardSpec
-from contracts.errors import AssayError, ConfigError, did_you_mean
+from contracts.errors import AssayError, ConfigError, InfraError, did_you_mean
 from contracts.measurement import Verdict
 from harness.budgets import DEFAULT_BUDGETS, load_budgets, worst
-from harness.build import build_kernel
 from harness.history import feed
 from harness.interrupt import INTERRUPTED, interruptible
+from harness.kernels import kernel_for
 from harness.keys import load_key
+from harness.preflight import check, unusable
+from harness.rack import rack
 from harness.record import new_run
 from harness.registry import select
 from harness.run import Plan, run
@@ -75,45 +77,64 @@ def main_job(
     key_file: Path | None,
     command: Sequence[str],
     defines: Sequence[str] = (),
+    lab: Sequence[Path] | None = None,
 ) -> int:
     """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
 
-    `defines` are C macros, NAME=VALUE, that the release kernels are built with.
+    `defines` are C macros, NAME=VALUE, that the release kernels are built with. `lab`: lab files;
+    None: those of `ASSAY_LAB`.
     """
-    specs = select(boards)
+    specs = select(boards, lab=lab)
     if json_file is not None:
         _check_writable(json_file)
     budgets = load_budgets(budgets_file or DEFAULT_BUDGETS)
     scenarios = {spec.kind: _scenario_of(spec, scenario) for spec in specs}
     key = load_key(key_file)
     macros = dict(_macro(define) for define in defines)
-    qemu_program()
-    writer = open_writer(model)
-    name, folder = new_run(results)
-    console.print(f"building kernels for {', '.join(spec.kind for spec in specs)}")
-    kernels = tuple(
-        (
-            spec,
-            build_kernel(spec.firmware, variant="release", key=key_file, extra_defines=macros),
-            build_kernel(spec.firmware, variant="testing", key=key_file),
+    if any(spec.qemu is not None for spec in specs):
+        qemu_program()
+    with rack(specs, lab=lab, seed=seed) as found:
+        _preflight(console, found.specs)
+        writer = open_writer(model)
+        name, folder = new_run(results)
+        console.print(f"building kernels for {', '.join(spec.kind for spec in specs)}")
+        kernels = tuple(
+            (
+                spec,
+                kernel_for(spec, "release", key=key_file, extra_defines=macros),
+                kernel_for(spec, "testing", key=key_file),
+            )
+            for spec in found.specs
         )
-        for spec in specs
-    )
-    plan = Plan(kernels, scenarios, situation, writer, key, budgets, seed, situations)
-    stop = threading.Event()
-    with interruptible(console, stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
-        document, verdict = run(plan, folder, name, progress.report, stop, command)
-    if json_file is not None:
-        try:
-            json_file.write_text(json.dumps(document, indent=2) + "\n")
-        except OSError as error:
-            verdict = worst([verdict, Verdict.INFRA])
-            console.print(f"cannot write {json_file}: {error}", markup=False, soft_wrap=True)
-    print_outcome(console, document)
-    _remember(console, results)
-    console.print(f"results: {folder.path}", soft_wrap=True)
-    _write_report(console, folder.path)
-    return INTERRUPTED if document["run"]["interrupted"] else verdict.exit_code
+        plan = Plan(kernels, scenarios, situation, writer, key, budgets, seed, situations)
+        stop = threading.Event()
+        with interruptible(console, stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
+            document, verdict = run(plan, folder, name, progress.report, stop, command)
+        if json_file is not None:
+            try:
+                json_file.write_text(json.dumps(document, indent=2) + "\n")
+            except OSError as error:
+                verdict = worst([verdict, Verdict.INFRA])
+                console.print(f"cannot write {json_file}: {error}", markup=False, soft_wrap=True)
+        print_outcome(console, document)
+        _remember(console, results)
+        console.print(f"results: {folder.path}", soft_wrap=True)
+        _write_report(console, folder.path)
+        return INTERRUPTED if document["run"]["interrupted"] else verdict.exit_code
+
+
+def _preflight(console: Console, specs: Sequence[BoardSpec]) -> None:
+    """Tell which kinds cannot be used. Raises InfraError, before a folder is made, when none can."""
+    lacking = unusable(check(specs))
+    for kind, missing in lacking.items():
+        console.print(f"{kind} cannot be used: {missing}", soft_wrap=True, markup=False)
+    if len(lacking) == len(specs):
+        raise InfraError(
+            f"no board can be used of {', '.join(spec.kind for spec in specs)}",
+            expected="one kind, at least, that passes preflight",
+            seen="what is said above",
+            do="mend it, or choose other boards: `assay boards`",
+        )
 
 
 def _remember(console: Console, results: Path) -> None:

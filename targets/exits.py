@@ -22,6 +22,11 @@ _OWN_FAULTS: Final = frozenset(
 )
 
 
+def is_own_fault(number: int) -> bool:
+    """Whether a program brings this signal on itself; any other came from outside."""
+    return number in _OWN_FAULTS
+
+
 def signal_name(number: int) -> str:
     """`SIGKILL` for 9."""
     try:
@@ -55,7 +60,7 @@ def explain_exit(kind: str, code: int, stderr: str) -> AssayError:
     the machine: KernelError. QEMU refusing to start: BoardLost with its message.
     """
     said = stderr.strip()[-2000:] or "no message"
-    if code < 0 and -code not in _OWN_FAULTS:
+    if code < 0 and not is_own_fault(-code):
         return BoardLost(
             f"board {kind}: QEMU was ended from outside",
             expected="QEMU running until the board is given back",

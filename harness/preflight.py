@@ -1,0 +1,162 @@
+"""Preflight: what a session's boards lack, found before anything is leased, in well under a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotDone
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from contracts.board import BoardSpec
+from contracts.errors import AssayError, InfraError
+from harness.lease_states import PlaceState, states
+from targets.drivers import missing_parts
+from targets.qemu import qemu_program
+
+LIMIT_S: Final = 1.0
+"""What does not answer within this counts as missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of one place, or (`place` empty) of a whole kind. `ok`: it can be used, maybe after its holder."""
+
+    kind: str
+    place: str
+    ok: bool
+    what: str
+    expected: str = ""
+    seen: str = ""
+    do: str = ""
+
+    def __str__(self) -> str:
+        return str(InfraError(self.what, expected=self.expected, seen=self.seen, do=self.do))
+
+
+def _bad(kind: str, place: str, error: AssayError) -> Finding:
+    return Finding(kind, place, False, error.what, error.expected, error.seen, error.do)
+
+
+def check(specs: Sequence[BoardSpec]) -> list[Finding]:
+    """One finding a place, or several where a place lacks several parts; one for a kind without any.
+
+    Looks at devices, programs, folders, QEMU, quarantine and reservations. Switches nothing, boots nothing and leases
+    nothing; takes `LIMIT_S` at most. A place that somebody holds is left alone and counts as usable.
+    """
+    out: list[Finding] = []
+    asked: list[tuple[BoardSpec, PlaceState]] = []
+    for spec in specs:
+        if not spec.places:
+            out.append(_no_places(spec))
+            continue
+        try:
+            found = states(spec)
+        except AssayError as error:
+            out.append(_bad(spec.kind, "", error))
+            continue
+        for state in found:
+            if not state.usable:
+                out.append(_kept(state))
+            elif state.state == "held":
+                out.append(Finding(spec.kind, state.place.name, True, f"held by {state.owner or 'somebody'}"))
+            else:
+                asked.append((spec, state))
+    return [*out, *_ask(asked)]
+
+
+def _ask(asked: Sequence[tuple[BoardSpec, PlaceState]]) -> Iterable[Finding]:
+    """Look at places at the same time: each may have a network behind it."""
+    if not asked:
+        return []
+    # Threads that are stuck in a device's driver must not hold the session up: they are left behind.
+    pool = ThreadPoolExecutor(max_workers=min(32, len(asked)), thread_name_prefix="preflight")
+    end_s = time.monotonic() + LIMIT_S
+    try:
+        under_way = [(spec, state, pool.submit(_lacks, spec, state)) for spec, state in asked]
+        out: list[Finding] = []
+        for spec, state, future in under_way:
+            try:
+                errors = future.result(max(0.0, end_s - time.monotonic()))
+            except NotDone:
+                errors = [_no_answer(state)]
+            name = state.place.name
+            out += [_bad(spec.kind, name, error) for error in errors] or [
+                Finding(spec.kind, name, True, "ready")
+            ]
+        return out
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _lacks(spec: BoardSpec, state: PlaceState) -> list[AssayError]:
+    if spec.qemu is None:
+        return missing_parts(state.place)
+    try:
+        qemu_program()
+    except AssayError as error:
+        return [error]
+    return []
+
+
+def _no_answer(state: PlaceState) -> InfraError:
+    return InfraError(
+        f"{state.place.name} does not say within {LIMIT_S:g} s whether it is there",
+        expected="devices, folders and servers that answer at once",
+        seen=f"console {state.place.console}",
+        do="look for a network mount, a server or an adapter that hangs",
+    )
+
+
+def _no_places(spec: BoardSpec) -> Finding:
+    return Finding(
+        spec.kind,
+        "",
+        False,
+        f"{spec.kind} has no places",
+        expected="`places` in its board file, or a lab file",
+        seen="neither",
+        do="give a lab file with --lab or ASSAY_LAB" + (", or start `assay sim`" if spec.sim else ""),
+    )
+
+
+def _kept(state: PlaceState) -> Finding:
+    name = state.place.name
+    if state.state == "quarantined":
+        return Finding(
+            state.kind,
+            name,
+            False,
+            f"{name} is in quarantine since {state.since or '?'}",
+            expected="a place in working order",
+            seen=state.reason,
+            do=f"mend it, then `assay boards check --board {state.kind}`, which lifts the quarantine",
+        )
+    return Finding(
+        state.kind,
+        name,
+        False,
+        f"{name} is reserved by {state.reserved_by}",
+        expected="a place that is free, or reserved by you",
+        seen=state.reason or "no note",
+        do="wait, or ask them; `assay lease list` shows until when",
+    )
+
+
+def unusable(findings: Iterable[Finding]) -> Mapping[str, str]:
+    """The kinds that cannot be used at all, with what each lacks as text; empty when every kind has a usable place."""
+    bad: dict[str, list[str]] = {}
+    good = set()
+    for finding in findings:
+        if finding.ok:
+            good.add(finding.kind)
+        else:
+            bad.setdefault(finding.kind, []).append(str(finding))
+    return {kind: "\n".join(texts) for kind, texts in bad.items() if kind not in good}
+
+
+def lab_hint(lab: Sequence[Path]) -> str:
+    """Where places come from, for the end of a message: the lab files that were read, or the board files."""
+    return f"places come from {', '.join(map(str, lab)) if lab else 'lab-config/boards/*.yaml'}"
