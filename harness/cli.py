@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from contracts.errors import AssayError, ConfigError
-from harness.commands import boards, bpf
+from harness.commands import accept, boards, bpf, sim
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(accept.accept)
+app.command()(sim.sim)
 app.add_typer(bpf.app, name="bpf")
 app.add_typer(boards.app, name="boards")
 app.add_typer(boards.golden_app, name="golden")
@@ -53,6 +55,10 @@ BoardOption = Annotated[
     ),
 ]
 ResultsOption = Annotated[Path, typer.Option(help="Where the runs lie.")]
+LabOption = Annotated[
+    list[Path] | None,
+    typer.Option("--lab", help="Lab file that gives places; repeatable. [default: $ASSAY_LAB]"),
+]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="Lab key file. [default: the committed development key]")
 ]
@@ -61,6 +67,7 @@ KeyOption = Annotated[
 @app.command()
 def run(
     board: BoardOption = None,
+    lab: LabOption = None,
     scenario: Annotated[
         str | None,
         typer.Option(help="Scenario family for every board. [default: one a kind, see `assay boards`]"),
@@ -113,6 +120,7 @@ def run(
             key,
             sys.argv,
             define or [],
+            lab or None,
         )
     )
 
@@ -264,6 +272,7 @@ def bench(context: typer.Context) -> None:
 @app.command()
 def build(
     board: BoardOption = None,
+    lab: LabOption = None,
     variant: Annotated[
         Variant, typer.Option(help="testing kernels plant faults on request.")
     ] = Variant.RELEASE,
@@ -273,11 +282,11 @@ def build(
 
     The same source and key give the same bytes.
     """
-    from harness.build import build_kernel
+    from harness.kernels import kernel_for
     from harness.registry import select
 
-    for spec in select(board or []):
-        image = build_kernel(spec.firmware, variant=variant.value, key=key)
+    for spec in select(board or [], lab=lab or None):
+        image = kernel_for(spec, variant.value, key=key)
         out.print(
             f"{spec.kind}: {image.img} {image.size} bytes, build id {image.build_id.hex()}", soft_wrap=True
         )
@@ -286,6 +295,7 @@ def build(
 @app.command()
 def console(
     board: Annotated[str, typer.Argument(metavar="BOARD", help="One board kind.")],
+    lab: LabOption = None,
     variant: Annotated[
         Variant, typer.Option(help="testing kernels plant faults on request.")
     ] = Variant.RELEASE,
@@ -295,14 +305,15 @@ def console(
 
     Frames, events and log are shown as they come, and a few commands can be typed. Ctrl-C ends it.
     """
-    from harness.build import build_kernel
     from harness.console import run_console
+    from harness.kernels import kernel_for
     from harness.keys import load_key
+    from harness.rack import rack
     from harness.registry import select_one
 
-    spec = select_one(board)
-    image = build_kernel(spec.firmware, variant=variant.value, key=key)
-    raise typer.Exit(run_console(spec, image, load_key(key)))
+    image = kernel_for(select_one(board, lab=lab or None), variant.value, key=key)
+    with rack([select_one(board, lab=lab or None)], lab=lab or None) as found:
+        raise typer.Exit(run_console(found.specs[0], image, load_key(key)))
 
 
 @app.command()
