@@ -12,4 +12,8 @@ pytest_plugins = (
     "harness.pytest_lab.fixtures",
     "harness.pytest_lab.verdicts",
     "harness.pytest_lab.retry",
+    "harness.pytest_lab.durations",
+    "harness.pytest_lab.one_verdict",
+    "harness.pytest_lab.worker_death",
+    "harness.scheduling",
 )

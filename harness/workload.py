@@ -36,7 +36,7 @@ class Workload:
     """The tests of a run that no worker has been given yet, and who has which.
 
     A worker stays with its kind while that has work. Then it goes where most work is left a worker and a place is
-    free; a kind whose places others hold comes last, because its worker would wait. A test of two places leaves its
+    free; a kind whose places others hold comes last, and one worker waits for it. A test of two places leaves its
     kind one worker short until it is done, so that the second place is there when it is asked for.
     """
 
@@ -120,17 +120,16 @@ class Workload:
                 continue
             others = self._others(kind, worker)
             capacity = self._capacity(kind) if kind else Capacity(0)
-            places = capacity.usable + capacity.foreign
-            room = self._room(kind, capacity.usable) if places else math.inf
+            sick = capacity.usable + capacity.foreign == 0
+            room = math.inf if sick else self._room(kind, capacity.usable)
             waits = others >= room
-            if waits and others >= self._room(kind, places):
-                continue
+            if waits and (others or not capacity.foreign):
+                continue  # one worker is enough to wait, and to run the tests once it has a place
             home = kind == self._home.get(worker)
             if home and self._given.get(worker):
                 waits = False  # whoever waits for a kind has no use for other work before it got its place
-            critical = left_s[kind] >= fair_s * max(
-                room, 1
-            )  # all its places together need longer than the rest
+            # All its places together need longer than everybody's share: what is begun late there ends last.
+            critical = left_s[kind] / max(room, 1) >= fair_s
             ranked.append(((waits, not home, not critical, -left_s[kind] / (others + 1)), kind))
         return [kind for _rank, kind in sorted(ranked, key=lambda choice: choice[0])]
 

@@ -1,0 +1,93 @@
+"""Every collected test has exactly one verdict at the end, or the session ends with 3 and says which has not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import pytest
+
+from harness.pytest_lab.state import is_xdist_controller, lab_of
+
+EXIT_CODE: Final = 3
+_SHOWN: Final = 20
+
+
+def count_verdicts(
+    collected: Sequence[str], verdicts: Mapping[str, Collection[str]]
+) -> tuple[list[str], list[str]]:
+    """Tests without a verdict, and those with more than one (or that nobody collected), each with what it has."""
+    expected = Counter(collected)
+    missing = [nodeid for nodeid, count in expected.items() if len(verdicts.get(nodeid, ())) < count]
+    double = [
+        f"{nodeid}: {', '.join(found)}" for nodeid, found in verdicts.items() if len(found) > expected[nodeid]
+    ]
+    return missing, double
+
+
+class OneVerdict:
+    """Compares what was collected with the record's verdicts, in the process that keeps the record."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._collected: Sequence[str] = ()
+        self._stopped = ""
+        self._missing: list[str] = []
+        self._double: list[str] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Without workers: what will run here."""
+        if not is_xdist_controller(self._config):
+            self._collected = [item.nodeid for item in session.items]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """With workers: what the first one collected; the others are to have collected the same."""
+        self._collected = self._collected or ids
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember why the session ended early: Ctrl-C, `pytest.exit`, and -x with workers come here."""
+        self._stopped = str(excinfo.value) or "interrupted"
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Count. A session that was told to stop early only says how many tests were not run."""
+        record = lab_of(self._config).record
+        verdicts = record.verdicts if record is not None else {}
+        self._missing, self._double = count_verdicts(self._collected, verdicts)
+        self._stopped = self._stopped or str(session.shouldfail or session.shouldstop or "")
+        if self._double or (self._missing and not self._stopped):
+            session.exitstatus = EXIT_CODE
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """List what is wrong, or what was left out."""
+        if self._missing and self._stopped:
+            title, do = f"{len(self._missing)} tests were not run: {self._stopped}", ""
+        else:
+            title = f"{len(self._missing)} collected tests have no verdict"
+            do = "do: see above why the session ended early, and run them again"
+        _list(terminalreporter, title if self._missing else "", self._missing, do)
+        _list(
+            terminalreporter,
+            f"{len(self._double)} tests have more than one verdict" if self._double else "",
+            self._double,
+            "do: look for a plugin that runs tests again",
+        )
+
+
+def _list(terminalreporter: Any, title: str, lines: Sequence[str], do: str) -> None:
+    if not title:
+        return
+    terminalreporter.section(title)
+    for line in lines[:_SHOWN]:
+        terminalreporter.line(line)
+    if len(lines) > _SHOWN:
+        terminalreporter.line(f"and {len(lines) - _SHOWN} more")
+    if do:
+        terminalreporter.line(do)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Count where tests are reported, and run."""
+    if not lab_of(session.config).worker and not session.config.getoption("collectonly"):
+        session.config.pluginmanager.register(OneVerdict(session.config), "assay-one-verdict")

@@ -1,0 +1,89 @@
+"""A worker of pytest-xdist that dies in the middle of a test: whose fault that is, by how its process ended."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from contracts.errors import AssayError, InfraError
+from harness.pytest_lab.state import lab_of
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+_EXIT_WAIT_S: Final = 5.0  # its pipe is seen to close a little before it is gone
+_FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport) -> None:
+    """Give the test that a dead worker left in the middle its one verdict. It is not run again."""
+    worker: WorkerController = report.node
+    verdict, message = explain_death(worker.gateway.id, crashitem, _exit_code(worker))
+    report.longrepr = message
+    report.when = "teardown"  # nothing of this test comes after it
+    told = {"verdict": verdict, "message": message, "crashed": verdict == "fail"}
+    report.assay = told | {"kind": _kind(worker, crashitem)}  # type: ignore[attr-defined]
+    report.user_properties = [("verdict", verdict)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """Count a crash among the failures, although its report ends the test as a tear-down does."""
+    return ("failed", "F", "CRASHED") if getattr(report, "assay", {}).get("crashed") else None
+
+
+def explain_death(worker: str, nodeid: str, code: int | None) -> tuple[str, str]:
+    """Verdict and message for a worker whose process ended with `code` (below 0: by that signal; None: unknown)."""
+    expected = "a worker that lives until its last test is done"
+    if code is not None and -code in _FROM_OUTSIDE:
+        ended = InfraError(
+            f"worker {worker} was ended from outside while it ran {nodeid}",
+            expected=expected,
+            seen=f"its process was ended by {signal.Signals(-code).name}",
+            do="see who ended it (`dmesg` tells when memory ran out), and run the test again",
+        )
+        return "infra", str(ended)
+    crashed = AssayError(
+        f"worker {worker} crashed while it ran {nodeid}",
+        expected=expected,
+        seen=_ended(code),
+        do="look above for what it wrote last (a time-out prints every thread's stack and ends with 1), "
+        "and run the test alone, without -n",
+    )
+    return "fail", str(crashed)
+
+
+def _ended(code: int | None) -> str:
+    if code is None:
+        return "its connection closed, and its process did not end"
+    if code >= 0:
+        return f"its process ended itself with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"its process was ended by {name} (exit code {code})"
+
+
+def _exit_code(worker: Any) -> int | None:
+    """How the worker's process ended; None for one that lives, or runs on another machine."""
+    process = getattr(getattr(worker.gateway, "_io", None), "popen", None)
+    if process is None:
+        return None
+    try:
+        code: int = process.wait(_EXIT_WAIT_S)
+    except subprocess.TimeoutExpired:
+        return None
+    return code
+
+
+def _kind(worker: Any, nodeid: str) -> str | None:
+    """The board kind that the test ran on, by its id; the worker cannot be asked any more."""
+    specs = lab_of(worker.config).specs or ()
+    parts = nodeid.partition("[")[2].removesuffix("]")
+    found = [spec.kind for spec in specs if f"-{spec.kind}-" in f"-{parts}-"]
+    return max(found, key=len, default=None)
