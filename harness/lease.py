@@ -17,9 +17,9 @@ from contracts.errors import InfraError
 from harness import quarantine, reservation
 from harness.lease_files import PlaceFiles, boot_id, boot_s, leases_folder, try_lock
 from harness.lease_owner import Owner
-from harness.lease_states import PlaceState, described, holder, look, states
+from harness.lease_states import PlaceState, described, look, states
 
-__all__ = ["Lease", "LeaseLost", "NoneUsable", "PlaceState", "acquire", "leases_folder", "seize", "states"]
+__all__ = ["Lease", "LeaseLost", "NoneUsable", "PlaceState", "acquire", "leases_folder", "states"]
 
 DEFAULT_TIMEOUT_S: Final = 60.0
 HEARTBEAT_S: Final = 1.0
@@ -36,7 +36,7 @@ class NoneUsable(InfraError):
 
 
 class Lease:
-    """One place of `spec`, held while the context (or the process) lasts. Made by `acquire` and `seize`.
+    """One place of `spec`, held while the context (or the process) lasts. Made by `acquire`.
 
     `epoch` is above that of every earlier lease of the place; the board refuses a holder with a lower one. A process
     made by a bare fork does not hold it. A thread of its own says every second that the holder lives, and finds out
@@ -51,7 +51,8 @@ class Lease:
         self._fd = fd
         self._lock = threading.Lock()  # the descriptor is not closed while the heartbeat uses it
         self._lost: LeaseLost | None = None
-        self._on_lost: list[Callable[[], None]] = []
+        self.on_lost: Callable[[], None] | None = None
+        """Called once, from the heartbeat's thread, when the place was taken by force: let go of the board."""
         self._released = threading.Event()
         _HELD.add(self)
         threading.Thread(target=self._live, name="lease-heartbeat", daemon=True).start()
@@ -74,11 +75,6 @@ class Lease:
         if self._lost is not None:
             lost = self._lost
             raise LeaseLost(lost.what, expected=lost.expected, seen=lost.seen, do=lost.do)
-
-    def on_lost(self, do: Callable[[], None]) -> None:
-        """Call `do` once, from the heartbeat's thread, when the place was taken by force."""
-        with self._lock:
-            self._on_lost.append(do)
 
     def release(self) -> None:
         """Give the place back; may be called twice."""
@@ -122,10 +118,13 @@ class Lease:
             else f"its lock file {self._files.path('lock')} was removed",
             do="leave that board alone; run again for another one",
         )
-        with self._lock:
-            callbacks, self._on_lost = self._on_lost, []
-        for callback in callbacks:
-            callback()
+        try:
+            if self.on_lost is not None:
+                self.on_lost()
+        finally:
+            with self._lock:
+                if self._fd >= 0:  # tells who took the place that we let go of it
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def forget(self) -> None:
         """In a forked child: the place stays with the parent."""
@@ -295,30 +294,3 @@ def _refuse_sick(spec: BoardSpec, found: Sequence[PlaceState]) -> None:
             seen="; ".join(f"{state.place.name} since {state.since}: {state.reason}" for state in found),
             do=f"mend it, then lift the quarantine with `assay boards check {spec.kind}`",
         )
-
-
-def seize(spec: BoardSpec, place: Place, purpose: str) -> tuple[Lease, Owner | None]:
-    """Take a place whoever holds it, and return who did.
-
-    The holder keeps its lock on a file that has lost its name: it finds out within a second, and the board takes no
-    session from it once a later one was opened. Raises InfraError when the folder cannot be written.
-    """
-    files = PlaceFiles.of(place)
-    fd = -1
-    try:
-        with files.gate() as gate:
-            before = holder(files)
-            files.remove("lock.new")
-            fd = files.open("lock.new")
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            beat(fd)
-            epoch = files.raise_epoch(gate)
-            owner = Owner.here(spec, place, purpose, epoch)
-            files.write("forced", owner.document())
-            files.rename("lock.new", "lock")
-            files.write("owner", owner.document())
-        return Lease(spec, place, files, fd, epoch), before
-    except BaseException:
-        if fd >= 0:
-            os.close(fd)
-        raise

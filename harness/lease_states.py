@@ -25,7 +25,8 @@ class PlaceState:
 
     A place in quarantine that a check holds is `quarantined`, a reserved one in use is `held`. `reason` is the purpose
     of a lease, the note of a reservation, why there is a quarantine. Seconds are None where they say nothing:
-    `age_s` of a lease, `silent_s` since its holder's last heartbeat, `remaining_s` of a reservation.
+    `age_s` of a lease, `silent_s` since its holder's last heartbeat, `remaining_s` of a reservation. `configured`:
+    whether the lab that looks knows the place.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class PlaceState:
     age_s: float | None = None
     silent_s: float | None = None
     remaining_s: float | None = None
+    configured: bool = True
 
     @property
     def usable(self) -> bool:
@@ -52,6 +54,28 @@ def states(spec: BoardSpec) -> list[PlaceState]:
     """Every place of a kind as it is now. Takes no lease, and is in nobody's way. Raises InfraError."""
     folder = leases_folder()
     return [look(spec.kind, place, PlaceFiles.of(place, folder)) for place in spec.places]
+
+
+def strays(specs: Sequence[BoardSpec]) -> list[PlaceState]:
+    """Places that are held, reserved or in quarantine, and that none of `specs` has. Raises InfraError.
+
+    They belong to another lab on this machine, or were removed from this one in use. Named as their lock is.
+    """
+    folder = leases_folder()
+    known = {place.identity for spec in specs for place in spec.places}
+    try:
+        names = {
+            path.stem for path in folder.iterdir() if path.suffix in (".lock", ".quarantine", ".reserved")
+        }
+    except OSError as error:
+        raise cannot(error, folder) from error
+    out = []
+    for name in sorted(names - known):
+        state = look("?", Place(name), PlaceFiles(name, folder))
+        if state.state != "free":
+            kind = state.holder.kind if state.holder is not None and state.holder.kind else "?"
+            out.append(replace(state, kind=kind, configured=False))
+    return out
 
 
 def look(kind: str, place: Place, files: PlaceFiles) -> PlaceState:

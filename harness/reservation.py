@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,14 +59,7 @@ def reserve(place: Place, seconds: float, note: str = "") -> Reservation:
     """
     files = PlaceFiles.of(place)
     with files.gate():
-        other = _of(files)
-        if other is not None and not other.mine:
-            raise InfraError(
-                f"{place.name} is reserved already",
-                expected="a place that nobody else has reserved",
-                seen=describe(other),
-                do="ask for another one, or talk to that person",
-            )
+        _refuse_others(place, _of(files))
         made = Reservation(user_name(), utc_now(), note, seconds)
         files.write(
             "reserved",
@@ -80,6 +74,24 @@ def reserve(place: Place, seconds: float, note: str = "") -> Reservation:
             },
         )
         return made
+
+
+def reserve_all(places: Sequence[Place], seconds: float, note: str = "") -> None:
+    """Keep several places; none of them when one is another's. Raises InfraError."""
+    for place in places:
+        _refuse_others(place, of(place))
+    for place in places:
+        reserve(place, seconds, note)
+
+
+def _refuse_others(place: Place, found: Reservation | None) -> None:
+    if found is not None and not found.mine:
+        raise InfraError(
+            f"{place.name} is reserved already",
+            expected="a place that nobody else has reserved",
+            seen=describe(found),
+            do="choose another one, or talk to that person",
+        )
 
 
 def unreserve(place: Place, *, force: bool = False) -> Reservation | None:

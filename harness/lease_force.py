@@ -1,0 +1,71 @@
+"""Taking a board by force: its holder finds out and lets go, and the board itself refuses whoever does not."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.board import BoardSpec, Place
+from harness.lease import Lease, beat
+from harness.lease_files import PlaceFiles, try_lock
+from harness.lease_owner import Owner
+from harness.lease_states import holder
+
+LET_GO_S: Final = 3.0
+"""A holder looks every second; one that has not let go after this was stopped, or runs another Assay."""
+
+_POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Seizure:
+    """A place taken by force: our lease of it, and who held it before (None: nobody)."""
+
+    lease: Lease
+    before: Owner | None
+    old_fd: int
+
+    def let_go(self, timeout_s: float = LET_GO_S) -> bool:
+        """Wait until the earlier holder has let go of the board; False when it did not within `timeout_s`."""
+        if self.before is None:
+            return True
+        end_s = time.monotonic() + timeout_s
+        while not try_lock(self.old_fd, fcntl.LOCK_SH):
+            if time.monotonic() >= end_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+
+@contextlib.contextmanager
+def seize(spec: BoardSpec, place: Place, purpose: str) -> Iterator[Seizure]:
+    """Hold a place, whoever held it before, and release it afterwards.
+
+    The lock file gets a successor of its name: the holder keeps its lock on a file that nobody looks at any more, and
+    finds that out within a second. The epoch rises, so that the board takes no session from it once a later one was
+    opened. Raises InfraError when the folder cannot be written.
+    """
+    files = PlaceFiles.of(place)
+    with contextlib.ExitStack() as stack:
+        with files.gate() as gate:
+            before = holder(files)
+            old = files.open("lock")
+            stack.callback(os.close, old)
+            files.remove("lock.new")  # left by one that was killed here
+            with contextlib.ExitStack() as unless_held:
+                new = files.open("lock.new")
+                unless_held.callback(os.close, new)
+                fcntl.flock(new, fcntl.LOCK_EX)
+                beat(new)
+                epoch = files.raise_epoch(gate)
+                owner = Owner.here(spec, place, purpose, epoch)
+                files.write("forced", owner.document())
+                files.rename("lock.new", "lock")
+                files.write("owner", owner.document())
+                unless_held.pop_all()
+        yield Seizure(stack.enter_context(Lease(spec, place, files, new, epoch)), before, old)
