@@ -1,0 +1,21 @@
+"""Triage and health have a lab of their own in each test; the folder's own module `small_lab` made importable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small_lab import SmallLab
+
+
+@pytest.fixture
+def small_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallLab:
+    """Leases, quarantine and QEMU of this test alone."""
+    lab = SmallLab.make(tmp_path / "lab")
+    for name, value in lab.environment.items():
+        monkeypatch.setenv(name, value)
+    return lab
