@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from contracts.errors import AssayError, ConfigError
-from harness.commands import accept, boards, bpf, sim
+from harness.commands import accept, boards, bpf, lease, results, sim
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,6 +36,8 @@ app.command()(sim.sim)
 app.add_typer(bpf.app, name="bpf")
 app.add_typer(boards.app, name="boards")
 app.add_typer(boards.golden_app, name="golden")
+app.add_typer(lease.app, name="lease")
+app.add_typer(results.app, name="results")
 baseline_app = typer.Typer(help="The virtual figures that later runs are held to.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
 config_app = typer.Typer(help="The files of lab-config/: check them, describe them.", no_args_is_help=True)
@@ -177,16 +179,17 @@ def baseline_write(
 def history(
     board: Annotated[str | None, typer.Option("--board", "-b", help="Board kind or glob.")] = None,
     stage: Annotated[str | None, typer.Option(help="Stage or glob; also lists every run.")] = None,
+    test: Annotated[str | None, typer.Option(help="What these tests measured: an id or glob.")] = None,
     last: Annotated[int, typer.Option(min=1, help="Runs to look back.")] = 20,
     results: ResultsOption = ROOT / "results",
 ) -> None:
     """The last runs' figures, trends, verdicts.
 
-    One row a board and stage.
+    One row a board and stage, then one for each figure of a test.
     """
     from harness.history import show_history
 
-    raise typer.Exit(show_history(out, results, board, stage, last))
+    raise typer.Exit(show_history(out, results, board, stage, last, test))
 
 
 @config_app.command("check")
@@ -217,13 +220,27 @@ def report(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="The page's file. [default: report.html in the run's folder]")
     ] = None,
+    screenshot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Also a picture of the page, taken by Chromium."),
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where the runs lie.")] = ROOT / "results",
 ) -> None:
-    """A run's folder as one HTML page: figures against budgets, every extension's way, crashes, transcripts."""
-    from harness.report import report_folder, write_report
+    """The folder of a run or a session of tests as one HTML page.
 
-    page = write_report(report_folder(name, results), out_file)
+    Figures against budgets and over earlier runs, every extension's way, every test, crashes, transcripts.
+    """
+    from harness.report import report_folder, take_in, write_report
+
+    folder = report_folder(name, results)
+    for line in take_in(folder, results):
+        err.print(line, soft_wrap=True, markup=False)
+    page = write_report(folder, out_file)
     out.print(f"report: {page}", soft_wrap=True, markup=False)
+    if screenshot is not None:
+        from harness.report.screenshot import take_screenshot
+
+        out.print(f"screenshot: {take_screenshot(page, screenshot)}", soft_wrap=True, markup=False)
 
 
 def _pytest(arguments: list[str]) -> int:

@@ -122,8 +122,8 @@ def hold_ended(path: Path) -> Iterator[bool]:
     """Hold a run's folder against its reuse: True inside when no process is making the run, False when one is."""
     try:
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:  # made by a version without locks, or not ours to open
-        yield True
+    except OSError as error:  # made by a version without locks; or not ours to open, and so not ours to judge
+        yield isinstance(error, FileNotFoundError)
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

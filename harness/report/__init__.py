@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import ConfigError
+from contracts.errors import AssayError, ConfigError
 from harness.record import Folder, find_run
 
-__all__ = ["NAME", "report_folder", "write_report"]
+__all__ = ["NAME", "report_folder", "take_in", "write_report"]
 
 NAME: Final = "report.html"
 
@@ -37,6 +37,21 @@ def report_folder(name: str, root: Path) -> Path:
             do="make a run with `assay run`, or name the folder with --results",
         )
     return find_run(name, root)
+
+
+def take_in(folder: Path, root: Path) -> list[str]:
+    """Bring the history beside a run of `root` up to date, so that the page can show trends.
+
+    Returns what went wrong, in lines: a page without trends is still a page.
+    """
+    from harness.history import feed
+
+    if folder.resolve().parent != root.resolve():
+        return []
+    try:
+        return feed(root)
+    except AssayError as error:
+        return [f"not in the history: {error.what}"]
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
