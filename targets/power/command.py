@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -31,14 +34,17 @@ def run_command(argv: Sequence[str], timeout_s: float, what: str) -> str:
     """Run a power program and return what it printed. Raises InfraError when it is missing, fails or hangs."""
     line = shlex.join(argv)
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
+            start_new_session=True,  # so that what it has started ends with it
         )
+    except OSError as error:
+        raise missing(argv[0], what, str(error)) from error
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         said = _text(error.stdout)
         raise InfraError(
@@ -47,17 +53,27 @@ def run_command(argv: Sequence[str], timeout_s: float, what: str) -> str:
             seen=f"it was ended after that; it printed: {said or 'nothing'}",
             do="run it by hand; raise `timeout_s` of this place if it is merely slow",
         ) from error
-    except OSError as error:
-        raise missing(argv[0], what, str(error)) from error
-    printed = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0:
+    finally:
+        _end(process)
+    printed = output.decode("utf-8", "replace")
+    if process.returncode != 0:
         raise InfraError(
             f"{what}: the power command failed",
             expected=f"`{line}` to end with exit code 0",
-            seen=f"exit code {done.returncode}; it printed: {_text(done.stdout) or 'nothing'}",
+            seen=f"exit code {process.returncode}; it printed: {_text(output) or 'nothing'}",
             do="run it by hand; then mend the `power` of this place",
         )
     return printed
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a power program that still runs, with what it has started, whatever interrupted the wait for it."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _text(printed: bytes | None) -> str:
