@@ -2,8 +2,9 @@
 (() => {
   const table = document.getElementById("tests"), rows = [...table.tBodies[0].rows];
   const form = document.getElementById("filter"), shown = document.getElementById("shown");
-  const texts = rows.map(row => row.cells[1].textContent.toLowerCase());
+  let texts = null;
   const apply = () => {
+    texts ??= rows.map(row => row.cells[1].textContent.toLowerCase());
     const words = form.words.value.toLowerCase().split(/\s+/).filter(word => word);
     const kind = form.kind.value;
     const verdicts = new Set([...form.querySelectorAll("[name=verdict]:checked")].map(box => box.value));
@@ -32,5 +33,5 @@
     button.disabled = false;
     button.addEventListener("click", () => byColumn(button));
   });
-  apply();
+  shown.textContent = rows.length + " tests";
 })();

@@ -32,11 +32,14 @@ _FLAGS: Final = (
     "--enable-logging=stderr",
 )
 
-# A page around the report tells how high the report is at a width.
+# A page around the report tells how high the report is at a width, once all of it is laid out.
 _AROUND: Final = """<!DOCTYPE html><html><body><pre id="said"></pre>
 <iframe src="{page}" style="border:0;width:{width}px;height:800px"></iframe>
-<script>document.querySelector("iframe").onload = event => document.querySelector("#said").textContent =
-"height=" + event.target.contentDocument.documentElement.scrollHeight;</script></body></html>"""
+<script>document.querySelector("iframe").onload = event => {{
+const page = event.target.contentDocument;
+page.querySelectorAll("section, article").forEach(part => part.style.contentVisibility = "visible");
+document.querySelector("#said").textContent = "height=" + page.documentElement.scrollHeight;
+}};</script></body></html>"""
 
 
 def find_chromium() -> str | None:
