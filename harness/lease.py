@@ -15,7 +15,7 @@ from typing import Final, Self
 from contracts.board import BoardSpec, Place
 from contracts.errors import InfraError
 from harness import quarantine, reservation
-from harness.lease_files import PlaceFiles, boot_id, boot_s, leases_folder, try_lock
+from harness.lease_files import PlaceFiles, leases_folder, try_lock
 from harness.lease_owner import Owner
 from harness.lease_states import PlaceState, described, look, states
 
@@ -24,6 +24,8 @@ __all__ = ["Lease", "LeaseLost", "NoneUsable", "PlaceState", "acquire", "leases_
 DEFAULT_TIMEOUT_S: Final = 60.0
 HEARTBEAT_S: Final = 1.0
 _POLL_S: Final = 0.02
+_POLL_MAX_S: Final = 0.5
+_POLL_SHARE: Final = 10.0
 _LOOK_S: Final = 1.0  # how often one who waits looks at why
 
 
@@ -101,7 +103,7 @@ class Lease:
                 ours = _is_ours(self._fd)
                 if ours:
                     with contextlib.suppress(OSError):  # a full disk ends no lease: the lock does
-                        beat(self._fd)
+                        self._files.beat(self._fd, self.epoch)
             if not ours:
                 self._lose()
                 return
@@ -158,13 +160,6 @@ def _is_ours(fd: int) -> bool:
     return os.fstat(fd).st_nlink > 0  # by force, another file gets the name
 
 
-def beat(fd: int) -> None:
-    """Write into the lock file that its holder lives."""
-    text = f"{boot_id()} {boot_s():.1f}\n".encode()
-    os.pwrite(fd, text, 0)
-    os.ftruncate(fd, len(text))
-
-
 def acquire(
     spec: BoardSpec,
     *,
@@ -211,7 +206,8 @@ def acquire(
         for _, files in wanted:
             _wait_at(files, stack)
         told: object = None
-        look_s = pause_s = 0.0
+        look_s = 0.0
+        pause_s = 2 * _POLL_S  # whoever waited before has looked again by then
         while True:
             if time.monotonic() >= look_s:
                 found = [look(spec.kind, place, files) for place, files in wanted]
@@ -224,10 +220,11 @@ def acquire(
                 look_s = time.monotonic() + _LOOK_S
             left_s = end_s - time.monotonic()
             if left_s > 0:
-                # The first pause is twice as long: whoever waited before has looked again by then.
-                pause_s = _POLL_S if pause_s else 2 * _POLL_S
                 time.sleep(min(pause_s, left_s))
+            began_s = time.monotonic()
             lease = attempt(polite=False)
+            # The more of us wait, the longer an attempt takes, and the rarer it has to be.
+            pause_s = min(_POLL_MAX_S, max(_POLL_S, _POLL_SHARE * (time.monotonic() - began_s)))
             if lease is not None:
                 return lease
             if left_s <= 0:
@@ -253,8 +250,8 @@ def _take(
             if not try_lock(fd, fcntl.LOCK_EX) or not _may(place, files, polite, quarantined):
                 return None
             epoch = files.raise_epoch(gate)
+            files.beat(fd, epoch)
             files.write("owner", Owner.here(spec, place, purpose, epoch).document())
-            beat(fd)
         lease = Lease(spec, place, files, fd, epoch)
         fd = -1
         return lease

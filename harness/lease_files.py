@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Final
 from contracts.board import Place
 from contracts.errors import InfraError
 
-GATE_TIMEOUT_S: Final = 5.0
+GATE_TIMEOUT_S: Final = 10.0
 EPOCH_MAX: Final = 2**32 - 1  # a session's epoch is 32 bits wide on the wire
 _EPOCH_FLOOR_MAX: Final = EPOCH_MAX - 2**24  # a clock gone wild uses the numbers not up
 _GATE_POLL_S: Final = 0.001
@@ -98,6 +99,14 @@ def holder_pid(path: Path) -> int:
             if part[1] == "FLOCK" and part[5] == device:
                 return max(0, int(part[4]))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A holder's last heartbeat: how many seconds ago (None: unknown), and the epoch of its lease."""
+
+    silent_s: float | None
+    epoch: int
 
 
 class PlaceFiles:
@@ -249,11 +258,24 @@ class PlaceFiles:
             found = 0
         except OSError as error:
             raise cannot(error, self.path("epoch")) from error
-        if not 0 < found <= EPOCH_MAX:  # damaged: who had the place last may have written it down, too
-            notes = (self.read("owner") or {}, self.read("forced") or {})
-            known = [note.get("epoch") for note in notes]
-            found = max([0, *(n for n in known if isinstance(n, int) and n <= EPOCH_MAX)])
+        if not 0 < found <= EPOCH_MAX:  # damaged: whoever had the place last has it beside its heartbeat
+            found = self.last_beat().epoch
         return found
+
+    def beat(self, lock_fd: int, epoch: int) -> None:
+        """Write into the lock file that its holder lives."""
+        text = f"{boot_id()} {boot_s():.1f} {epoch}\n".encode()
+        os.pwrite(lock_fd, text, 0)
+        os.ftruncate(lock_fd, len(text))
+
+    def last_beat(self) -> Beat:
+        """What the last holder wrote into the lock file."""
+        try:
+            boot, at_s, epoch = self.path("lock").read_text().split()
+            silent_s = max(0.0, boot_s() - float(at_s)) if boot == boot_id() else None
+            return Beat(silent_s, max(0, min(EPOCH_MAX, int(epoch))))
+        except (OSError, ValueError):
+            return Beat(None, 0)
 
     def raise_epoch(self, gate_fd: int) -> int:
         """The next epoch, kept before it is used. Inside the gate, with its descriptor.

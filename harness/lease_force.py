@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.board import BoardSpec, Place
-from harness.lease import Lease, beat
+from harness.lease import Lease
 from harness.lease_files import PlaceFiles, try_lock
 from harness.lease_owner import Owner
 from harness.lease_states import holder
@@ -61,8 +61,8 @@ def seize(spec: BoardSpec, place: Place, purpose: str) -> Iterator[Seizure]:
                 new = files.open("lock.new")
                 unless_held.callback(os.close, new)
                 fcntl.flock(new, fcntl.LOCK_EX)
-                beat(new)
                 epoch = files.raise_epoch(gate)
+                files.beat(new, epoch)
                 owner = Owner.here(spec, place, purpose, epoch)
                 files.write("forced", owner.document())
                 files.rename("lock.new", "lock")

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from contracts.board import BoardSpec, Place
 from harness import quarantine, reservation
-from harness.lease_files import PlaceFiles, boot_id, boot_s, cannot, holder_pid, leases_folder, try_lock
+from harness.lease_files import PlaceFiles, cannot, holder_pid, leases_folder, try_lock
 from harness.lease_owner import Owner, duration
 
 SILENT_S: Final = 10.0
@@ -83,7 +83,7 @@ def look(kind: str, place: Place, files: PlaceFiles) -> PlaceState:
     with files.look():
         held_by = holder(files)
         epoch = files.epoch()
-        silent_s = None if held_by is None else _silent_s(files)
+        silent_s = None if held_by is None else files.last_beat().silent_s
         sick = quarantine.of(place, files)
         kept = reservation.of(place, files)
     state = PlaceState(kind, place, "free", epoch=epoch)
@@ -120,22 +120,18 @@ def holder(files: PlaceFiles) -> Owner | None:
         os.close(fd)
 
 
-def _silent_s(files: PlaceFiles) -> float | None:
-    try:
-        boot, at = files.path("lock").read_text().split()
-        return max(0.0, boot_s() - float(at)) if boot == boot_id() else None
-    except (OSError, ValueError):
-        return None
-
-
 def described(kind: str, found: Sequence[PlaceState]) -> str:
     """Why none of these is free, in one line."""
     count = len(found)
-    if all(state.state == "held" for state in found):
+    every = all(state.state == "held" for state in found)
+    if every:
         head = f"{f'all {count}' if count > 1 else 'the only'} {kind} {'are' if count > 1 else 'is'} held"
     else:
         head = f"no {kind} is free"
-    return f"{head}: " + "; ".join(f"{state.place.name} {_why(state)}" for state in found)
+    return f"{head}: " + "; ".join(
+        f"{state.place.name} {'' if every or state.state != 'held' else 'held '}{_why(state)}"
+        for state in found
+    )
 
 
 def _why(state: PlaceState) -> str:
