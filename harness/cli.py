@@ -274,8 +274,8 @@ def lint() -> None:
 def bench(context: typer.Context) -> None:
     """Run benches by name, or all.
 
-    channel, live, jit, model, loop: every performance figure with its clock, beside its goal. Minutes for all of
-    them.
+    report, channel, live, jit, model, loop, lab: every performance figure with its clock, beside its goal. Minutes
+    for all of them.
     """
     import subprocess
 

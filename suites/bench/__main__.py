@@ -10,7 +10,7 @@ from typing import Final
 from contracts.errors import AssayError
 
 # In order of the time they take; each module has `main() -> int`, 0 when every goal was met.
-BENCHES: Final = ("channel", "live", "jit", "model", "loop")
+BENCHES: Final = ("report", "channel", "live", "jit", "model", "loop", "lab")
 
 
 def main(arguments: list[str]) -> int:
