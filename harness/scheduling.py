@@ -51,6 +51,8 @@ class BoardScheduling:
         """Tests whose last report has come, by id."""
         self.interrupted: set[WorkerController] = set()
         """Workers that were interrupted: their tests are not run again."""
+        self.broken = 0
+        """Files that could not be collected."""
         self._expected = workers
         self._works = works
         self._capacity = capacity
@@ -103,7 +105,10 @@ class BoardScheduling:
             for node in different:
                 self._differs(node, collection)
             self._collection = collection
-            if not different:
+            broken = self.broken - len(different)
+            if broken and not self.config.getoption("continue_on_collection_errors"):
+                self._stop(f"{broken} errors during collection")  # as pytest does without workers
+            elif not different:
                 self._workload = Workload(self._works(collection), self._capacity_now)
         self._feed()
 
@@ -156,6 +161,11 @@ class BoardScheduling:
             if given < MIN_PENDING and not stands_by:
                 node.shutdown()
 
+    def _stop(self, why: str) -> None:
+        session = self.config.pluginmanager.getplugin("dsession")
+        if session is not None:
+            session.shouldstop = why
+
     def _differs(self, node: WorkerController, collection: Sequence[str]) -> None:
         from xdist.report import report_collection_diff
 
@@ -169,6 +179,10 @@ class BoardScheduling:
             result=[],
         )
         self.config.hook.pytest_collectreport(report=report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count what could not be collected."""
+        self.broken += report.failed
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Remember that a worker has begun this test."""

@@ -33,6 +33,7 @@ class OneVerdict:
         self._config = config
         self._collected: Sequence[str] = ()
         self._stopped = ""
+        self._died = 0
         self._missing: list[str] = []
         self._double: list[str] = []
 
@@ -46,6 +47,11 @@ class OneVerdict:
         """With workers: what the first one collected; the others are to have collected the same."""
         self._collected = self._collected or ids
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, error: object) -> None:
+        """Count workers that died."""
+        self._died += error is not None
+
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember why the session ended early: Ctrl-C, `pytest.exit`, and -x with workers come here."""
         self._stopped = str(excinfo.value) or "interrupted"
@@ -56,11 +62,17 @@ class OneVerdict:
         verdicts = record.verdicts if record is not None else {}
         self._missing, self._double = count_verdicts(self._collected, verdicts)
         self._stopped = self._stopped or str(session.shouldfail or session.shouldstop or "")
-        if self._double or (self._missing and not self._stopped):
+        if self._double or (self._missing and not self._stopped) or self._nobody_came_up():
             session.exitstatus = EXIT_CODE
+
+    def _nobody_came_up(self) -> bool:
+        return self._died > 0 and not self._collected and not self._stopped
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """List what is wrong, or what was left out."""
+        if self._nobody_came_up():
+            why = f"{self._died} workers died before they had collected a test"
+            _list(terminalreporter, "no worker came up", [why], "do: run without -n to see why")
         if self._missing and self._stopped:
             title, do = f"{len(self._missing)} tests were not run: {self._stopped}", ""
         else:

@@ -1,0 +1,75 @@
+"""A worker that dies holding a board: its QEMU ends, its place is free, its test has one verdict, the others run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.board import BoardSpec
+from harness.lease import acquire
+
+pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
+
+DEATHS = """
+import os, signal, pathlib, pytest
+HERE = pathlib.Path(__file__).parent
+@pytest.mark.parametrize("n", range(4))
+def test_before(board, n):
+    assert board.client.echo(b"hi") == b"hi"
+def test_is_killed(board):
+    (HERE / "killed").write_text(f"{board.pid} {board.lease.place.name}")
+    os.kill(os.getpid(), signal.SIGKILL)
+def test_exits(board):
+    os._exit(7)
+@pytest.fixture
+def dies_late(board):
+    yield
+    os.abort()
+def test_dies_in_its_teardown(dies_late):
+    pass
+@pytest.mark.parametrize("n", range(4))
+def test_after(testing_board, n):
+    assert testing_board.client.echo(b"hi") == b"hi"
+def test_without_a_board():
+    pass
+"""
+SAID = {
+    "test_is_killed": ("infra", "ended from outside", "SIGKILL"),
+    "test_exits": ("fail", "crashed", "exit code 7"),
+    "test_dies_in_its_teardown": ("fail", "crashed", "SIGABRT"),
+}
+
+
+def test_each_death_is_one_tests_verdict_and_every_other_test_runs_once(
+    board_spec: BoardSpec, lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_LEASES", str(lab.folder / "leases"))
+    with ExitStack() as others:
+        held = [others.enter_context(acquire(board_spec, timeout_s=0)) for _ in board_spec.places[1:]]
+        done = lab.run(DEATHS, "--board", board_spec.kind, "-n", "2")
+        with acquire(board_spec, timeout_s=0) as lease:  # free, though its last holders never gave it back
+            only = lease.place.name
+    assert done.code == 1, done.text
+    rows = done.document["tests"]
+    assert max(Counter(row["id"] for row in rows).values()) == 1
+    assert len(rows) == 12
+    for row in rows:
+        name = row["id"].rpartition("::")[2].partition("[")[0]
+        if name not in SAID:
+            assert row["verdict"] == "pass", row
+            continue
+        verdict, *words = SAID[name]
+        assert (row["verdict"], row["kind"]) == (verdict, board_spec.kind)
+        for word in (f"worker {row['worker']}", "expected:", "seen:", "do:", *words):
+            assert word in row["message"]
+        assert row["message"] in done.text
+    assert "2 failed" in done.text
+    assert "1 infra" in done.text
+    pid, place = (lab.folder / "killed").read_text().split()
+    assert not Path(f"/proc/{pid}").exists(), "the dead worker's QEMU runs on"
+    assert place == only
+    assert only not in {lease.place.name for lease in held}
