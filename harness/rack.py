@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.board import BoardSpec
-from contracts.errors import InfraError
+from contracts.errors import InfraError, SetupError
 from harness.registry import BOARDS, LAB_VARIABLE, lab_files, load_lab
 from targets.qemu import qemu_program
 
@@ -61,13 +61,13 @@ def rack(
     """`specs`, those that need it with the places of a simulator that runs meanwhile; none is started for nothing.
 
     Processes that are started meanwhile find the lab files in `ASSAY_LAB`. Raises InfraError when the simulator does
-    not start, SetupError without QEMU.
+    not start.
     """
     labs = tuple(path.resolve() for path in lab_files(lab))
     wanted = [spec for spec in specs if needs_rack(spec)]
     with contextlib.ExitStack() as stack:
         if wanted:
-            qemu_program()
+            _need_qemu()
             labs += (stack.enter_context(simulator(wanted, seed=seed, icount=icount)).lab_file,)
         if labs:
             stack.enter_context(_variable(LAB_VARIABLE, os.pathsep.join(map(str, labs))))
@@ -75,6 +75,15 @@ def rack(
         yield RackSpecs(
             [replace(spec, places=places[spec.kind]) if spec in wanted else spec for spec in specs], labs
         )
+
+
+def _need_qemu() -> None:
+    try:
+        qemu_program()
+    except SetupError as error:
+        raise InfraError(
+            f"no simulator without QEMU: {error.what}", expected=error.expected, seen=error.seen, do=error.do
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,0 +1,33 @@
+"""A simulator of two boards for the tests of this folder, whatever kinds the session runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.board import BoardSpec
+from harness.build import KernelImage
+from harness.kernels import kernel_for
+from harness.rack import simulator
+from harness.registry import select_one
+
+
+@pytest.fixture(scope="session")
+def lab_file() -> Iterator[Path]:
+    with simulator([select_one("rpi4-sim", lab=[])], instances=2) as running:
+        yield running.lab_file
+
+
+@pytest.fixture
+def spec(lab_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BoardSpec:
+    """The kind with the simulator's places, and leases of its own."""
+    monkeypatch.setenv("ASSAY_LEASES", str(tmp_path / "leases"))
+    return select_one("rpi4-sim", lab=lab_file)
+
+
+@pytest.fixture(scope="session")
+def image() -> KernelImage:
+    """The release kernel of an `rpi4`."""
+    return kernel_for(select_one("rpi4", lab=[]))
