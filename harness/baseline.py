@@ -83,7 +83,7 @@ def write_baseline(console: Console, name: str, results: Path, baseline: Path = 
 def _check(document: Document, label: str) -> None:
     """What the host did, or how long it took, is no matter: a baseline is about the kernel's own counts."""
     wrong = "was interrupted" if document.run.interrupted else "" if document.boards else "has no board"
-    wrong = "is a session of tests" if document.run.job == "tests" else wrong
+    wrong = "is a session of tests" if document.run.job != "run" else wrong
     for board in document.boards:
         rows = board.rows(Clock.VIRTUAL)
         missed = [name for name, row in rows.items() if row.verdict.exit_code]

@@ -184,8 +184,10 @@ def compare_runs(console: Console, before: str, after: str, results: Path) -> in
     old = load(before, results)
     new = load(after, results, job=old.document.run.job)
     if old.document.run.job != new.document.run.job:
+        jobs = old.document.run.job, new.document.run.job
         console.print(
-            f"nothing to judge: of {old.label} and {new.label}, one is a run and one a session of tests"
+            f"nothing to judge: {old.label} is of the job `{jobs[0]}`, {new.label} of `{jobs[1]}`",
+            soft_wrap=True,
         )
         return Verdict.INCONCLUSIVE.exit_code
     if old.document.run.job != "run":

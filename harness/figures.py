@@ -106,7 +106,7 @@ class Board(_Read):
 class About(_Read):
     """What a document says of its run. A session of tests has no situations."""
 
-    job: Literal["run", "tests", "accept"] = "run"
+    job: Job = "run"
     name: str
     started: str
     seed: int

@@ -135,8 +135,8 @@ def hold_ended(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-Job = Literal["run", "tests"]
-"""What leaves a record: `assay run`, or a session of tests."""
+Job = Literal["run", "tests", "accept"]
+"""What leaves a record: `assay run`, a session of tests, or `assay accept` (which has the layout of one)."""
 
 
 def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) -> Path:
@@ -163,10 +163,10 @@ def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) ->
     )
 
 
-def _job_of(folder: Path) -> Job | None:
+def _job_of(folder: Path) -> str | None:
     """The job of a finished run; None when its record cannot be read."""
     with contextlib.suppress(ConfigError, AttributeError, KeyError, TypeError):
-        return "tests" if read_json(folder / "run.json")["run"].get("job") == "tests" else "run"
+        return str(read_json(folder / "run.json")["run"].get("job", "run"))
     return None
 
 

@@ -43,11 +43,11 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
     """Replay a run; prints what differs. Returns 0 when every figure is the same, 1 otherwise."""
     folder = find_run(name, results, "run")
     document = read_json(folder / "run.json")
-    if document["run"].get("job") == "tests":
+    if document["run"].get("job", "run") != "run":
         raise ConfigError(
             f"{name} is a session of tests",
             expected="a run of `assay run`: it holds the images to replay",
-            seen="job: tests",
+            seen=f"job: {document['run']['job']}",
             do="name a run; a test is repeated with pytest and the session's --seed",
         )
     key = load_key(key_file)

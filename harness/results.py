@@ -82,10 +82,10 @@ def _run(path: Path, source: str) -> RunOnDisk:
     document = _document(path)
     about = document.get("run") if isinstance(document.get("run"), dict) else {}
     assert isinstance(about, dict)
-    job = "tests" if about.get("job") == "tests" or (path / "tests.jsonl").exists() else "run"
+    job = str(about.get("job", "tests" if (path / "tests.jsonl").exists() else "run"))
     verdict = str(about.get("verdict", "")) or ("" if in_progress else "no end")
     boards, tests = document.get("boards"), document.get("tests")
-    if job == "tests":
+    if job != "run":
         holds = f"{len(tests)} test{'' if len(tests) == 1 else 's'}" if isinstance(tests, list) else ""
     else:
         entries = boards if isinstance(boards, list) else []
@@ -133,7 +133,7 @@ def runs_table(runs: Sequence[RunOnDisk]) -> Table:
     for run in runs:
         style = VERDICT_STYLE.get(run.verdict, "dim")
         cells = (run.started, run.holds, size_text(run.size), run.kept)
-        table.add_row(run.name, run.job, f"[{style}]{escape(run.verdict)}[/]", *map(escape, cells))
+        table.add_row(run.name, escape(run.job), f"[{style}]{escape(run.verdict)}[/]", *map(escape, cells))
     return table
 
 

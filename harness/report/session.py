@@ -54,7 +54,10 @@ def is_session(folder: Path) -> bool:
     if (folder / LINES).is_file():
         return True
     try:
-        return map_of(map_of(json.loads((folder / "run.json").read_bytes())).get("run")).get("job") == "tests"
+        return map_of(map_of(json.loads((folder / "run.json").read_bytes())).get("run")).get("job") in (
+            "tests",
+            "accept",
+        )
     except (OSError, ValueError, RecursionError):
         return False
 
@@ -77,6 +80,7 @@ def read_session(folder: Path, base: str = "") -> SessionView:
     command = run.get("command")
     words = [text_of(word) for word in command] if isinstance(command, list) else []
     return SessionView(
+        job=text_of(run.get("job")) or "tests",
         name=text_of(run.get("name")) or folder.resolve().name,
         started=text_of(run.get("started")),
         wall_s=number_of(run.get("wall_s")),

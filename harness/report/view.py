@@ -259,6 +259,7 @@ class KindView:
 class SessionView:
     """A session of tests. `ended` is False when its controller did not live to write the end."""
 
+    job: str
     name: str
     started: str
     wall_s: float | None

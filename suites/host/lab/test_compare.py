@@ -273,7 +273,7 @@ def test_sessions_with_nothing_alike_are_inconclusive_and_say_why(
         ("run-02", "verify (virtual): in run-01, not in run-02"),
         ("run-03", "run-01 has seed 1, run-03 2"),
         ("run-04", "not judged, max of 3 samples before, max of 2 after"),
-        ("run-05", "one is a run and one a session of tests"),
+        ("run-05", "run-01 is of the job `tests`, run-05 of `run`"),
     ):
         code, text = compared(tmp_path, "run-01", other)
         assert code == 76
