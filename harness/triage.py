@@ -24,6 +24,9 @@ FLOOD_BYTES_PER_S: Final = 1024.0
 FLOOD_IDLE_S: Final = 0.25
 """A line on which that much comes, up to the last moment, is flooded: no answer of ours goes on for so long."""
 
+DIRECT: Final = "direct"
+"""The boot method that leaves a board the kernel it has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -53,11 +56,21 @@ class GoldenSilent(InfraError):
 
 @dataclass(frozen=True, slots=True)
 class GoldenBoard:
-    """A board that runs its golden image. `hello_s`: seconds from power on to the answer to HELLO."""
+    """A board that runs its golden image. `hello_s`: seconds from power on to the answer to HELLO.
+
+    `given` is False where the boot method gives no kernel: the board runs what it has, and that it runs is all it shows.
+    """
 
     client: ChannelClient
     build_id: bytes
     hello_s: float
+    given: bool
+
+    @property
+    def name(self) -> str:
+        """What answered, for people."""
+        what = "the golden image" if self.given else "the kernel that the board has"
+        return f"{what} (build {self.build_id.hex()[:8]})"
 
 
 @contextlib.contextmanager
@@ -99,14 +112,15 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
                 seen=f"{error.what}: {error.seen}",
                 do="look at its power, cable and boot medium",
             ) from error
-        if hello.build_id != image.build_id:
+        given = lease.place.boot is None or lease.place.boot.driver != DIRECT
+        if given and hello.build_id != image.build_id:
             raise GoldenSilent(
                 f"{lease.place.name} boots another kernel than the one it is given",
                 expected=f"build {image.build_id.hex()}",
                 seen=hello.build_id.hex(),
                 do="look at what the board boots from",
             )
-        yield GoldenBoard(client, hello.build_id, time.monotonic() - began_s)
+        yield GoldenBoard(client, hello.build_id, time.monotonic() - began_s, given)
 
 
 def is_ours(target: Target, lease: Lease) -> bool:
@@ -142,10 +156,7 @@ def triage(
         story.append(f"then: {error.what}" + (f", seen: {error.seen}" if error.seen else ""))
         verdict = error if isinstance(error, LeaseLost) else _no_answer(spec, lease, scene, error, story)
     if answered is not None:
-        proof = (
-            f"the golden image (build {answered.build_id.hex()[:8]}) answered on {lease.place.name} "
-            f"{answered.hello_s:.2f} s after power on"
-        )
+        proof = f"{answered.name} answered on {lease.place.name} {answered.hello_s:.2f} s after power on"
         story.append(f"{proof}: the fault is the kernel's")
         verdict = _kernels_fault(scene, proof)
     story.append(f"this took {time.monotonic() - began_s:.2f} s; the board was left off")

@@ -1,0 +1,113 @@
+"""Triage by the drivers of hardware, on a simulator: no registers, a supply that may not obey, a kernel that stays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.board import BoardSpec, DriverSpec
+from contracts.errors import InfraError, KernelError
+from harness import quarantine
+from harness.board import open_board
+from harness.build import KernelImage
+from harness.channel.messages import Provocation
+from harness.health import check_place
+from harness.kernels import kernel_for
+from harness.keys import LabKey
+from harness.lease import NoneUsable, acquire
+from harness.rack import request, simulator
+from harness.registry import select_one
+
+ASKED_S = 0.6
+
+
+@pytest.fixture(scope="module")
+def lab_file() -> Iterator[Path]:
+    """A simulated board, whatever kinds the session runs on."""
+    with simulator([select_one("rpi4-sim", lab=[])], instances=1) as running:
+        yield running.lab_file
+
+
+@pytest.fixture
+def spec(lab_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BoardSpec:
+    """Its kind, with short time-outs and leases of this test alone."""
+    monkeypatch.setenv("ASSAY_LEASES", str(tmp_path / "leases"))
+    spec = select_one("rpi4-sim", lab=lab_file)
+    (place,) = spec.places
+    assert place.power is not None
+    options = {name: value for name, value in place.power.options.items() if name != "state"}
+    power = DriverSpec(place.power.driver, options | {"timeout_s": 1.0})  # a switch that cannot be asked
+    return dataclasses.replace(
+        spec,
+        boot_timeout_s=5.0,
+        request_timeout_s=1.0,
+        places=(dataclasses.replace(place, power=power),),
+    )
+
+
+@pytest.fixture(scope="module")
+def testing_kernel() -> KernelImage:
+    """A kernel that can be provoked."""
+    return kernel_for(select_one("rpi4", lab=[]), "testing")
+
+
+def test_a_hang_on_hardware_is_the_kernels_and_says_why_there_are_no_registers(
+    spec: BoardSpec, lab_key: LabKey, testing_kernel: KernelImage
+) -> None:
+    with open_board(spec, lab_key, testing_kernel) as board:
+        with pytest.raises(KernelError, match="the kernel hangs") as caught:
+            board.client.provoke(Provocation.HANG, timeout_s=ASKED_S)
+        assert "shows no registers" in caught.value.seen
+        assert "golden image" in board.crash_record()
+        board.power_cycle()
+        assert board.client.echo(b"alive again") == b"alive again"
+        assert board.hello.build_id == testing_kernel.build_id, "the golden image does not stay"
+
+
+def test_a_supply_that_does_not_obey_in_a_triage_puts_the_place_into_quarantine(
+    spec: BoardSpec, lab_key: LabKey, testing_kernel: KernelImage, lab_file: Path
+) -> None:
+    (place,) = spec.places
+    try:
+        with open_board(spec, lab_key, testing_kernel) as board:
+            request(lab_file, f"{place.name} switch fail")
+            with pytest.raises(InfraError, match=r"the board itself is sick: .*power off") as caught:
+                board.client.provoke(Provocation.HANG, timeout_s=ASKED_S)
+            assert "is in quarantine now" in str(caught.value)
+        with pytest.raises(NoneUsable):
+            acquire(spec, timeout_s=0.0)
+        assert check_place(spec, place).quarantine == "stays"
+    finally:
+        request(lab_file, f"{place.name} switch work")
+    found = check_place(spec, place)
+    assert (found.state, found.quarantine) == ("fit", "lifted"), found.what
+
+
+def test_an_adapter_that_is_away_is_missing_and_not_sick(spec: BoardSpec, lab_file: Path) -> None:
+    (place,) = spec.places
+    request(lab_file, f"{place.name} unplug")
+    try:
+        found = check_place(spec, place)
+    finally:
+        request(lab_file, f"{place.name} plug")
+    assert (found.state, found.quarantine) == ("missing", ""), found.what
+    assert quarantine.of(place) is None
+
+
+def test_a_board_that_keeps_its_kernel_is_asked_with_that(
+    spec: BoardSpec, lab_key: LabKey, testing_kernel: KernelImage
+) -> None:
+    with open_board(spec, lab_key, testing_kernel):
+        pass
+    (place,) = spec.places
+    direct = dataclasses.replace(spec, places=(dataclasses.replace(place, boot=DriverSpec("direct")),))
+    with open_board(direct, lab_key, testing_kernel) as board:
+        with pytest.raises(KernelError, match="the kernel hangs") as caught:
+            board.client.provoke(Provocation.HANG, timeout_s=ASKED_S)
+        assert "the kernel that the board has" in caught.value.seen
+    found = check_place(direct, direct.places[0])
+    assert (found.state, found.quarantine) == ("fit", ""), found.what
+    assert "hello of the kernel that the board has" in found.what
