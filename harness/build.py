@@ -173,11 +173,17 @@ def _link(work: Path, board: str, recipe: _Recipe) -> Path:
     return ninja / target
 
 
+def _python() -> str:
+    """This Python by one name: `python` and `python3` are the same, and a change of it builds everything again."""
+    name = Path(sys.prefix) / "bin" / "python3"
+    return str(name) if name.is_file() else sys.executable
+
+
 def _meson_setup(work: Path, recipe: _Recipe) -> list[str]:
     options = {
         "boards": ",".join(known_boards()),
         "variant": recipe.variant,
-        "python": sys.executable,
+        "python": _python(),
         "inputs": str(work / "inputs"),
         "monocypher": str(fetch_source("pymonocypher")),
         "source_prefix": str(ROOT),
