@@ -24,6 +24,9 @@ from harness.robot_rows import INTERRUPTED_TEXT
 SILENCE_S: Final = 900.0
 """A process that tells nothing for so long is ended: longer than any keyword of the suites may wait."""
 
+KERNELS: Final = "kernels"
+"""The folder of a kind's kernels, below robot/<kind>/."""
+
 _LOOK_S: Final = 0.2
 
 
@@ -97,7 +100,7 @@ def accept(
                     process = RobotProcess.start(
                         spec.kind,
                         place,
-                        [*plan.options, "--variable", f"BOARD:{spec.kind}"],
+                        _own_options(plan, spec, place),
                         plan.suites,
                         plan.environment,
                     )
@@ -120,6 +123,11 @@ def accept(
                 process.kill()
                 process.process.wait()
     return [outcomes[spec.kind] for spec in plan.specs]
+
+
+def _own_options(plan: Acceptance, spec: BoardSpec, place: Path) -> list[str]:
+    """The options of one kind's process: its board, and the kernels that were kept for it."""
+    return [*plan.options, "--variable", f"BOARD:{spec.kind}", "--variable", f"KERNELS:{place / KERNELS}"]
 
 
 def _listen(
@@ -178,6 +186,10 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
         write_output(output, process.kind, rows, metadata)
         report(Step(process.kind, len(process.rows), process.total, "ended early", row))
     else:
+        told = {row["id"] for row in process.rows}
+        for row in rows:  # those of suites without the library, and those that a stop left out
+            if row["id"] not in told:
+                folder.append("tests.jsonl", row)
         report(Step(process.kind, process.total, process.total, "done"))
     return KindOutcome(process.kind, output, rows, process.place, process.build_id, error)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, get_args
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,15 +18,20 @@ from rich.table import Table
 
 from ai.model import SHIPPED
 from contracts.errors import AssayError, ConfigError, InfraError
-from harness.accept import Acceptance, KindOutcome, Step, accept, document
+from harness.accept import KERNELS, Acceptance, KindOutcome, Step, accept, document
 from harness.budgets import DEFAULT_BUDGETS, load_budgets
+from harness.build import Variant
 from harness.commit import commit_of
 from harness.history import feed
 from harness.interrupt import interruptible
 from harness.kernels import kernel_for
 from harness.keys import load_key
+from harness.preflight import check, unusable
+from harness.rack import rack
 from harness.record import Folder, new_run
 from harness.registry import LAB_VARIABLE, lab_files, select
+from harness.report import write_report
+from harness.robot_kernels import keep
 from harness.robot_merge import count_tests, merge
 from harness.run import Progress
 from harness.table import VERDICT_STYLE, LiveProgress
@@ -79,7 +84,7 @@ class _Display:
             name = row["id"].rpartition("::")[2].removeprefix("robot/").removesuffix(f"[{step.kind}]")
             self._console.print(
                 f"{step.kind:<{self._width}}  {step.done:>2}/{step.total}  "
-                f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']:<12}[/]{escape(name)} ({row['duration_s']:.1f} s)",
+                f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']:<13}[/]{escape(name)} ({row['duration_s']:.1f} s)",
                 soft_wrap=True,
             )
         elif not terminal and step.doing.startswith("waits"):
@@ -100,53 +105,76 @@ def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
             f"no model at {model}", expected="a Llama GGUF", seen="no such file", do="name another"
         )
     tests = count_tests(suites, asked.include)
-    if any(spec.qemu for spec in specs):
+    if any(spec.qemu is not None for spec in specs):
         qemu_program()
-    began_s, started, commit = time.monotonic(), datetime.now(UTC), commit_of()
-    name, folder = new_run(asked.results.resolve())
-    kinds = [spec.kind for spec in specs]
-    console.print(f"building kernels for {', '.join(kinds)}")
-    for spec in specs:
-        for variant in ("release", "testing"):
-            kernel_for(spec, variant, key=asked.key)
-    unusable: dict[str, str] = {}
-    plan = Acceptance(
-        tuple(specs),
-        suites,
-        (*_options(asked, folder, budgets), *(f"--include={tag}" for tag in asked.include)),
-        asked.processes or max(1, min(len(specs), os.cpu_count() or 1)),
-        {LAB_VARIABLE: os.pathsep.join(str(path.resolve()) for path in labs)},
-        unusable,
-    )
-    console.print(f"{tests} tests on each of {', '.join(kinds)}")
-    stop = threading.Event()
-    with interruptible(console, stop), _Display(console, kinds) as display:
-        outcomes = accept(plan, folder, display.report, stop)
-        about = {"Commit": commit or "unknown", "Seed": str(asked.seed), "Run": name}
-        log = _merge(console, folder, outcomes, about)
-        record = document(
-            name,
-            started,
-            time.monotonic() - began_s,
-            outcomes,
-            seed=asked.seed,
-            commit=commit,
-            command=command,
-            interrupted=stop.is_set(),
+    began_s, started = time.monotonic(), datetime.now(UTC)
+    with rack(specs, lab=labs, seed=asked.seed) as found:
+        lacking = unusable(check(found.specs))
+        for kind, missing in lacking.items():
+            console.print(f"{kind} cannot be used: {missing}", soft_wrap=True, markup=False)
+        name, folder = new_run(asked.results.resolve())
+        usable = [spec for spec in found.specs if spec.kind not in lacking]
+        if usable:
+            console.print(
+                f"{tests} tests on each of {', '.join(spec.kind for spec in usable)}; kernels are built"
+            )
+        for spec in usable:
+            images = [kernel_for(spec, variant, key=asked.key) for variant in get_args(Variant)]
+            keep(folder.sub("robot").sub(spec.kind).sub(KERNELS), images)
+        plan = Acceptance(
+            tuple(found.specs),
+            suites,
+            (*_options(asked, folder, budgets), *(f"--include={tag}" for tag in asked.include)),
+            asked.processes or max(1, min(len(specs), os.cpu_count() or 1)),
+            {LAB_VARIABLE: os.pathsep.join(str(path.resolve()) for path in found.labs)},
+            lacking,
         )
-        folder.write_json("run.json", record)
+        stop = threading.Event()
+        with interruptible(console, stop):
+            with _Display(console, [spec.kind for spec in specs]) as display:
+                outcomes = accept(plan, folder, display.report, stop)
+            commit = commit_of()
+            about = {"Commit": commit or "unknown", "Seed": str(asked.seed), "Run": name}
+            log = _merge(console, folder, outcomes, about)
+            record = document(
+                name,
+                started,
+                time.monotonic() - began_s,
+                outcomes,
+                seed=asked.seed,
+                commit=commit,
+                command=command,
+                interrupted=stop.is_set(),
+            )
+            folder.write_json("run.json", record)
+    _tell(console, asked.results, folder, record, outcomes, log)
+    exit_code: int = record["run"]["exit"]
+    return exit_code
+
+
+def _tell(
+    console: Console,
+    results: Path,
+    folder: Folder,
+    record: Mapping[str, Any],
+    outcomes: Sequence[KindOutcome],
+    log: Path | None,
+) -> None:
+    """The table, the history, and where everything lies."""
     _sum_up(console, outcomes)
     try:
-        feed(asked.results)
+        feed(results)
     except AssayError as error:
         console.print(f"not in the history: {error}", markup=False, soft_wrap=True)
+    try:
+        console.print(f"report: {write_report(folder.path)}", soft_wrap=True, markup=False)
+    except AssayError as error:
+        console.print(f"no report was written, the verdict stands: {error}", soft_wrap=True, markup=False)
     console.print(f"results: {folder.path}", soft_wrap=True, markup=False)
     if log is not None:
         console.print(f"log: {log}", soft_wrap=True, markup=False)
-    verdict = record["run"]["verdict"]
-    console.print(f"verdict: [{VERDICT_STYLE[verdict]}]{verdict}[/] in {record['run']['wall_s']:.1f} s")
-    exit_code: int = record["run"]["exit"]
-    return exit_code
+    verdict, wall_s = record["run"]["verdict"], record["run"]["wall_s"]
+    console.print(f"verdict: [{VERDICT_STYLE[verdict]}]{verdict}[/] in {wall_s:.1f} s")
 
 
 def _options(asked: Asked, folder: Folder, budgets: Path) -> list[str]:

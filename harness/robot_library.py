@@ -24,6 +24,7 @@ from harness.robot_account import RobotAccount, keyword
 from harness.robot_events import tell
 from harness.robot_extensions import Goes, Offer, duration_ns, offered
 from harness.robot_html import program_html, row_text
+from harness.robot_kernels import kept
 from harness.robot_session import Choices, Session, Variant
 from harness.writer import ModelWriter, open_writer
 
@@ -78,11 +79,13 @@ class AssayLibrary(RobotAccount):
         model: str = "",
         strict: bool = False,
         quiet: str = "",
+        kernels: str = "",
     ) -> None:
         """Import with the board's kind, the seed of its situations, and files other than the lab's own.
 
         ``strict`` makes a marginal figure a failure. ``quiet`` is a folder that Robot processes of one job share, so
-        that none disturbs what another measures; without it, a folder of this process alone.
+        that none disturbs what another measures; without it, a folder of this process alone. ``kernels`` is a folder
+        that `assay accept` keeps a run's kernels in; without it, they are built.
         """
         super().__init__(board)
         self._seed = seed
@@ -94,6 +97,7 @@ class AssayLibrary(RobotAccount):
         self._quiet = Path(self._quiet_folder.name if self._quiet_folder else quiet)
         self._writer: ModelWriter | None = None
         self._kernels: dict[tuple[str, Variant], KernelImage] = {}
+        self._kept = Path(kernels) if kernels else None
         self._refusal: str | None = NOTHING_LOADED
         self._refused_by = ""
 
@@ -358,10 +362,13 @@ class AssayLibrary(RobotAccount):
 
     def _kernel(self, spec: BoardSpec, variant: Variant) -> KernelImage:
         """A kernel, built once: what is accepted does not change under the suites while sources are worked on."""
-        image = self._kernels.get((spec.kind, variant))
-        if image is None:
-            image = self._kernels[spec.kind, variant] = kernel_for(spec, variant, key=self._key)
-        return image
+        if (spec.kind, variant) not in self._kernels:
+            self._kernels[spec.kind, variant] = (
+                kept(self._kept)[variant]
+                if self._kept is not None and spec.kind == self.kind
+                else kernel_for(spec, variant, key=self._key)
+            )
+        return self._kernels[spec.kind, variant]
 
     def _wait(self, reason: str) -> None:
         logger.info(f"waits: {reason}")

@@ -12,7 +12,10 @@ from contracts.measurement import Verdict
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 INTERRUPTED_TEXT: Final = "Execution terminated by signal"
-"""How Robot's message begins for the test in which a signal came, and for those it then left out."""
+"""Robot's message for the test in which a signal came."""
+
+NOT_BEGUN_TAG: Final = "robot:exit"
+"""Robot's own tag on the tests that it then left out."""
 
 
 INFRA_PREFIX: Final = "infra: "
@@ -55,7 +58,8 @@ def verdict_of(test: RobotTest) -> Verdict:
         return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in test.tags else Verdict.SKIP
     if Verdict.INFRA in test.tags or is_infra(test.message):
         return Verdict.INFRA
-    return Verdict.INCONCLUSIVE if INTERRUPTED_TEXT in test.message else Verdict.FAIL
+    left_out = NOT_BEGUN_TAG in test.tags or INTERRUPTED_TEXT in test.message
+    return Verdict.INCONCLUSIVE if left_out else Verdict.FAIL
 
 
 def test_id(test: RobotTest, kind: str) -> str:
