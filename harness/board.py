@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from contracts.board import BoardSpec
+from contracts.board import PROCESS, BoardSpec
 from contracts.errors import (
     AssayError,
     BoardLost,
     BuildError,
+    ConfigError,
     InfraError,
     KernelError,
 )
@@ -88,7 +89,17 @@ class Board:
 
     @property
     def pid(self) -> int:
-        """Process that is the board; 0 for one that is none."""
+        """Process that is the board, 0 while it is off. Raises ConfigError for a kind that is none.
+
+        0 would be taken for a process group by kill(2): the caller's own.
+        """
+        if PROCESS not in self.spec.capabilities:
+            raise ConfigError(
+                f"a {self.spec.kind} is no process",
+                expected=f"a kind with the capability `{PROCESS}`",
+                seen="hardware",
+                do='mark the test with `@pytest.mark.needs("process")`',
+            )
         return self.target.pid
 
     def power_on(self) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from contracts.board import BoardSpec
-from contracts.errors import AssayError, RequestRefused
+from contracts.errors import AssayError, InfraError, RequestRefused
 from harness.board import Board, open_board
 from harness.build import KernelImage
 from harness.channel.frames import Frame
@@ -100,12 +100,20 @@ def _obey(board: Board, line: str, out: Console) -> bool:
             case "pristine":
                 board.pristine()
             case "registers":
-                out.print(board.registers(), highlight=False, markup=False)
+                out.print(_registers(board), highlight=False, markup=False)
             case _:
                 out.print(f"unknown command {word!r}; commands: {HELP}", highlight=False, markup=False)
     except RequestRefused as error:
         out.print(str(error), highlight=False, markup=False)
     return True
+
+
+def _registers(board: Board) -> str:
+    """The cores' registers, or why there are none; a board that is lost says so by itself."""
+    try:
+        return board.registers()
+    except InfraError as error:
+        return str(error)
 
 
 def _table(record: object, out: Console) -> None:

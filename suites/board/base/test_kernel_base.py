@@ -27,6 +27,8 @@ FAULTS: Final = {
     "A": "panic: asked for",
 }
 
+pytestmark = pytest.mark.needs("process")  # a QEMU of its own each, with the probe kernel
+
 
 @pytest.mark.parametrize("icount", [True, False])
 def test_boots_high_with_every_core_accounted_for(start: Start, board_spec: BoardSpec, icount: bool) -> None:
