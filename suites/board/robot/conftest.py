@@ -19,7 +19,8 @@ from robot.api import ExecutionResult
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "run.schema.json").read_text())
-WAIT_S = 60.0
+RUN_S = 240.0
+WAIT_S = 120.0  # kernels may have to be built first
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Lab:
 
     def finish(self, process: subprocess.Popen[str]) -> Accepted:
         try:
-            text, _ = process.communicate(timeout=110)
+            text, _ = process.communicate(timeout=RUN_S)
         finally:
             process.kill()
         return Accepted(process.returncode, text, self.results)

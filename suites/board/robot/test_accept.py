@@ -19,7 +19,11 @@ from contracts.board import BoardSpec
 from harness import quarantine
 from harness.registry import select_one
 
-pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
+pytestmark = [
+    pytest.mark.board_kinds("qemu-virt"),
+    pytest.mark.needs("process"),
+    pytest.mark.timeout(300),
+]
 
 ROOT = Path(__file__).resolve().parents[3]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -115,7 +119,7 @@ def _budgets(folder: Path, **limits: float) -> Path:
     return path
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_each_verdict_is_what_the_table_says_and_the_merged_log_names_what_was_tested(
     board_spec: BoardSpec, lab: Any
 ) -> None:
