@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import math
 from collections.abc import Sequence
@@ -90,6 +91,7 @@ def _share(stage: StageView) -> str:
     return "<0.1 %" if 0 < share < 0.1 else f"{share:.2g} %" if share < 100 else f"{share:.0f} %"
 
 
+@functools.cache  # templates are compiled once
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),

@@ -43,6 +43,14 @@ NO_KIND: Final = "no board"
 FULL_TESTS: Final = 200
 """Tests shown in full on one page, the worst verdicts first; the rest get their line in the table."""
 
+_FILES: Final = (
+    ("run.json",),
+    (LINES,),
+    ("junit.xml",),
+    ("robot", "log.html"),
+    ("robot", "report.html"),
+    ("robot", "output.xml"),
+)
 _SECTION_HEAD: Final = 4_000
 _SECTION_TAIL: Final = 12_000
 _FRAMES: Final = 20
@@ -92,6 +100,9 @@ def read_session(folder: Path, base: str = "") -> SessionView:
         ended=bool(document),
         interrupted=run.get("interrupted") is True,
         verdict=verdict_of(run.get("verdict")) if document else _worst([test.verdict for test in tests]),
+        files=tuple(
+            ("/".join(parts), reader.href(*parts)) for parts in _FILES if folder.joinpath(*parts).is_file()
+        ),
         kinds=_kinds(tests),
         tests=tests,
         missing=tuple(missing),

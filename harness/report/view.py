@@ -271,6 +271,7 @@ class SessionView:
     ended: bool
     interrupted: bool
     verdict: str
+    files: tuple[tuple[str, str], ...]
     kinds: tuple[KindView, ...]
     tests: tuple[TestView, ...]
     missing: tuple[str, ...]
