@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -269,17 +269,19 @@ def open_board(
     icount: bool = True,
     watch: Watch | None = None,
     golden: Path = GOLDEN,
+    waiting: Callable[[str], None] | None = None,
 ) -> Iterator[Board]:
     """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
 
-    The board is the one of `lease`, which stays held; without one, a free board is leased for as long as this lasts.
+    The board is the one of `lease`, which stays held; without one, a free board is leased for as long as this lasts,
+    and `waiting` is told why, while none is free.
 
     `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
     the board runs faster and no figure is exact. `watch` sees every frame as it passes. `golden`: where the golden
     images lie. Raises what `Board` does.
     """
     with contextlib.ExitStack() as stack:
-        held = lease if lease is not None else stack.enter_context(acquire(spec, purpose="a board"))
+        held = lease if lease is not None else stack.enter_context(acquire(spec, waiting=waiting))
         target = make_target(spec, held.place, image.elf, image.img, icount=icount, seed=seed)
         board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch, golden=golden)
         stack.callback(board.power_off)

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -82,6 +83,10 @@ class _Watcher:
         )
 
 
+def _teller(out: Console) -> Callable[[str], None]:
+    return lambda why: out.print(why, highlight=False, markup=False)
+
+
 def _obey(board: Board, line: str, out: Console) -> bool:
     """Do what a line says; False ends the console. Refusals are printed, a dead board raises."""
     word, _, rest = line.strip().partition(" ")
@@ -151,7 +156,7 @@ def run_console(
     """
     out = out or Console()
     try:
-        with open_board(spec, key, image, watch=_Watcher(out)) as board:
+        with open_board(spec, key, image, watch=_Watcher(out), waiting=_teller(out)) as board:
             out.print(f"{spec.kind} is up; commands: {HELP}", highlight=False, markup=False)
             _serve(board, (source or sys.stdin).fileno(), out)
     except KeyboardInterrupt:

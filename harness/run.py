@@ -230,7 +230,14 @@ def _journeys(
     folder.write("kernel.img", release.img.read_bytes())
     report(Progress(spec.kind, 0, total, "boots"))
     transcript = folder.path / "transcript.jsonl"
-    with open_board(spec, plan.key, release, transcript=transcript, seed=plan.seed) as board:
+    with open_board(
+        spec,
+        plan.key,
+        release,
+        transcript=transcript,
+        seed=plan.seed,
+        waiting=lambda why: report(Progress(spec.kind, 0, total, why)),
+    ) as board:
         try:
             for index in range(plan.situations + 1):
                 if stop.is_set():

@@ -51,7 +51,7 @@ def lease_list(
 
     specs = select(board, lab=lab) if board else load_boards(lab=lab)
     found = [state for spec in specs for state in states(spec)]
-    others = [] if board else strays(load_boards(lab=lab))
+    others = [] if board else strays(specs)
     if as_json:
         typer.echo(json.dumps([_document(state) for state in [*found, *others]], indent=2))
     else:

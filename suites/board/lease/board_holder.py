@@ -1,0 +1,34 @@
+"""A process that has a board on: says its place, QEMU's process id and the epoch, then echoes what it is told to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from contracts.errors import AssayError
+from harness.board import open_board
+from harness.build import build_kernel
+from harness.keys import load_key
+from harness.registry import select_one
+
+
+def say(what: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    spec = select_one(sys.argv[1])
+    with open_board(spec, load_key(None), build_kernel(spec.firmware, variant="release")) as board:
+        say({"place": board.lease.place.name, "qemu": board.pid, "epoch": board.epoch})
+        for line in sys.stdin:
+            try:
+                say({"echo": board.client.echo(line.strip().encode()).decode()})
+            except AssayError as error:
+                say({"error": type(error).__name__, "text": str(error)})
+                return
+
+
+if __name__ == "__main__":
+    main()
