@@ -160,7 +160,8 @@ class Judged:
         raise BudgetExceeded(
             f"{self.name} missed its budget on the {self.clock} clock",
             expected=f"{self.stat} of {self.samples} samples up to {self.limit:.4g} {self.unit}",
-            seen=f"{self.value:.4g} {self.unit} (median {self.p50:.4g}, max {self.max:.4g}): {self.reason}",
+            seen=f"p50 {self.p50:.4g} {self.unit}, p99 {self.p99:.4g} {self.unit}, max {self.max:.4g} {self.unit}: "
+            f"{self.reason}",
             do="make the stage cheaper, or change lab-config/budgets.yaml and say why",
         )
 

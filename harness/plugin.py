@@ -8,6 +8,7 @@ from __future__ import annotations
 pytest_plugins = (
     "harness.pytest_lab.options",
     "harness.pytest_lab.session",
+    "harness.pytest_lab.gate",
     "harness.pytest_lab.kinds",
     "harness.pytest_lab.fixtures",
     "harness.pytest_lab.verdicts",

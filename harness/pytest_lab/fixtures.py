@@ -11,7 +11,7 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from contracts.board import BoardSpec
-from contracts.errors import InfraError
+from contracts.errors import BuildError, InfraError
 from harness.keys import LabKey, load_key
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
 
@@ -110,19 +110,22 @@ def _lend(
     standing, attempt = _standing(request, key), _attempt(request)
     attempt.boards.append(standing)
     _listen(standing, attempt, attempt.transcript)
-    if how == "fresh":
-        board = standing.fresh(spec, variant)
-    else:
-        board, ended = standing.ready(spec, variant)
-        if ended is not None:
-            what = (
-                f"{spec.kind} was found dead before {request.node.nodeid} and powered on again: {ended.what}"
-            )
-            attempt.lost.append(what)
     try:
-        yield board
-        if how == "ready" and not attempt.failed and not lab_of(request.config).interrupted:
-            board.check_alive()
+        if how == "fresh":
+            yield standing.fresh(spec, variant)
+        else:
+            board, ended = standing.ready(spec, variant)
+            if ended is not None:
+                test = request.node.nodeid
+                attempt.lost.append(
+                    f"{spec.kind} was found dead before {test} and powered on again: {ended.what}"
+                )
+            yield board
+            if not attempt.failed and not lab_of(request.config).interrupted:
+                board.check_alive()
+    except BuildError as error:  # nothing of this kind can run, and no board has been leased for it
+        request.session.shouldfail = f"the kernel of {spec.kind} does not build: {error.what}"
+        raise
     finally:
         _hush(standing, attempt)
         if how == "fresh":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from contracts.errors import ConfigError, did_you_mean
+from harness.pytest_lab.gate import enter
 from harness.pytest_lab.state import BOARD_FIXTURES, board_fixtures, is_worker, lab_of, spec_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ def select_specs(config: pytest.Config) -> list[BoardSpec]:
     """The kinds that `--board` and `--lab` choose. Raises ConfigError."""
     from harness.registry import select
 
-    files = [Path(file) for file in config.getoption("--lab")]
-    return list(select(config.getoption("--board"), lab=files or None))
+    return list(select(config.getoption("--board"), lab=lab_of(config).files or None))
 
 
 def specs_of(config: pytest.Config) -> list[BoardSpec]:
@@ -42,6 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that asks for a board runs once a kind; its id carries the kind."""
     if "board_spec" not in metafunc.fixturenames:
         return
+    enter(metafunc.config)
     specs = specs_of(metafunc.config)
     marker = metafunc.definition.get_closest_marker("board_kinds")
     if marker:

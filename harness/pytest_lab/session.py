@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from contracts.errors import AssayError, InfraError
+from harness.pytest_lab.gate import INFRA_EXIT
 from harness.pytest_lab.kinds import specs_of
 from harness.pytest_lab.state import (
     LAB,
     Lab,
-    board_fixtures,
     is_worker,
     is_xdist_controller,
     kind_of,
@@ -25,7 +25,6 @@ from harness.pytest_lab.state import (
 if TYPE_CHECKING:
     from harness.session_record import SessionRecord
 
-INFRA_EXIT: Final = 75
 INCONCLUSIVE_EXIT: Final = 76
 INTERRUPTED_EXIT: Final = 130
 _HANDLER: Final = pytest.StashKey[Any]()
@@ -35,14 +34,20 @@ _HANDLER: Final = pytest.StashKey[Any]()
 def pytest_configure(config: pytest.Config) -> None:
     """Choose boards before anything is collected: an unknown kind is a usage error (exit 4)."""
     lab = config.stash[LAB] = Lab(worker=is_worker(config))
+    lab.files = [Path(file) for file in config.getoption("--lab")]
     if lab.worker:
-        given = getattr(config, "workerinput", {}).get("assay", {})
-        lab.unusable = dict(given.get("unusable", {}))
-        lab.transcripts = Path(given["transcripts"]) if given.get("transcripts") else None
+        lab.transcripts = _transcripts(config)
+        return
     if config.getoption("--board"):
         specs_of(config)
         if lab.usage:
             raise pytest.UsageError(lab.usage)
+
+
+def _transcripts(config: pytest.Config) -> Path | None:
+    """Where a worker's transcripts go, as its controller says."""
+    given = config.workerinput.get("assay", {}).get("transcripts")  # type: ignore[attr-defined]
+    return Path(given) if given else None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -74,6 +79,7 @@ def _catch_termination(config: pytest.Config) -> None:
         return
 
     def terminate(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the orderly end
         raise KeyboardInterrupt("ended by SIGTERM")
 
     config.stash[_HANDLER] = signal.signal(signal.SIGTERM, terminate)
@@ -88,16 +94,6 @@ def _open_record(lab: Lab, *, wanted: bool) -> None:
         pytest.exit(str(error), returncode=INFRA_EXIT)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of pytest-xdist what its controller found out."""
-    lab = lab_of(node.config)
-    node.workerinput["assay"] = {
-        "transcripts": str(lab.transcripts) if lab.transcripts else "",
-        "unusable": lab.unusable,
-    }
-
-
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin the record once it is known that a test uses a board."""
     lab = lab_of(session.config)
@@ -105,14 +101,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if any(kind_of(item) is not None for item in session.items):
         _open_record(lab, wanted=True)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test of a kind that did not pass preflight is the lab's fault at once."""
-    missing = lab_of(item.config).unusable.get(kind_of(item) or "")
-    if missing and any(board_fixtures(item)):
-        raise InfraError(f"{kind_of(item)} did not pass preflight: {missing}")
 
 
 class Recorder:
@@ -211,6 +199,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if lab is None:
         return
     _free(lab)
+    lab.stack.close()
     if _HANDLER in config.stash:
         signal.signal(signal.SIGTERM, config.stash[_HANDLER])
     path = config.getoption("xmlpath", None)

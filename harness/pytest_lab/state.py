@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,6 +39,11 @@ class Lab:
     specs: list[BoardSpec] | None = None
     unusable: dict[str, str] = field(default_factory=dict)
     """Kinds that did not pass preflight, with what is missing."""
+    files: list[Path] = field(default_factory=list)
+    """Lab files: those of `--lab`, and that of a simulator once one runs."""
+    entered: bool = False
+    stack: ExitStack = field(default_factory=ExitStack)
+    """What runs as long as the session: a simulator."""
     transcripts: Path | None = None
     standing: StandingBoard | None = None
     record: SessionRecord | None = None

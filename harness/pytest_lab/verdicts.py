@@ -33,12 +33,14 @@ def pytest_runtest_makereport(
     attempt = item.stash.get(ATTEMPT, None)
     errors = list(_leaves(call.excinfo.value)) if call.excinfo else []
     verdict = _verdict(report, errors, attempt)
-    told: dict[str, Any] = {"verdict": verdict, "message": _message(report, verdict, errors)}
+    told: dict[str, Any] = {"verdict": verdict, "message": _message(report, verdict, errors, attempt)}
     report.__dict__["assay"] = told  # xdist carries what a report has in its `__dict__`
     if verdict == "infra":
         report.outcome = "failed"  # also where the mark `xfail` would take it for what it expected
         report.__dict__.pop("wasxfail", None)
         told["again"] = not any(isinstance(error, SetupError) for error in errors)
+    if verdict == "fail" and report.passed:
+        report.outcome, report.longrepr = "failed", told["message"]
     if verdict not in ("pass", "skip"):
         item.user_properties.append(("verdict", verdict))  # JUnit takes them from the last phase
         report.user_properties.append(("verdict", verdict))
@@ -64,11 +66,17 @@ def _verdict(report: pytest.TestReport, errors: list[BaseException], attempt: At
     return "pass"
 
 
-def _message(report: pytest.TestReport, verdict: str, errors: list[BaseException]) -> str:
+def _message(
+    report: pytest.TestReport, verdict: str, errors: list[BaseException], attempt: Attempt | None
+) -> str:
     if verdict in ("pass", "marginal"):
         return ""
     if report.skipped and hasattr(report, "wasxfail"):
         return f"expected to fail: {report.wasxfail}"
+    if report.passed:
+        assert attempt is not None
+        figures = [row for row in attempt.measurements if row["verdict"] == "fail"]
+        return "; ".join(f"{row['name']} missed its budget: {row['reason']}" for row in figures)
     ours = [str(error) for error in errors if isinstance(error, AssayError | Skipped)]
     if ours:
         return "\n".join(ours)[:_MESSAGE_MAX]

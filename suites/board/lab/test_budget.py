@@ -1,0 +1,92 @@
+"""Budgets as assertions in a user's tests: what each verdict does to the test, its record and its JUnit case."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from contracts.board import BoardSpec
+
+pytestmark = pytest.mark.board_kinds("qemu-virt")
+
+JUDGES = """
+def test_within(board, budget):
+    judged = budget("verify").judge([70_000, 50_000])
+    assert (judged.verdict, round(judged.value, 6), judged.unit) == ("pass", 0.07, "ms")
+def test_near(budget):
+    budget("verify").judge([9_500_000], clock="virtual")
+def test_above(budget):
+    budget("verify", "virtual").judge([1_000_000, 12_500_000])
+def test_above_and_caught(budget):
+    try:
+        budget("verify").judge([12_500_000])
+    except Exception:
+        pass
+def test_too_few(budget):
+    budget("generate").judge([1e6])
+    assert False, "not reached"
+def test_stretch(budget):
+    assert budget("verify").judge([5_000_000]).missed_stretch
+def test_another_clock(budget):
+    assert budget("verify").judge([1e12], clock="hardware").limit is None
+def test_typo(budget):
+    budget("verfy").judge([1])
+"""
+
+
+def test_each_verdict_is_what_the_table_says(board_spec: BoardSpec, lab: Any) -> None:
+    report = lab.folder / "junit.xml"
+    done = lab.run(JUDGES, "--board", board_spec.kind, "--junitxml", str(report))
+    assert done.code == 1, done.text
+    assert {name: row["verdict"] for name, row in done.rows.items()} == {
+        "test_within": "pass",
+        "test_near": "marginal",
+        "test_above": "fail",
+        "test_above_and_caught": "fail",
+        "test_too_few": "inconclusive",
+        "test_stretch": "pass",
+        "test_another_clock": "pass",
+        "test_typo": "fail",
+    }
+    assert "1 inconclusive" in done.text
+    above = done.rows["test_above"]
+    for word in ("p50 1 ms", "p99 12.5 ms", "max 12.5 ms", "10 ms", "2 samples"):
+        assert word in above["message"], word
+    (figure,) = above["measurements"]
+    assert (figure["verdict"], figure["samples_list"]) == ("fail", [1_000_000.0, 12_500_000.0])
+    assert "did you mean 'verify'" in done.text
+    assert "stretch missed" in done.text, "a missed stretch is shown"
+    cases = {str(case.get("name")).partition("[")[0]: case for case in ET.parse(report).iter("testcase")}
+    assert cases["test_above"].find("failure") is not None
+    assert cases["test_too_few"].find("skipped") is not None
+    properties = {
+        name: {str(p.get("name")): str(p.get("value")) for p in case.iter("property")}
+        for name, case in cases.items()
+    }
+    assert properties["test_near"]["verdict"] == "marginal"
+    assert properties["test_too_few"]["verdict"] == "inconclusive"
+    assert properties["test_within"]["kind"] == board_spec.kind
+    assert properties["test_within"]["measurement.verify.virtual"].startswith("0.07 ms")
+    assert len(properties["test_within"]["build_id"]) == 40
+
+
+def test_strict_budgets_fail_what_is_marginal_and_no_stretch(board_spec: BoardSpec, lab: Any) -> None:
+    assert board_spec.kind
+    done = lab.run(JUDGES, "-k", "near or stretch", "--strict-budgets")
+    assert done.code == 1, done.text
+    assert (done.rows["test_near"]["verdict"], done.rows["test_stretch"]["verdict"]) == ("fail", "pass")
+
+
+def test_a_budget_file_of_ones_own_and_a_session_that_is_only_inconclusive(
+    board_spec: BoardSpec, lab: Any
+) -> None:
+    assert board_spec.kind
+    row = "{stage: verify, stat: max, unit: ms, clock: virtual, min_samples: 3, warmup: 0, limit: 1}"
+    (lab.folder / "mine.yaml").write_text(f"schema: 1\nbudgets:\n  - {row}\n")
+    done = lab.run(
+        JUDGES, "-k", "within or near", "--budgets", str(lab.folder / "mine.yaml"), "--board", "qemu-virt"
+    )
+    assert done.code == 76, done.text
+    assert "3 needed" in done.text

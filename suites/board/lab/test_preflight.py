@@ -1,0 +1,80 @@
+"""Boards that are not there: found before anything runs, told with what is missing, never blamed on a test."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from contracts.board import BoardSpec
+
+pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
+
+TWO = """
+def test_on_a_board(board):
+    assert board.client.echo(b"hi") == b"hi"
+def test_without(): pass
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_without_any_usable_board_a_session_ends_with_75_and_what_is_missing(
+    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+) -> None:
+    assert board_spec.kind
+    began = time.monotonic()
+    done = lab.run(TWO, "--board", "rpi4", *workers)
+    assert time.monotonic() - began < 5.0 * 3, "on a busy machine; DESIGN says 5 s"
+    assert done.code == 75, done.text
+    assert "/dev/serial/by-id/" in done.text
+    assert "do: " in done.text
+    assert "passed" not in done.text, "nothing was run"
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_tests_of_a_kind_that_is_not_there_are_infra_at_once_and_others_run(
+    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+) -> None:
+    done = lab.run(TWO, "--board", board_spec.kind, "--board", "rpi4", *workers)
+    assert done.code == 75, done.text
+    assert "2 passed" in done.text
+    assert "1 infra" in done.text
+    rows = {row["id"].rpartition("::")[2]: row for row in done.document["tests"]}
+    absent = rows["test_on_a_board[rpi4]"]
+    assert (absent["verdict"], absent["kind"], len(absent["attempts"])) == ("infra", "rpi4", 1)
+    assert "did not pass preflight" in absent["message"]
+    assert rows[f"test_on_a_board[{board_spec.kind}]"]["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
+def test_a_simulated_board_is_there_for_a_session_by_itself(
+    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+) -> None:
+    assert board_spec.kind
+    done = lab.run(TWO, "--board", "rpi4-sim", *workers)
+    assert done.code == 0, done.text
+    assert "2 passed" in done.text
+
+
+def test_a_kernel_that_does_not_build_ends_the_session_before_a_lease(
+    board_spec: BoardSpec, lab: Any
+) -> None:
+    broken = """
+import pytest
+import harness.standing_board
+from contracts.errors import BuildError
+def no_kernel(*_): raise BuildError("kernel.c: expected ';'")
+@pytest.fixture(scope="session", autouse=True)
+def broken_sources():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harness.standing_board, "kernel_for", no_kernel)
+        yield
+def test_one(board): pass
+def test_two(board): pass
+"""
+    done = lab.run(broken, "--board", board_spec.kind)
+    assert done.code == 1, done.text
+    assert "does not build" in done.text
+    assert len(done.rows) == 1, "the second test is not begun"
+    assert not list((lab.folder / "leases").glob("*.owner*"))
