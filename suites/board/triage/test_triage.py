@@ -61,7 +61,7 @@ def test_a_silent_kernel_is_to_blame_when_its_board_answers_with_the_golden_imag
         assert where in record
     assert quarantine.of(fresh_board.lease.place) is None
 
-    assert fresh_board.pid == 0, "the board is left off"
+    assert fresh_board.target.pid == 0, "the board is left off"
     with pytest.raises(KernelError, match=f"was left off: .*{says}"):
         fresh_board.client.echo(b"anybody")
     with pytest.raises(KernelError, match="was left off"):
@@ -88,10 +88,10 @@ def test_a_flood_costs_the_host_neither_its_memory_nor_its_patience(
 
 
 def test_a_panic_is_told_by_the_kernel_itself_and_needs_no_triage(fresh_board: Board) -> None:
-    pid = fresh_board.pid
+    pid = fresh_board.target.pid
     with pytest.raises(KernelFault, match="panic: provoked"):
         fresh_board.client.provoke(Provocation.PANIC)
-    assert fresh_board.pid == pid
+    assert fresh_board.target.pid == pid
     assert "golden" not in fresh_board.crash_record()
     fresh_board.power_off()
     assert "panic: provoked" in fresh_board.crash_record(), "what it said outlives its power"
