@@ -140,7 +140,7 @@ def test_an_interrupt_ends_the_workers_frees_their_boards_and_says_what_was_not_
     began = time.monotonic()
     done = lab.finish(process)
     assert done.code == 130, done.text
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60  # execnet gives a worker 5 s to end, and kills it after 10
     assert "tests were not run" in done.text
     assert done.document["run"]["interrupted"]
     assert all(state.state == "free" for state in states(board_spec))
