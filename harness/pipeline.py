@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from ai.diagnose import NoBottleneck
 from ai.scenarios import Policy
+from contracts.board import EXACT
 from contracts.diagnosis import Diagnosis, Generated, Refusal, TrialObservation, TrialResult
 from contracts.errors import KernelError, ProgramRejected, RequestRefused
 from contracts.measurement import Clock
@@ -128,8 +129,12 @@ class Adaptation:
 
 
 def guest_clock(board: Board) -> Clock:
-    """The clock of figures that the board's kernel measures: modelled when it counts instructions."""
-    return Clock.VIRTUAL if board.hello.flags & BoardFlag.INSTRUCTION_COUNTER else Clock.HARDWARE
+    """The clock of figures that the board's kernel measures: modelled where its instructions are its time.
+
+    Silicon counts instructions, too, but not the same ones each time.
+    """
+    exact = EXACT in board.spec.capabilities and board.hello.flags & BoardFlag.INSTRUCTION_COUNTER
+    return Clock.VIRTUAL if exact else Clock.HARDWARE
 
 
 # --- stages ------------------------------------------------------------------------------------------------------

@@ -14,15 +14,20 @@ import serial
 
 from contracts.board import BoardSpec, DriverSpec, Place
 from contracts.errors import BoardLost, ConfigError, InfraError, RequestRefused
+from contracts.measurement import Clock
 from harness.board import open_board
+from harness.bpf.samples import tally_by_lookup
+from harness.bpf.seal import seal
 from harness.build import KernelImage
 from harness.channel.client import ChannelClient, closing
 from harness.kernels import kernel_for
 from harness.keys import LabKey
 from harness.lease import LeaseLost, acquire
 from harness.lease_force import seize
+from harness.pipeline import guest_clock
 from harness.preflight import check, unusable
 from harness.rack import request
+from harness.registry import select_one
 
 
 def tftp(place: Place) -> Path:
@@ -211,3 +216,18 @@ def test_a_stale_holder_is_refused_by_the_board_itself(
                     with pytest.raises(RequestRefused) as caught:
                         client.open_session(lab_key.channel, first.epoch)
                 assert caught.value.status == "STALE_EPOCH"
+
+
+def test_the_figures_are_those_of_the_qemu_behind_the_line(
+    spec: BoardSpec, lab_key: LabKey, image: KernelImage
+) -> None:
+    sealed = seal(tally_by_lookup(), lab_key, seed=3)
+    found = []
+    for kind in (spec, select_one("qemu-rpi4", lab=[])):
+        with open_board(kind, lab_key, image) as board:
+            assert guest_clock(board) is Clock.VIRTUAL
+            loaded = board.client.load(sealed)
+            found.append((loaded, board.client.read_code(loaded.handle)))
+    assert found[0] == found[1], "to the instruction"
+    with open_board(replace(spec, capabilities=frozenset()), lab_key, image) as board:
+        assert guest_clock(board) is Clock.HARDWARE, "what a real board counts is never judged as virtual"
