@@ -111,9 +111,12 @@ def _stamp(name: str) -> datetime | None:
 
 
 def _hold(path: Path) -> None:
-    """Lock the run's folder. The descriptor stays open on purpose: the system frees it with the process."""
+    """Lock the run's folder. The descriptor stays open on purpose: the system frees it with the process.
+
+    Whoever looks whether the run has ended holds the lock for a moment, which is waited for.
+    """
     descriptor = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, f"{os.getpid()}\n".encode())
 
 
