@@ -44,7 +44,12 @@ def test_the_committed_files_are_all_in_order() -> None:
     code, text = checked()
     assert code == 0, text
     assert text.count("ok ") == len(lab_files())
-    assert {path.name for path in lab_files()} >= {"qemu-virt.yaml", "budgets.yaml", "golden.yaml", "development.key"}
+    assert {path.name for path in lab_files()} >= {
+        "qemu-virt.yaml",
+        "budgets.yaml",
+        "golden.yaml",
+        "development.key",
+    }
 
 
 def test_every_mistake_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
