@@ -1,0 +1,70 @@
+"""Whose fault a Robot test's message tells of, and quiet between processes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import InfraError
+from harness.quiet_files import QuietFiles
+from harness.robot_rows import is_infra
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("infra: the board is lost", True),
+        ("Setup failed:\ninfra: the board is lost", True),
+        ("Parent suite setup failed:\ninfra: no board became free", True),
+        ("infra: the board is lost\n\nAlso teardown failed:\ninfra: the board is off", True),
+        ("verify missed its budget", False),
+        ("verify missed its budget\n\nAlso teardown failed:\ninfra: the board is lost", False),
+        ("infra: the board is lost\n\nAlso teardown failed:\nthe kernel garbles an echo", False),
+        ("", False),
+    ],
+)
+def test_a_failure_outranks_a_fault_of_the_lab(message: str, expected: bool) -> None:
+    assert is_infra(message) is expected
+
+
+def test_who_wants_to_be_alone_waits_for_the_busy_and_keeps_them_out(tmp_path: Path) -> None:
+    def other() -> QuietFiles:
+        return QuietFiles(tmp_path)
+
+    with (
+        other().busy(1),
+        other().busy(1),
+        pytest.raises(InfraError, match="did not come to rest"),
+        other().alone(0.05),
+    ):
+        pytest.fail("alone beside two that are busy")
+    with other().alone(1), pytest.raises(InfraError, match="did not come to rest"), other().busy(0.05):
+        pytest.fail("busy beside one that is alone")
+
+
+def test_who_waits_to_be_alone_is_not_overtaken_by_who_comes_later(tmp_path: Path) -> None:
+    order: list[str] = []
+    quiet, waits = QuietFiles(tmp_path), threading.Event()
+
+    def alone() -> None:
+        waits.set()
+        with quiet.alone(30):
+            order.append("alone")
+
+    with quiet.busy(1):
+        thread = threading.Thread(target=alone)
+        thread.start()
+        waits.wait(30)
+        late = pytest.raises(InfraError)
+        while True:  # until the one who wants to be alone stands at the door
+            try:
+                with quiet.busy(0.02):
+                    pass
+            except InfraError:
+                break
+        with late, quiet.busy(0.05):
+            order.append("overtook")
+    thread.join(30)
+    assert order == ["alone"]
