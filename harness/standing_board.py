@@ -30,7 +30,7 @@ class StandingBoard:
     """The board of one process. Nothing is leased before it is asked for; a context manager: dropped at the end.
 
     `purpose` stands in the lease for people; `waiting` is told why a lease is waited for. `avoid` holds the names of
-    places that are not wanted now (where the kind has another).
+    places that are not wanted now (while another one is free).
     """
 
     def __init__(
@@ -88,14 +88,13 @@ class StandingBoard:
             else:
                 return self.lease
         self.drop()
-        others = {place.name for place in spec.places} - self.avoid
-        self.lease = acquire(
-            spec,
-            timeout_s=self._timeout_s,
-            purpose=self._purpose,
-            waiting=self._waiting,
-            without=self.avoid if others else frozenset(),
-        )
+        if self.avoid:
+            with contextlib.suppress(
+                InfraError
+            ):  # all others are in use: one of these again is better than a wait
+                self.lease = acquire(spec, timeout_s=0, purpose=self._purpose, without=self.avoid)
+                return self.lease
+        self.lease = acquire(spec, timeout_s=self._timeout_s, purpose=self._purpose, waiting=self._waiting)
         return self.lease
 
     def ready(self, spec: BoardSpec, variant: Variant) -> tuple[Board, AssayError | None]:

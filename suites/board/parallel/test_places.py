@@ -31,6 +31,18 @@ def test_pair(board_pair):
     assert first.lease.place != second.lease.place
 def test_none(): pass
 """
+LOSES = """
+import os, pathlib, signal, time, pytest
+def test_loses_its_board(board):
+    flag = pathlib.Path(__file__).with_name("killed")
+    if not flag.exists():
+        flag.touch()
+        os.kill(board.pid, signal.SIGKILL)
+    assert board.client.echo(b"hi") == b"hi"
+@pytest.mark.parametrize("n", range(3))
+def test_keeps_its_board(board, n):
+    time.sleep(2)
+"""
 SLOW = """
 import time
 def test_one(board):
@@ -74,6 +86,16 @@ def test_a_kind_with_two_places_left_runs_its_pair_with_four_workers_and_nobody_
     with held(board_spec, board_spec.instances - 2):
         done = lab.run(USES, "--board", board_spec.kind, "-n", "4")
     assert len(passed(done)) == 7
+    assert WAITS not in done.text
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_second_try_waits_for_no_other_worker(board_spec: BoardSpec, lab: Any) -> None:
+    with held(board_spec, board_spec.instances - 2):
+        done = lab.run(LOSES, "--board", board_spec.kind, "-n", "2")
+    assert len(passed(done)) == 4
+    (row,) = [row for row in done.document["tests"] if "loses" in row["id"]]
+    assert [told["verdict"] for told in row["attempts"]] == ["infra", "pass"]
     assert WAITS not in done.text
 
 
