@@ -8,7 +8,7 @@ from elftools.elf.elffile import ELFFile
 from harness.build import build_kernel, known_boards
 
 MARKER = b"testing images accepted"
-TESTING_SYMBOLS = {"plant_write", "plant_accept_unverified"}
+TESTING_SYMBOLS = {"plant_write", "plant_accept_unverified", "stop_in_mid_frame"}
 
 
 @pytest.mark.parametrize("board", known_boards())
