@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from contracts.board import BoardSpec
@@ -155,8 +154,3 @@ def unusable(findings: Iterable[Finding]) -> Mapping[str, str]:
         else:
             bad.setdefault(finding.kind, []).append(str(finding))
     return {kind: "\n".join(texts) for kind, texts in bad.items() if kind not in good}
-
-
-def lab_hint(lab: Sequence[Path]) -> str:
-    """Where places come from, for the end of a message: the lab files that were read, or the board files."""
-    return f"places come from {', '.join(map(str, lab)) if lab else 'lab-config/boards/*.yaml'}"

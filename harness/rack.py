@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Final
 
 from contracts.board import BoardSpec
-from contracts.errors import InfraError, SetupError
+from contracts.errors import ConfigError, InfraError, SetupError
 from harness.registry import BOARDS, LAB_VARIABLE, lab_files, load_lab
 from targets.qemu import qemu_program
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_S: Final = 20.0
 STOP_S: Final = 10.0
+_SUN_PATH_MAX: Final = 107  # bytes of a UNIX socket's path, unix(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,7 @@ def simulator(
     temporary folder is used and removed.
     """
     own = folder is None
-    home = Path(tempfile.mkdtemp(prefix="assay-sim-")) if folder is None else folder.resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    home = _home(folder)
     wanted = {
         "folder": str(home),
         "icount": icount,
@@ -143,6 +143,25 @@ def simulator(
     finally:
         if own:
             shutil.rmtree(home, ignore_errors=True)
+
+
+def _home(folder: Path | None) -> Path:
+    """The folder of a simulator; its control socket's path must be short enough for the kernel."""
+    parents = (None, "/tmp") if folder is None else ()  # noqa: S108 - TMPDIR may be too deep for a socket
+    for parent in parents:
+        home = Path(tempfile.mkdtemp(prefix="assay-sim-", dir=parent))
+        if len(os.fsencode(home / "control")) <= _SUN_PATH_MAX:
+            return home
+        home.rmdir()
+    if folder is None or len(os.fsencode(folder.resolve() / "control")) > _SUN_PATH_MAX:
+        raise ConfigError(
+            "the simulator's folder has too long a path for a UNIX socket",
+            expected=f"at most {_SUN_PATH_MAX} bytes with `/control` behind it",
+            seen=str(folder or tempfile.gettempdir()),
+            do="name another with --folder",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
 
 
 def _ready(process: subprocess.Popen[bytes], wanted: str, home: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.board import QemuSpec
+from contracts.errors import SetupError
 from targets.exits import is_own_fault, signal_name
 from targets.qemu import qemu_program
 from targets.sim.bootrom import NoBootError, choose_kernel, lay_firmware
@@ -92,22 +93,20 @@ class SimBoard:
 
     def _start(self, kernel: Path) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = self._command(kernel, theirs.fileno())
-            with (self.folder / "qemu.stderr").open("wb") as stderr:
-                try:
-                    self._process = subprocess.Popen(
-                        command,
-                        stdin=subprocess.DEVNULL,
-                        stdout=stderr,
-                        stderr=stderr,
-                        pass_fds=[theirs.fileno()],
-                        cwd="/",
-                    )
-                except OSError as error:
-                    ours.close()
-                    self.log(f"power on; stays dark: QEMU cannot be started: {error}")
-                    return
+        with theirs, (self.folder / "qemu.stderr").open("wb") as stderr:
+            try:
+                self._process = subprocess.Popen(
+                    self._command(kernel, theirs.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    pass_fds=[theirs.fileno()],
+                    cwd="/",
+                )
+            except (OSError, SetupError) as error:
+                ours.close()
+                self.log(f"power on; stays dark: QEMU cannot be started: {error}")
+                return
         ours.setblocking(False)
         self.uart = ours
         self.log(f"power on; boots {kernel.name} of {kernel.stat().st_size} bytes, pid {self._process.pid}")

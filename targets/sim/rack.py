@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -30,6 +31,15 @@ class _Client:
         self.waiting = b""
 
 
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a rack that was killed; one that somebody serves stays, and cannot be bound again."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+            path.unlink()
+
+
 class Rack:
     """Boards of several kinds in `folder`, with a lab file that names them.
 
@@ -46,6 +56,7 @@ class Rack:
         self._lifeline = lifeline
         self._clients: dict[int, _Client] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        _remove_stale(folder / CONTROL)
         self._listener.bind(str(folder / CONTROL))
         self._listener.listen(64)
         self._listener.setblocking(False)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from contracts.board import BoardSpec
-from contracts.errors import InfraError
+from contracts.errors import ConfigError, InfraError
 from harness.board import open_board
 from harness.build import KernelImage
 from harness.channel.messages import BlobKind
 from harness.keys import LabKey
-from harness.rack import needs_rack, rack, request
+from harness.rack import needs_rack, rack, request, simulator
 from harness.registry import select
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,6 +107,21 @@ def test_assay_sim_serves_a_lab_until_it_is_interrupted(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_killed_simulators_folder_serves_again_and_a_served_one_is_refused(tmp_path: Path) -> None:
+    specs = select(["rpi4-sim"], lab=[])
+    home = tmp_path / "lab"
+    with simulator(specs, instances=1, folder=home) as running:
+        with pytest.raises(InfraError, match="does not start"), simulator(specs, instances=1, folder=home):
+            pass
+        assert request(running.lab_file, "rpi4-sim-0 state") == "off"
+        running.process.kill()
+        running.process.wait(10)
+    with simulator(specs, instances=1, folder=home) as running:
+        assert request(running.lab_file, "rpi4-sim-0 state") == "off"
+    with pytest.raises(ConfigError, match="too long a path"), simulator(specs, folder=tmp_path / ("x" * 110)):
+        pass
 
 
 def test_a_kind_that_cannot_be_simulated_is_a_usage_error() -> None:

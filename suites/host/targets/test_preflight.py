@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,6 +49,17 @@ def test_an_absent_board_is_told_with_all_that_it_lacks_in_well_under_a_second()
         "/srv/tftp/rpi4-0 is missing",
     ):
         assert says in text
+
+
+def test_a_run_without_a_usable_board_ends_with_75_and_makes_no_record(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "run", "--board", "rpi4", "--results", str(tmp_path / "results")],
+        cwd=Path(__file__).resolve().parents[3], capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 75, done.stderr
+    assert "usb-FTDI_FT232R_USB_UART_A10K5QX2-if00-port0 is missing" in done.stdout
+    assert "no board can be used of rpi4" in done.stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_board_that_has_everything_is_ready(spec: BoardSpec, tmp_path: Path) -> None:
