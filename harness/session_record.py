@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
+from harness.rows import RowFile
 
 if TYPE_CHECKING:
     import pytest
@@ -59,6 +60,7 @@ class SessionRecord:
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
         self._folder: Folder | None = None
+        self._file: RowFile | None = None
         self._name = ""
         self._wanted = False
         self._written = 0
@@ -75,6 +77,7 @@ class SessionRecord:
 
         if self._folder is None:
             self._name, self._folder = new_run(self._root)
+            self._file = RowFile(self._folder.path / TESTS)
         self._wanted = self._wanted or wanted
         return self._folder.path
 
@@ -115,16 +118,16 @@ class SessionRecord:
                 )
         if row["kind"] is not None:
             self._wanted = True
-        if self._folder is not None and self._wanted:
+        if self._file is not None and self._wanted:
             self._write()
 
     def _write(self) -> None:
         """Append the rows that wait. What cannot be written is told and not tried again."""
-        assert self._folder is not None
+        assert self._file is not None
         waiting, self._written = self.rows[self._written :], len(self.rows)
         for row in waiting:
             try:
-                self._folder.append(TESTS, row)
+                self._file.append(row)
             except InfraError as error:
                 self.unwritten.append(f"the row of {row['id']}: {error.what} ({error.seen})")
 
@@ -138,7 +141,7 @@ class SessionRecord:
 
     def finish(self, *, exit_code: int, interrupted: bool) -> None:
         """Write `run.json`, or remove a folder that nobody needs."""
-        if self._folder is None:
+        if self._folder is None or self._file is None:
             return
         if not self._wanted:
             shutil.rmtree(self._folder.path, ignore_errors=True)
@@ -147,6 +150,10 @@ class SessionRecord:
         from harness.commit import commit_of
 
         self._write()
+        try:
+            self._file.close()
+        except InfraError as error:
+            self.unwritten.append(f"rows of {TESTS}: {error.what} ({error.seen})")
         verdict = Verdict.INCONCLUSIVE if not self.rows else self.verdict()
         document = {
             "schema": 1,
