@@ -24,6 +24,7 @@ from harness.channel.messages import (
     RollbackEvent,
 )
 from harness.keys import LabKey
+from harness.lease import Lease
 from harness.stopwatch import Stopwatch
 
 PACKETS: Final = 48
@@ -38,14 +39,19 @@ _CASES: Final = (
 
 
 def drill(
-    spec: BoardSpec, key: LabKey, testing: KernelImage, watch: Stopwatch, transcript: Path | None = None
+    spec: BoardSpec,
+    key: LabKey,
+    testing: KernelImage,
+    watch: Stopwatch,
+    transcript: Path | None = None,
+    lease: Lease | None = None,
 ) -> dict[str, int]:
     """Provoke both kinds of automatic rollback on a freshly booted testing kernel, and time them in the guest.
 
     Adds two `rollback` samples; returns them by cause, in instructions. Raises KernelError when a rollback does not
     happen, takes back the wrong thing, or the kernel does not answer afterwards.
     """
-    with open_board(spec, key, testing, transcript=transcript, seed=0) as board:
+    with open_board(spec, key, testing, lease=lease, transcript=transcript, seed=0) as board:
         return {
             cause.name.lower(): provoke(board, key, flag, cause, watch).rollback_instructions
             for flag, cause in _CASES

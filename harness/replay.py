@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from contracts.board import BoardSpec
 from contracts.errors import ConfigError, ProgramRejected
 from harness import pipeline
 from harness.board import Board, open_board
@@ -18,6 +17,7 @@ from harness.build import KernelImage
 from harness.channel.messages import BlobKind
 from harness.drill import drill
 from harness.keys import LabKey, load_key
+from harness.lease import Lease, acquire
 from harness.record import find_run, read_json
 from harness.registry import select_one
 from harness.stopwatch import Stopwatch
@@ -59,7 +59,10 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
         if not recorded:
             console.print(f"{entry['kind']}: no virtual figure is on record, nothing to replay")
             continue
-        seen = _replay_board(folder / entry["kind"], spec, entry, key, document["run"]["seed"])
+        with acquire(
+            spec, purpose="assay replay", waiting=lambda why: console.print(f"waiting: {why}", markup=False)
+        ) as lease:
+            seen = _replay_board(folder / entry["kind"], lease, entry, key, document["run"]["seed"])
         for place in sorted(recorded.keys() | seen.keys()):
             was, now = recorded.get(place, []), seen.get(place, [])
             compared += max(len(was), len(now))
@@ -93,18 +96,22 @@ def _recorded_figures(entry: dict[str, Any]) -> Figures:
     return out | {("drill", cause): [float(n)] for cause, n in entry.get("drill", {}).items()}
 
 
-def _replay_board(folder: Path, spec: BoardSpec, entry: dict[str, Any], key: LabKey, seed: int) -> Figures:
+def _replay_board(folder: Path, lease: Lease, entry: dict[str, Any], key: LabKey, seed: int) -> Figures:
     """Figures of every program that reached the kernel, and of the drill, on the kernels kept in the run's folder."""
     out: Figures = {}
+    spec = lease.spec
     image = _recorded_kernel(folder, "kernel", entry["build_id"], spec.firmware)
-    with open_board(spec, key, image, transcript=None, seed=seed) as board:
+    with open_board(spec, key, image, lease=lease, seed=seed) as board:
         for situation in entry["situations"]:
             place = f"situation {situation['index']:02d}"
             seen = _replay_situation(board, folder / f"{situation['index']:02d}", situation, key)
             out |= {(place, stage): figures for stage, figures in seen.items()}
     if entry.get("drill"):
         testing = _recorded_kernel(folder, "testing", entry["testing_build_id"], spec.firmware)
-        out |= {("drill", cause): [float(n)] for cause, n in drill(spec, key, testing, Stopwatch()).items()}
+        out |= {
+            ("drill", cause): [float(n)]
+            for cause, n in drill(spec, key, testing, Stopwatch(), lease=lease).items()
+        }
     return out
 
 

@@ -25,6 +25,7 @@ from harness.build import KernelImage
 from harness.drill import drill
 from harness.host_turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, TurnGivenUp, host_turn
 from harness.keys import LabKey
+from harness.lease import Lease, acquire
 from harness.pipeline import Adaptation, Writer
 from harness.quiet import Quiet
 from harness.record import SCHEMA_VERSION, Folder
@@ -182,11 +183,16 @@ def _run_board(
     stop: threading.Event,
 ) -> BoardOutcome:
     """Everything one board does. Whatever ends it early ends this board alone, with its verdict; nothing escapes."""
-    outcome = BoardOutcome(spec.kind, f"{spec.kind}-0", release.build_id.hex(), plan.scenarios[spec.kind])
+    outcome = BoardOutcome(spec.kind, "", release.build_id.hex(), plan.scenarios[spec.kind])
     watch = Stopwatch()
     verdicts: list[Verdict] = []
     try:
-        _journeys(plan, spec, release, testing, folder, report, stop, outcome, watch)
+        total = plan.situations + 2
+        with acquire(
+            spec, purpose="assay run", waiting=lambda why: report(Progress(spec.kind, 0, total, why))
+        ) as lease:
+            outcome.instance = lease.place.name
+            _journeys(plan, lease, release, testing, folder, report, stop, outcome, watch)
     except (Interrupted, TurnGivenUp):
         outcome.error = "interrupted by the user"
         verdicts.append(Verdict.INCONCLUSIVE)
@@ -215,7 +221,7 @@ def _run_board(
 
 def _journeys(
     plan: Plan,
-    spec: BoardSpec,
+    lease: Lease,
     release: KernelImage,
     testing: KernelImage,
     folder: Folder,
@@ -225,7 +231,7 @@ def _journeys(
     watch: Stopwatch,
 ) -> None:
     """Every situation on the release kernel, then the drill on the testing one; fills `outcome` as it goes."""
-    total = plan.situations + 2
+    spec, total = lease.spec, plan.situations + 2
     folder.write("kernel.elf", release.elf.read_bytes())
     folder.write("kernel.img", release.img.read_bytes())
     report(Progress(spec.kind, 0, total, "boots"))
@@ -234,9 +240,9 @@ def _journeys(
         spec,
         plan.key,
         release,
+        lease=lease,
         transcript=transcript,
         seed=plan.seed,
-        waiting=lambda why: report(Progress(spec.kind, 0, total, why)),
     ) as board:
         try:
             for index in range(plan.situations + 1):
@@ -280,7 +286,7 @@ def _journeys(
     folder.write("testing.img", testing.img.read_bytes())
     outcome.testing_build_id = testing.build_id.hex()
     with plan.quiet.busy(SLOW_TURN_TIMEOUT_S, stop.is_set):
-        outcome.drill = drill(spec, plan.key, testing, watch, folder.path / "drill.jsonl")
+        outcome.drill = drill(spec, plan.key, testing, watch, folder.path / "drill.jsonl", lease)
 
 
 def _report_attempt(
