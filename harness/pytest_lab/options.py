@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Our options, in a group of their own in `pytest --help`."""
     group = parser.getgroup(
         "assay",
-        "Assay: tests on boards",
+        "Assay: tests on boards (with -n, each worker stays with one board kind; any --dist but `load` is xdist's own)",
     )
     group.addoption(
         "--board",
