@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pages import ROOT
@@ -12,6 +14,7 @@ from pages import ROOT
 PAGE = ROOT / "docs" / "troubleshooting.md"
 SOURCES = ("contracts", "harness", "targets", "ai")
 LEAST_LETTERS = 10
+FILLED = "\0"  # stands for what is filled in at run time
 _LABEL = re.compile(r"^(?:assay: |bench \w+: |ERROR: |E  +\S+: )?\s*(?:expected: |seen: |do: )?")
 
 
@@ -23,21 +26,25 @@ def shown() -> list[str]:
 
 @functools.cache
 def templates() -> tuple[re.Pattern[str], ...]:
-    """Every text of the sources that could be a message; what is filled in at run time matches anything."""
-    found = []
-    for top in SOURCES:
-        for file in (ROOT / top).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                parts = [node] if isinstance(node, ast.Constant) else getattr(node, "values", [])
-                if not isinstance(node, ast.Constant | ast.JoinedStr):
-                    continue
-                texts = [part.value if isinstance(part, ast.Constant) else None for part in parts]
-                if not all(isinstance(text, str | None) for text in texts):
-                    continue
-                letters = sum(map(str.isalpha, "".join(text or "" for text in texts)))
-                if letters >= LEAST_LETTERS:
-                    found.append(re.compile("".join(".*" if t is None else re.escape(t) for t in texts)))
-    return tuple(found)
+    """Every line of every text of the sources; what is filled in at run time matches anything."""
+    files = [file for top in SOURCES for file in (ROOT / top).rglob("*.py")]
+    lines = [line for file in files for text in texts(file) for line in text.splitlines()]
+    return tuple(
+        re.compile(re.escape(line).replace(re.escape(FILLED), ".*"))
+        for line in lines
+        if sum(map(str.isalpha, line)) >= LEAST_LETTERS
+    )
+
+
+def texts(file: Path) -> Iterator[str]:
+    """A file's strings, an f-string's blanks as FILLED."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else FILLED for part in node.values
+            )
 
 
 def is_printed(line: str) -> bool:
