@@ -118,6 +118,7 @@ def simulator(
     home = _home(folder)
     wanted = {
         "folder": str(home),
+        "temporary": own,
         "icount": icount,
         "seed": seed,
         "boards": [

@@ -1,13 +1,15 @@
 """`python -m targets.sim`: a rack of simulated boards, until a signal comes or standard input ends.
 
-Standard input: first one line of JSON, `{"folder", "icount", "seed", "boards": [{"kind", "instances", "qemu"}]}`; its
-end, then, is the rack's. Prints `ready LAB_FILE` once the lab file is there.
+Standard input: first one line of JSON,
+`{"folder", "temporary", "icount", "seed", "boards": [{"kind", "instances", "qemu"}]}`; its end, then, is the rack's,
+and a temporary folder's. Prints `ready LAB_FILE` once the lab file is there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,6 +34,8 @@ def main() -> int:
         sys.stdout.write(f"ready {rack.lab_file}\n")
         sys.stdout.flush()
         rack.serve()
+    if wanted["temporary"]:  # whoever started us may be gone
+        shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
