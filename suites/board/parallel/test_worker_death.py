@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -50,7 +51,8 @@ def test_each_death_is_one_tests_verdict_and_every_other_test_runs_once(
     monkeypatch.setenv("ASSAY_LEASES", str(lab.folder / "leases"))
     with ExitStack() as others:
         held = [others.enter_context(acquire(board_spec, timeout_s=0)) for _ in board_spec.places[1:]]
-        done = lab.run(DEATHS, "--board", board_spec.kind, "-n", "2")
+        report = lab.folder / "junit.xml"
+        done = lab.run(DEATHS, "--board", board_spec.kind, "-n", "2", "--junitxml", str(report))
         with acquire(board_spec, timeout_s=0) as lease:  # free, though its last holders never gave it back
             only = lease.place.name
     assert done.code == 1, done.text
@@ -69,6 +71,10 @@ def test_each_death_is_one_tests_verdict_and_every_other_test_runs_once(
         assert row["message"] in done.text
     assert "2 failed" in done.text
     assert "1 infra" in done.text
+    cases = list(ET.parse(report).iter("testcase"))
+    assert len(cases) == len(rows)
+    assert [error.get("type") for case in cases for error in case.iter("error")] == ["infra"]
+    assert sum(1 for case in cases for _ in case.iter("failure")) == 2
     pid, place = (lab.folder / "killed").read_text().split()
     assert not Path(f"/proc/{pid}").exists(), "the dead worker's QEMU runs on"
     assert place == only
