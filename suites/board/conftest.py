@@ -62,7 +62,7 @@ class Lab:
         }
         return kept | {"ASSAY_LEASES": str(self.folder / "leases")}
 
-    def start(self, text: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, text: str, *arguments: str, results: bool = True) -> subprocess.Popen[str]:
         (self.folder / "test_inner.py").write_text(text)
         command = [
             sys.executable,
@@ -74,7 +74,8 @@ class Lab:
             "--rootdir",
             str(self.folder),
         ]
-        command += ["--results", str(self.results), *arguments, str(self.folder / "test_inner.py")]
+        command += ["--results", str(self.results)] if results else []
+        command += [*arguments, str(self.folder / "test_inner.py")]
         return subprocess.Popen(
             command,
             cwd=ROOT,
@@ -92,8 +93,8 @@ class Lab:
             process.kill()
         return Session(process.returncode, text, self.results)
 
-    def run(self, text: str, *arguments: str) -> Session:
-        return self.finish(self.start(text, *arguments))
+    def run(self, text: str, *arguments: str, results: bool = True) -> Session:
+        return self.finish(self.start(text, *arguments, results=results))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
-from harness.record import read_lines
+from harness.record import DEFAULT_RESULTS, read_lines
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -167,13 +167,28 @@ def test_a_results_folder_that_cannot_be_made_ends_the_session_before_it_begins(
     assert "cannot write" in done.text
 
 
-def test_a_session_without_board_tests_leaves_nothing_unless_asked(board_spec: BoardSpec, lab: Any) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
+def test_a_session_without_board_tests_leaves_nothing_unless_asked(
+    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+) -> None:
     assert board_spec.kind
-    text = "import os\ndef test_host(): assert 'harness.board' not in __import__('sys').modules"
-    (lab.folder / "test_inner.py").write_text(text)
-    done = lab.run(text)
+    done = lab.run("def test_host(): pass", *workers)
     assert done.code == 0, done.text
-    assert [row["kind"] for row in done.document["tests"]] == [None]
+    assert [row["kind"] for row in done.document["tests"]] == [None], "--results was given"
+    before = set(DEFAULT_RESULTS.glob("*"))
+    done = lab.run("def test_host(): pass", *workers, results=False)
+    assert done.code == 0, done.text
+    assert "results:" not in done.text
+    left = [path.name for path in set(DEFAULT_RESULTS.glob("*")) - before if _is_of(path, lab.folder)]
+    assert not left
+
+
+def _is_of(run: Path, folder: Path) -> bool:
+    """Whether a run's folder was made by a session in `folder`: others may be at work on this machine."""
+    try:
+        return str(folder) in (run / "run.json").read_text()
+    except OSError:
+        return False
 
 
 def test_a_test_that_takes_too_long_fails(board_spec: BoardSpec, lab: Any) -> None:
