@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,24 +70,34 @@ def _ask(asked: Sequence[tuple[BoardSpec, PlaceState]]) -> Iterable[Finding]:
     """Look at places at the same time: each may have a network behind it."""
     if not asked:
         return []
-    # Threads that are stuck in a device's driver must not hold the session up: they are left behind.
-    pool = ThreadPoolExecutor(max_workers=min(32, len(asked)), thread_name_prefix="preflight")
+    # Threads that are stuck in a device's driver hold nobody up: they are left behind, and end with the process (those
+    # of a ThreadPoolExecutor would be waited for at its exit).
+    answers: list[queue.SimpleQueue[list[AssayError] | Exception]] = []
     end_s = time.monotonic() + LIMIT_S
+    for spec, state in asked:
+        answer: queue.SimpleQueue[list[AssayError] | Exception] = queue.SimpleQueue()
+        answers.append(answer)
+        threading.Thread(target=_answer, args=(spec, state, answer), name="preflight", daemon=True).start()
+    out: list[Finding] = []
+    for (spec, state), answer in zip(asked, answers, strict=True):
+        try:
+            errors = answer.get(timeout=max(0.0, end_s - time.monotonic()))
+        except queue.Empty:
+            errors = [_no_answer(state)]
+        if isinstance(errors, Exception):
+            raise errors
+        name = state.place.name
+        out += [_bad(spec.kind, name, error) for error in errors] or [Finding(spec.kind, name, True, "ready")]
+    return out
+
+
+def _answer(
+    spec: BoardSpec, state: PlaceState, answer: queue.SimpleQueue[list[AssayError] | Exception]
+) -> None:
     try:
-        under_way = [(spec, state, pool.submit(_lacks, spec, state)) for spec, state in asked]
-        out: list[Finding] = []
-        for spec, state, future in under_way:
-            try:
-                errors = future.result(max(0.0, end_s - time.monotonic()))
-            except NotDone:
-                errors = [_no_answer(state)]
-            name = state.place.name
-            out += [_bad(spec.kind, name, error) for error in errors] or [
-                Finding(spec.kind, name, True, "ready")
-            ]
-        return out
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        answer.put(_lacks(spec, state))
+    except Exception as error:  # noqa: BLE001 - a driver's mistake is raised where it was asked
+        answer.put(error)
 
 
 def _lacks(spec: BoardSpec, state: PlaceState) -> list[AssayError]:

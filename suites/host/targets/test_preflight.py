@@ -123,3 +123,30 @@ def test_what_hangs_does_not_hold_the_session_up(
     assert time.monotonic() - began_s < LIMIT_S + 1
     assert not finding.ok
     assert "does not say" in finding.what
+
+
+def test_a_process_whose_preflight_met_a_hanging_device_still_comes_to_its_end(tmp_path: Path) -> None:
+    lab = tmp_path / "lab.yaml"
+    (tmp_path / "hangs.py").write_text(_HANGS, "utf-8")
+    lab.write_text(
+        "schema: 1\nplaces:\n  rpi4:\n    - name: slow\n      console: 'hangs.py:Hangs://x'\n"
+        "      power: {driver: command, on: ['true'], off: ['true']}\n      boot: {driver: direct}\n",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "run", "--board", "rpi4", "--lab", str(lab)],
+        cwd=Path(__file__).resolve().parents[3], capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 75, done.stderr
+    assert "does not say within" in done.stdout
+
+
+_HANGS = """
+import time
+
+class Hangs:
+    def __init__(self, address): pass
+    def present(self): return True
+    def open(self, baud): raise OSError("never reached")
+    def check(self): time.sleep(120)
+"""
