@@ -8,9 +8,10 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import IO, ClassVar, Final
 
 from pydantic import BaseModel
 
@@ -18,6 +19,7 @@ from contracts.errors import InfraError
 from targets.options import Command, Options, Pause, Seconds
 
 _SHOWN: Final = 1000
+_KEPT: Final = 65536
 
 
 class CommandOptions(Options):
@@ -33,34 +35,35 @@ class CommandOptions(Options):
 def run_command(argv: Sequence[str], timeout_s: float, what: str) -> str:
     """Run a power program and return what it printed. Raises InfraError when it is missing, fails or hangs."""
     line = shlex.join(argv)
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that what it has started ends with it
-        )
-    except OSError as error:
-        raise missing(argv[0], what, str(error)) from error
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        said = _text(error.stdout)
-        raise InfraError(
-            f"{what}: the power command hangs",
-            expected=f"`{line}` to end within {timeout_s:g} s",
-            seen=f"it was ended after that; it printed: {said or 'nothing'}",
-            do="run it by hand; raise `timeout_s` of this place if it is merely slow",
-        ) from error
-    finally:
-        _end(process)
-    printed = output.decode("utf-8", "replace")
-    if process.returncode != 0:
+    # A file, not a pipe: what the program leaves running behind it would hold a pipe open.
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that what it has started ends with it
+            )
+        except OSError as error:
+            raise missing(argv[0], what, str(error)) from error
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise InfraError(
+                f"{what}: the power command hangs",
+                expected=f"`{line}` to end within {timeout_s:g} s",
+                seen=f"it was ended after that; it printed: {_said(output)[-_SHOWN:] or 'nothing'}",
+                do="run it by hand; raise `timeout_s` of this place if it is merely slow",
+            ) from error
+        finally:
+            _end(process)
+        printed = _said(output)
+    if code != 0:
         raise InfraError(
             f"{what}: the power command failed",
             expected=f"`{line}` to end with exit code 0",
-            seen=f"exit code {process.returncode}; it printed: {_text(output) or 'nothing'}",
+            seen=f"exit code {code}; it printed: {printed[-_SHOWN:] or 'nothing'}",
             do="run it by hand; then mend the `power` of this place",
         )
     return printed
@@ -72,12 +75,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
 
 
-def _text(printed: bytes | None) -> str:
-    return (printed or b"").decode("utf-8", "replace").strip()[-_SHOWN:]
+def _said(output: IO[bytes]) -> str:
+    """The end of what a program printed."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _KEPT))
+    return output.read().decode("utf-8", "replace").strip()
 
 
 def missing(program: str, what: str, seen: str = "nothing of that name on PATH") -> InfraError:
