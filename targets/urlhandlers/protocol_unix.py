@@ -32,12 +32,12 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
         if self.is_open:
             raise SerialException("port is already open")
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link.setblocking(False)  # connect(2) would wait for ever on a listener that takes nobody
         try:
             link.connect(path[len(SCHEME) :])
         except OSError as error:
             link.close()
             raise SerialException(f"could not open port {path}: {error}") from error
-        link.setblocking(False)
         self._socket = link
         self.is_open = True
 

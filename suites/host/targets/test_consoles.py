@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -181,6 +182,20 @@ def test_a_unix_socket_carries_every_byte(tmp_path: Path) -> None:
     port.close()
     far.close()
     listener.close()
+
+
+def test_a_unix_socket_that_takes_nobody_is_an_error_and_no_wait_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "line"
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as waiting:
+        listener.bind(str(path))
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until the listener's queue is full
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        with pytest.raises(BoardLost, match="cannot be opened"):
+            console_of(Place("a", console=f"unix://{path}")).open(115200)
 
 
 def test_a_missing_device_is_named_with_what_to_look_at(tmp_path: Path) -> None:
