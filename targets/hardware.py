@@ -106,11 +106,21 @@ class HardwareBoard:
         self._on = True
 
     def stop(self) -> None:
-        """Switch off; may be called twice. Raises InfraError when the switch does not obey."""
-        started, self._started, self._on = self._started, False, False
-        if started:
-            with self._named():
+        """Switch off; may be called twice. Raises InfraError when the switch does not obey, asked twice.
+
+        A board that stays on is asked again by the next call.
+        """
+        self._on = False
+        if not self._started:
+            return
+        with self._named():
+            try:
                 self._power.off()
+            except (
+                InfraError
+            ):  # a relay or hub that did not hear once: a board left on is worse than a second wait
+                self._power.off()
+        self._started = False
 
     def registers(self) -> str:
         """Raises InfraError: cores of hardware are read through a debug probe, which comes later."""
