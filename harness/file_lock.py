@@ -1,0 +1,97 @@
+"""A lock file that is waited for in the kernel's own queue: who waits is woken, polls nothing, and is not passed over."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+_GIVE_UP_LOOK_S: Final = 0.05
+
+
+class GivenUp(Exception):
+    """`give_up` said that the lock is no longer wanted."""
+
+
+@contextlib.contextmanager
+def file_lock(
+    path: Path,
+    timeout_s: float,
+    *,
+    give_up: Callable[[], bool] | None = None,
+    waiting: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Hold `path` (flock(2)), which is made when missing and stays; the kernel frees it when the holder dies.
+
+    `waiting` is called once, when somebody else has it. Raises TimeoutError after `timeout_s` seconds, GivenUp soon
+    after `give_up` first says True, OSError for a path that cannot be opened.
+    """
+    end_s = time.monotonic() + timeout_s
+    while True:
+        fd = _open(path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+                waiting = None
+            _Waiter(fd).wait(end_s, give_up)
+        if os.fstat(fd).st_nlink:
+            break
+        os.close(fd)  # removed by its holder: another file has the name
+    try:
+        yield
+    finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)  # not by closing alone: a fork in another thread has a copy
+        os.close(fd)
+
+
+def _open(path: Path) -> int:
+    """A descriptor; a link that somebody laid in a folder for all (`/tmp`) is not followed."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+class _Waiter:
+    """A thread that waits for a lock without end, and one who waits for the thread with an end."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._guard = threading.Lock()
+        self._done = threading.Event()
+        self._left = False
+        self._error: OSError | None = None
+
+    def wait(self, end_s: float, give_up: Callable[[], bool] | None) -> None:
+        """Return with the lock held, or raise with the descriptor closed (by the thread, once it gets the lock)."""
+        threading.Thread(target=self._take, name="file-lock", daemon=True).start()
+        try:
+            while not self._done.is_set():
+                left_s = end_s - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError
+                if give_up is not None and give_up():
+                    raise GivenUp
+                self._done.wait(left_s if give_up is None else min(left_s, _GIVE_UP_LOOK_S))
+            if self._error is not None:
+                raise self._error
+        except BaseException:
+            with self._guard:
+                self._left = True
+                if self._done.is_set():
+                    os.close(self._fd)
+            raise
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError as error:
+            self._error = error
+        with self._guard:
+            if self._left:
+                os.close(self._fd)
+            self._done.set()
