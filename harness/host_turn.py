@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-
 from contracts.errors import InfraError
+from harness.file_lock import GivenUp, file_lock
 
 TURN_TIMEOUT_S: Final = 300.0
 SLOW_TURN_TIMEOUT_S: Final = 3600.0
@@ -24,26 +23,38 @@ class TurnGivenUp(Exception):
 
 @contextlib.contextmanager
 def host_turn(
-    timeout_s: float = TURN_TIMEOUT_S, give_up: Callable[[], bool] = lambda: False
+    timeout_s: float = TURN_TIMEOUT_S,
+    give_up: Callable[[], bool] | None = None,
+    waiting: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
     """Hold the machine's turn. Freed by the kernel when the holder dies.
 
-    Raises InfraError after `timeout_s`, TurnGivenUp soon after `give_up` first says True.
+    `waiting` is told, once, that another run has it. Raises InfraError after `timeout_s`, TurnGivenUp soon after
+    `give_up` first says True.
     """
     path = Path(tempfile.gettempdir()) / f"assay-host-turn-{os.getuid()}.lock"
-    lock = FileLock(path, thread_local=False)
-    try:
-        lock.acquire(timeout=timeout_s, poll_interval=0.01, cancel_check=give_up)
-    except Timeout as error:
-        if give_up():
+
+    def told() -> None:
+        if waiting is not None:
+            waiting("for the machine's turn: another run adapts or measures on this host")
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(path, timeout_s, give_up=give_up, waiting=told))
+        except GivenUp as error:
             raise TurnGivenUp from error
-        raise InfraError(
-            "the machine's turn for host stages did not come",
-            expected=f"the lock {path} within {timeout_s:.0f} s",
-            seen="another run holds it",
-            do="wait for the other run, or end it",
-        ) from error
-    try:
+        except TimeoutError as error:
+            raise InfraError(
+                "the machine's turn for host stages did not come",
+                expected=f"the lock {path} within {timeout_s:.0f} s",
+                seen="another run holds it",
+                do="wait for the other run, or end it",
+            ) from error
+        except OSError as error:
+            raise InfraError(
+                "the machine's turn for host stages cannot be taken",
+                expected=f"{path}, a file of this user's",
+                seen=str(error),
+                do="remove what lies there, or name another temporary folder in TMPDIR",
+            ) from error
         yield
-    finally:
-        lock.release()

@@ -207,7 +207,7 @@ class Session:
             raise ConfigError("nothing was observed yet", do="call `Observe Traffic` first")
         adaptation = self.adaptation = Adaptation()
         try:
-            with self._quiet.alone(TURN_TIMEOUT_S), host_turn(TURN_TIMEOUT_S):
+            with self._quiet.alone(TURN_TIMEOUT_S), host_turn(TURN_TIMEOUT_S, waiting=self._say):
                 pipeline.adapt(self.board, self.situation, self.writer, self.key, self.watch, out=adaptation)
         finally:
             self._keep()

@@ -257,7 +257,12 @@ def _journeys(
                     pipeline.prepare(board, situation)
                 adaptation = Adaptation()
                 try:
-                    with plan.quiet.alone(turn_s, stop.is_set), host_turn(turn_s, stop.is_set):
+                    with (
+                        plan.quiet.alone(turn_s, stop.is_set),
+                        host_turn(
+                            turn_s, stop.is_set, partial(_report_wait, report, spec.kind, index, total)
+                        ),
+                    ):
                         pipeline.adapt(
                             board,
                             situation,
@@ -287,6 +292,10 @@ def _journeys(
     outcome.testing_build_id = testing.build_id.hex()
     with plan.quiet.busy(SLOW_TURN_TIMEOUT_S, stop.is_set):
         outcome.drill = drill(spec, plan.key, testing, watch, folder.path / "drill.jsonl", lease)
+
+
+def _report_wait(report: Callable[[Progress], None], kind: str, index: int, total: int, why: str) -> None:
+    report(Progress(kind, index, total, f"waits {why}"))
 
 
 def _report_attempt(

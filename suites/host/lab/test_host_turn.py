@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from contracts.errors import InfraError
 from harness.host_turn import TurnGivenUp, host_turn
 
 
@@ -27,3 +28,12 @@ def test_the_turn_is_free_again_after_an_error() -> None:
         raise RuntimeError
     with host_turn(60):
         pass
+
+
+def test_who_waits_for_the_turn_says_so_and_who_has_it_at_once_says_nothing() -> None:
+    said: list[str] = []
+    with host_turn(60, waiting=said.append):
+        already = list(said)  # another run on this machine may have had it
+        with pytest.raises(InfraError, match="did not come"), host_turn(0.05, waiting=said.append):
+            pass
+    assert said[len(already) :] == ["for the machine's turn: another run adapts or measures on this host"]
