@@ -157,8 +157,9 @@ def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) ->
                 return root / run
     if name in known:
         return root / name
+    meant = [*known, "last"] if known and name != "last" else known
     raise ConfigError(
-        f"no run {name!r} under {root}{did_you_mean(name, known)}",
+        f"no run {name!r} under {root}{did_you_mean(name, meant)}",
         expected="a run's name, its folder, or `last`",
         seen=f"{len(known)} finished there"
         + (f", none of the job `{job}`" if name == "last" and known else ""),
