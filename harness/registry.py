@@ -173,6 +173,11 @@ def load_boards(folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = No
     return [replace(spec, places=given[spec.kind]) if spec.kind in given else spec for spec in boards]
 
 
+def kinds(folder: Path = BOARDS) -> list[str]:
+    """The names of all kinds, sorted, without reading their files: a board file is named after its kind."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
 def select(
     patterns: Sequence[str], folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = None
 ) -> list[BoardSpec]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
@@ -34,12 +34,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             raise pytest.UsageError(lab.usage)
         kinds = [spec.kind for spec in lab.specs or ()]
         if config.getoption("--board") and lab.unusable and all(kind in lab.unusable for kind in kinds):
-            pytest.exit(_nothing_usable(lab.unusable), returncode=INFRA_EXIT)
+            found = "\n".join(lab.unusable.values())
+            leave(config, f"no board of {', '.join(lab.unusable)} can be used, so nothing was run", found)
 
 
-def _nothing_usable(unusable: dict[str, str]) -> str:
-    found = "\n".join(unusable.values())
-    return f"no board of {', '.join(unusable)} can be used, so nothing was run\n{found}"
+def leave(config: pytest.Config, why: str, found: str) -> NoReturn:
+    """End the session by the lab's fault. Pytest prints `why` twice, so what was found is printed here, once."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.ensure_newline()
+        for line in found.splitlines():
+            reporter.write_line(line)
+    pytest.exit(why, returncode=INFRA_EXIT)
 
 
 def enter(config: pytest.Config) -> None:

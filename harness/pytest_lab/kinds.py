@@ -12,6 +12,8 @@ from harness.pytest_lab.gate import enter
 from harness.pytest_lab.state import BOARD_FIXTURES, board_fixtures, is_worker, lab_of, spec_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from contracts.board import BoardSpec
 
 _RANK: Final = {name: rank for rank, name in enumerate(BOARD_FIXTURES)}
@@ -44,10 +46,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     enter(metafunc.config)
     specs = specs_of(metafunc.config)
     marker = metafunc.definition.get_closest_marker("board_kinds")
-    if marker:
+    if marker and specs:
         specs = [spec for spec in specs if any(fnmatchcase(spec.kind, glob) for glob in marker.args)]
+        if not specs:
+            _none_chosen(metafunc, marker.args)
+            return
     ids = [spec.kind for spec in specs]
     metafunc.parametrize("board_spec", specs, ids=ids, scope="session", indirect=True)
+
+
+def _none_chosen(metafunc: pytest.Metafunc, globs: Sequence[str]) -> None:
+    """Skip a test that is for other kinds than the session's; a glob that no kind of the lab matches is a typo."""
+    from harness.registry import kinds
+
+    known = kinds()
+    for glob in globs:
+        if not any(fnmatchcase(kind, glob) for kind in known):
+            wrong = ConfigError(
+                f"{metafunc.definition.nodeid} is for an unknown kind{did_you_mean(str(glob), known)}",
+                expected=f"a kind, or a glob that one matches: {', '.join(known)}",
+                seen=repr(glob),
+                do="mend its mark `board_kinds`",
+            )
+            lab = lab_of(metafunc.config)
+            lab.usage = lab.usage or str(wrong)
+    skip = pytest.mark.skip(reason=f"is for {', '.join(map(str, globs))}, which `--board` did not choose")
+    elsewhere = pytest.param(None, marks=skip, id="NOTSET")
+    metafunc.parametrize("board_spec", [elsewhere], scope="session", indirect=True)
 
 
 @pytest.hookimpl(trylast=True)
@@ -66,7 +91,7 @@ def pytest_collection_modifyitems(
             raise pytest.UsageError(lab.usage)
         # A worker that raises takes its controller with it; one without tests ends well, and says why.
         config.workeroutput["assay_usage"] = lab.usage  # type: ignore[attr-defined]
-        session.shouldstop = lab.usage
+        session.shouldstop = lab.usage.partition("\n")[0]
         items[:] = []
         return
     order = {spec.kind: number for number, spec in enumerate(lab.specs or ())}

@@ -60,7 +60,8 @@ class OneVerdict:
         """Count. A session that was told to stop early only says how many tests were not run."""
         record = lab_of(self._config).record
         verdicts = record.verdicts if record is not None else {}
-        self._missing, self._double = count_verdicts(self._collected, verdicts)
+        collected = () if lab_of(self._config).usage else self._collected  # a usage error: nothing was begun
+        self._missing, self._double = count_verdicts(collected, verdicts)
         self._stopped = self._stopped or str(session.shouldfail or session.shouldstop or "")
         if self._double or (self._missing and not self._stopped) or self._nobody_came_up():
             session.exitstatus = EXIT_CODE

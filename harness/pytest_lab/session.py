@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from contracts.errors import AssayError, InfraError
-from harness.pytest_lab.gate import INFRA_EXIT
+from harness.pytest_lab.gate import INFRA_EXIT, leave
 from harness.pytest_lab.kinds import specs_of
 from harness.pytest_lab.state import (
     LAB,
@@ -68,7 +68,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     )
     config.pluginmanager.register(Recorder(lab, lab.record), "assay-recorder")
     if not config.getoption("collectonly") and (given or is_xdist_controller(config)):
-        _open_record(lab, wanted=bool(given))
+        _open_record(config, wanted=bool(given))
 
 
 def _catch_termination(config: pytest.Config) -> None:
@@ -85,13 +85,14 @@ def _catch_termination(config: pytest.Config) -> None:
     config.stash[_HANDLER] = signal.signal(signal.SIGTERM, terminate)
 
 
-def _open_record(lab: Lab, *, wanted: bool) -> None:
+def _open_record(config: pytest.Config, *, wanted: bool) -> None:
     """Begin the run's folder. A session that cannot keep its record does not start."""
+    lab = lab_of(config)
     assert lab.record is not None
     try:
         lab.transcripts = lab.record.open(wanted=wanted) / "transcripts"
     except InfraError as error:
-        pytest.exit(str(error), returncode=INFRA_EXIT)
+        leave(config, "the session's record cannot be begun, so nothing was run", str(error))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -100,7 +101,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if lab.record is None or session.config.getoption("collectonly"):
         return
     if any(kind_of(item) is not None for item in session.items):
-        _open_record(lab, wanted=True)
+        _open_record(session.config, wanted=True)
 
 
 class Recorder:
@@ -181,7 +182,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if lab.record is None:
         return
     for title, lines in (
-        ("usage", [lab.usage]),
+        ("usage", [lab.usage] if is_xdist_controller(config) else []),  # else pytest closes with it itself
         ("the lab", lab.trouble),
         ("record", lab.record.last_words()),
     ):

@@ -94,6 +94,17 @@ def test_marks_choose_kinds_and_capabilities(board_spec: BoardSpec, lab: Any) ->
     done = lab.run(MARKS, "--board", board_spec.kind)
     assert done.code == 0, done.text
     assert "1 passed, 1 skipped" in done.text
+    assert "is for rpi*, which `--board` did not choose" in done.rows["test_elsewhere"]["message"]
+
+
+def test_a_usage_error_is_told_once_and_blames_no_test_for_having_no_verdict(
+    board_spec: BoardSpec, lab: Any
+) -> None:
+    text = "def test_one(board): pass\ndef test_two(board, testing_board): pass"
+    done = lab.run(text, "--board", board_spec.kind)
+    assert done.code == 4, done.text
+    assert done.text.count("more than one state of its board") == 1
+    assert "no verdict" not in done.text
 
 
 @pytest.mark.parametrize(
@@ -108,6 +119,12 @@ def test_marks_choose_kinds_and_capabilities(board_spec: BoardSpec, lab: Any) ->
             (),
             4,
             "did you mean 'process'",
+        ),
+        (
+            "import pytest\n@pytest.mark.board_kinds('qemu-vrit')\ndef test_one(board): pass",
+            (),
+            4,
+            "did you mean 'qemu-virt'",
         ),
         ("def test_one(board, testing_board): pass", (), 4, "one state of its board"),
         ("import pytest\n@pytest.mark.skip\ndef test_one(): pass", (), 76, ""),
