@@ -188,9 +188,10 @@ class BoardScheduling:
         """Remember that a worker has begun this test."""
         self.begun.add(nodeid)
 
-    def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Remember that everything about this test has been told."""
-        self.ended.add(nodeid)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember that this test has its verdict: a worker that dies from now on, even in it, takes nothing back."""
+        if report.when == "teardown":
+            self.ended.add(report.nodeid)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:

@@ -79,3 +79,24 @@ def test_each_death_is_one_tests_verdict_and_every_other_test_runs_once(
     assert not Path(f"/proc/{pid}").exists(), "the dead worker's QEMU runs on"
     assert place == only
     assert only not in {lease.place.name for lease in held}
+
+
+DIES_AFTER = """
+import os, pathlib, signal, time, pytest
+HERE = pathlib.Path(__file__).parent
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logfinish(nodeid):
+    if "PYTEST_XDIST_WORKER" in os.environ and nodeid.endswith("test_two") and not (HERE / "died").exists():
+        (HERE / "died").write_text("")
+        time.sleep(0.3)  # until the controller has its reports
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+FOUR = "".join(f"def test_{name}(): pass\n" for name in ("one", "two", "three", "four"))
+
+
+def test_a_worker_that_dies_once_its_test_has_its_verdict_takes_it_back_from_nobody(lab: Any) -> None:
+    (lab.folder / "conftest.py").write_text(DIES_AFTER)
+    done = lab.run(FOUR, "-n", "2")
+    assert (lab.folder / "died").exists()
+    assert done.code == 0, done.text
+    assert "4 passed" in done.text
