@@ -63,7 +63,7 @@ def test_an_unknown_run_is_answered_with_the_nearest_name(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=f"did you mean '{name}'"):
         find_run(name[:-1], tmp_path)
     assert find_run("last", tmp_path) == folder.path
-    with pytest.raises(ConfigError, match="did you mean .last"):
+    with pytest.raises(ConfigError, match=r"did you mean .last"):
         find_run("lsat", tmp_path)
 
 
