@@ -270,6 +270,7 @@ def open_board(
     watch: Watch | None = None,
     golden: Path = GOLDEN,
     waiting: Callable[[str], None] | None = None,
+    made: Callable[[Board], None] | None = None,
 ) -> Iterator[Board]:
     """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
 
@@ -278,12 +279,15 @@ def open_board(
 
     `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
     the board runs faster and no figure is exact. `watch` sees every frame as it passes. `golden`: where the golden
-    images lie. Raises what `Board` does.
+    images lie. `made` is handed the board before it is powered on: one that does not come up is asked for its
+    crash record all the same. Raises what `Board` does.
     """
     with contextlib.ExitStack() as stack:
         held = lease if lease is not None else stack.enter_context(acquire(spec, waiting=waiting))
         target = make_target(spec, held.place, image.elf, image.img, icount=icount, seed=seed)
         board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch, golden=golden)
         stack.callback(board.power_off)
+        if made is not None:
+            made(board)
         board.power_on()
         yield board

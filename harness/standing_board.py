@@ -67,7 +67,7 @@ class StandingBoard:
 
     @property
     def board(self) -> Board | None:
-        """The board that was on last, in whatever state it is; None before the first one and once it was given back."""
+        """The board made last, in whatever state it is, also one that never came up; None once it is given back."""
         return self._last
 
     @property
@@ -152,10 +152,15 @@ class StandingBoard:
             self.off()
         self._last = None
         self._stack = contextlib.ExitStack()
-        opened = open_board(lease.spec, self._key, image, lease=lease, seed=self._seed, watch=self._note)
-        self._last = self._board = self._stack.enter_context(opened)
+        opened = open_board(
+            lease.spec, self._key, image, lease=lease, seed=self._seed, watch=self._note, made=self._made
+        )
+        self._board = self._stack.enter_context(opened)
         self._variant = variant
         return self._board
+
+    def _made(self, board: Board) -> None:
+        self._last = board
 
     def listen(self, path: Path | None) -> None:
         """Forget the last frames, and write those that come to `path`. Raises InfraError when it cannot be written."""

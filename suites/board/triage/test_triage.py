@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ from small_lab import SmallLab
 
 from contracts.board import BoardSpec
 from contracts.errors import BoardLost, InfraError, KernelError, KernelFault
-from harness import quarantine
+from harness import quarantine, standing_board
 from harness.board import Board, open_board
 from harness.build import build_kernel
 from harness.channel.messages import Event, Provocation
@@ -110,6 +111,23 @@ def test_a_kernel_that_never_says_hello_is_to_blame(
         pass
     assert "golden image" in caught.value.seen
     assert "channel_init" in caught.value.seen, "registers, with names"
+
+
+@pytest.mark.board_kinds("qemu-virt")
+def test_a_kernel_that_never_says_hello_leaves_a_tests_report_its_crash_record(
+    board_spec: BoardSpec, lab_key: LabKey, small_lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = dataclasses.replace(board_spec, boot_timeout_s=1.0)
+    silent = functools.partial(kernel_for, extra_defines={"ASSAY_PLANT_SILENCE": "1"})
+    monkeypatch.setattr(standing_board, "kernel_for", silent)
+    with standing_board.StandingBoard(lab_key) as standing:
+        with pytest.raises(KernelError, match="never said that it listens"):
+            standing.ready(spec, "release")
+        assert standing.board is not None, "the report of a failure asks this one"
+        record = standing.board.crash_record()
+        assert "golden image" in record
+        assert "channel_init" in record, "registers, with names"
+        assert small_lab.starts == 2, "the board, its golden image"
 
 
 @pytest.mark.board_kinds("qemu-virt")
