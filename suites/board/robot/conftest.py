@@ -83,7 +83,7 @@ class Lab:
         return subprocess.Popen(
             [sys.executable, "-m", "harness.cli", "accept", "--results", self.results, *arguments],
             cwd=ROOT,
-            env=os.environ | {"ASSAY_LEASES": str(self.folder / "leases")} | self.environment,
+            env={**os.environ, "ASSAY_LEASES": str(self.folder / "leases"), **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
