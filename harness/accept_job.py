@@ -18,8 +18,9 @@ from rich.table import Table
 
 from ai.model import SHIPPED
 from contracts.errors import AssayError, ConfigError, InfraError
+from contracts.measurement import Verdict
 from harness.accept import KERNELS, Acceptance, KindOutcome, Step, accept, document
-from harness.budgets import DEFAULT_BUDGETS, load_budgets
+from harness.budgets import DEFAULT_BUDGETS, Judged, load_budgets
 from harness.build import Variant
 from harness.commit import commit_of
 from harness.history import feed
@@ -27,10 +28,12 @@ from harness.interrupt import interruptible
 from harness.kernels import kernel_for
 from harness.keys import load_key
 from harness.preflight import check, unusable
+from harness.quiet_files import QuietFiles
 from harness.rack import rack
 from harness.record import Folder, new_run
 from harness.registry import LAB_VARIABLE, lab_files, select
 from harness.report import write_report
+from harness.robot_html import row_text
 from harness.robot_kernels import keep
 from harness.robot_merge import count_tests, merge
 from harness.run import Progress
@@ -133,6 +136,7 @@ def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
         with interruptible(console, stop):
             with _Display(console, [spec.kind for spec in specs]) as display:
                 outcomes = accept(plan, folder, display.report, stop)
+            QuietFiles(folder.sub("robot").path).remove()
             commit = commit_of()
             about = {"Commit": commit or "unknown", "Seed": str(asked.seed), "Run": name}
             log = _merge(console, folder, outcomes, about)
@@ -161,7 +165,7 @@ def _tell(
     log: Path | None,
 ) -> None:
     """The table, the history, and where everything lies."""
-    _sum_up(console, outcomes)
+    sum_up(console, outcomes)
     try:
         feed(results)
     except AssayError as error:
@@ -202,8 +206,8 @@ def _merge(
         return None
 
 
-def _sum_up(console: Console, outcomes: Sequence[KindOutcome]) -> None:
-    """A line a kind, then every test that did not pass, with why."""
+def sum_up(console: Console, outcomes: Sequence[KindOutcome]) -> None:
+    """A line a kind, then every test that did not pass, or nearly did not, with why."""
     table = Table()
     for column in (
         "board",
@@ -239,3 +243,8 @@ def _sum_up(console: Console, outcomes: Sequence[KindOutcome]) -> None:
             if row["verdict"] not in ("pass", "marginal"):
                 console.print(f"{row['id']}: {row['verdict']}", markup=False, soft_wrap=True)
                 console.print(f"  {row['message']}", markup=False, soft_wrap=True)
+            elif row["verdict"] == "marginal":
+                console.print(f"{row['id']}: marginal", markup=False, soft_wrap=True)
+                for figure in map(Judged.from_json, row["measurements"]):
+                    if figure.verdict is Verdict.MARGINAL:
+                        console.print(f"  {row_text(figure)}: {figure.reason}", markup=False, soft_wrap=True)

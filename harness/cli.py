@@ -120,7 +120,7 @@ def run(
             results,
             budgets,
             key,
-            sys.argv,
+            ["./assay", *sys.argv[1:]],
             define or [],
             lab or None,
         )

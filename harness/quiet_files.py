@@ -37,6 +37,15 @@ class QuietFiles:
         with self._room(fcntl.LOCK_EX, timeout_s):
             yield
 
+    def remove(self) -> None:
+        """Leave no lock behind, once every process of the job has ended."""
+        for name in ("door", "room"):
+            with contextlib.suppress(OSError):
+                self._path(name).unlink()
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"quiet-{name}.lock"
+
     @contextlib.contextmanager
     def _room(self, how: int, timeout_s: float) -> Iterator[None]:
         end_s = time.monotonic() + timeout_s
@@ -48,7 +57,7 @@ class QuietFiles:
 
     @contextlib.contextmanager
     def _lock(self, name: str, how: int, end_s: float, timeout_s: float) -> Iterator[None]:
-        path = self._folder / f"quiet-{name}.lock"
+        path = self._path(name)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:

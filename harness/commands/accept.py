@@ -71,6 +71,6 @@ def accept(
                 model,
                 strict,
             ),
-            sys.argv,
+            ["./assay", *sys.argv[1:]],
         )
     )

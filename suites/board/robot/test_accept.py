@@ -126,6 +126,8 @@ def test_each_verdict_is_what_the_table_says_and_the_merged_log_names_what_was_t
     smoke = lab.accept("--board", board_spec.kind, "--include", "smoke")
     assert smoke.code == 0, smoke.text
     assert {row["verdict"] for row in smoke.rows.values()} <= {"pass", "marginal"}
+    assert smoke.document["run"]["command"][:2] == ["./assay", "accept"]
+    assert not list(smoke.folder.rglob("quiet-*")), "no lock is left behind"
     (kind,) = smoke.merged.suites
     assert kind.name == board_spec.kind
     assert len(kind.suites) == 4

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from contracts.errors import InfraError
+from harness.accept import KindOutcome
+from harness.accept_job import sum_up
+from harness.budgets import Budgets
 from harness.quiet_files import QuietFiles
 from harness.robot_rows import is_infra
 
@@ -27,6 +32,21 @@ from harness.robot_rows import is_infra
 )
 def test_a_failure_outranks_a_fault_of_the_lab(message: str, expected: bool) -> None:
     assert is_infra(message) is expected
+
+
+def test_a_marginal_test_is_told_with_the_figure_that_made_it_so(tmp_path: Path) -> None:
+    judged = [
+        Budgets.load()(stage, "virtual").judge([ns]) for stage, ns in (("verify", 9.5e6), ("jit", 1000))
+    ]
+    row = {"id": "a.robot::Keeps Its Budget", "verdict": "marginal", "message": ""}
+    text = io.StringIO()
+    sum_up(
+        Console(file=text, width=140),
+        [KindOutcome("qemu-virt", tmp_path, [row | {"measurements": [one.to_json() for one in judged]}])],
+    )
+    assert "a.robot::Keeps Its Budget: marginal" in text.getvalue()
+    assert "verify 9.5 ms of 10 ms (virtual, max of 1): within 10% of the limit" in text.getvalue()
+    assert "jit" not in text.getvalue()
 
 
 def test_who_wants_to_be_alone_waits_for_the_busy_and_keeps_them_out(tmp_path: Path) -> None:
