@@ -99,8 +99,9 @@ def duration(seconds: float | None) -> str:
 
 
 def _command() -> str:
-    program = Path(sys.argv[0]).name if sys.argv else ""
-    text = " ".join([program, *sys.argv[1:]])
+    path = Path(sys.argv[0] if sys.argv else "")
+    modules = {"__main__.py": path.parent.name, "cli.py": "assay"}  # `python -m robot`, and the launcher's
+    text = " ".join([modules.get(path.name, path.name), *sys.argv[1:]])
     return text if len(text) <= _COMMAND_SHOWN else text[: _COMMAND_SHOWN - 3] + "..."
 
 

@@ -149,7 +149,7 @@ def _kept(state: PlaceState) -> Finding:
         False,
         f"{name} is reserved by {state.reserved_by}",
         expected="a place that is free, or reserved by you",
-        seen=state.reason or "no note",
+        seen=f"held by {state.owner}" if state.state == "held" else state.reason or "no note",
         do="wait, or ask them; `assay lease list` shows until when",
     )
 

@@ -125,12 +125,17 @@ def lease_unreserve(
     lab: LabOption = None,
 ) -> None:
     """End a reservation before its time."""
-    from harness.reservation import describe, unreserve
+    from harness.lease_owner import duration
+    from harness.reservation import unreserve
 
     for _, place in _places(name, lab):
         ended = unreserve(place, force=force)
-        was = "was not reserved" if ended is None else f"is no longer reserved {describe(ended)}"
-        out.print(f"{place.name} {was}", markup=False)
+        if ended is None:
+            out.print(f"{place.name} was not reserved", markup=False)
+            continue
+        left = duration(ended.remaining_s)
+        had = f" (it had {left} left)" if left else ""
+        out.print(f"{place.name} is no longer reserved by {ended.user}{had}", markup=False)
 
 
 def _places(name: str, lab: Sequence[Path] | None) -> list[tuple[BoardSpec, Place]]:

@@ -122,7 +122,7 @@ def test_a_kind_is_reserved_whole_or_not_at_all(assay: Assay) -> None:
     assert code == 0
     assert len(out.splitlines()) == 4
     code, out, _ = assay("unreserve", "qemu-rpi3")
-    assert out.count("is no longer reserved by alice") == 4
+    assert out.count("is no longer reserved by alice (it had 59 min") == 4
 
 
 def test_a_board_of_another_lab_is_listed_and_can_be_released(
