@@ -21,6 +21,7 @@ app = typer.Typer(help="The runs on disk: list them, make room.", no_args_is_hel
 # A log has no width of its own: wide enough for the tables.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
+_OWN: Final = ROOT / "results"
 ResultsOption = Annotated[Path, typer.Option(help="Where the runs lie.")]
 
 
@@ -38,7 +39,7 @@ def seconds(age: str) -> float:
 
 
 @app.command("list")
-def list_runs(results: ResultsOption = ROOT / "results") -> None:
+def list_runs(results: ResultsOption = _OWN) -> None:
     """Every run and session of tests, newest last: verdict, boards or tests, size, and what keeps it."""
     from harness.results import runs_in, runs_table, size_text
 
@@ -61,7 +62,7 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be removed, and keep it.")
     ] = False,
-    results: ResultsOption = ROOT / "results",
+    results: ResultsOption = _OWN,
 ) -> None:
     """Remove old runs. Their figures stay in the history.
 
@@ -72,4 +73,7 @@ def prune(
     if keep is None and older_than is None:
         keep = 20
     age_s = None if older_than is None else seconds(older_than)
+    if results == _OWN and not results.exists():  # a fresh checkout: a CI job prunes before its first run
+        out.print(f"no run in {results} yet: nothing to remove", soft_wrap=True, markup=False)
+        return
     raise typer.Exit(prune_runs(out, results, keep, age_s, dry_run=dry_run))

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import ConfigError, InfraError
+from harness.commands import results as commands
 from harness.commands.results import seconds
 from harness.history import points
 from harness.record import new_run
@@ -151,6 +152,17 @@ def test_an_age_is_a_number_and_a_unit(age: str, taken_s: float) -> None:
 def test_what_is_no_age_is_a_usage_error(age: str) -> None:
     with pytest.raises(ConfigError, match="is no age"):
         seconds(age)
+
+
+def test_a_fresh_checkout_has_nothing_to_remove_and_a_mistyped_folder_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "results"
+    monkeypatch.setattr(commands, "_OWN", own)
+    commands.prune(older_than="0s", results=own)
+    assert not own.exists()
+    with pytest.raises(ConfigError, match="no results folder"):
+        commands.prune(older_than="0s", results=tmp_path / "reslts")
 
 
 def test_the_commands_list_and_prune(results: Path) -> None:
