@@ -161,7 +161,15 @@ def _home(folder: Path | None) -> Path:
             seen=str(folder or tempfile.gettempdir()),
             do="name another with --folder",
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the simulator's folder {folder} cannot be made",
+            expected="a folder that is there, or can be made",
+            seen=error.strerror or str(error),
+            do="name another with --folder",
+        ) from error
     return folder.resolve()
 
 

@@ -132,6 +132,18 @@ def test_a_kind_that_cannot_be_simulated_is_a_usage_error() -> None:
     assert "qemu-virt cannot be simulated" in done.stderr
 
 
+def test_a_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "sim", "--folder", str(file / "rack")],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "cannot be made" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_dark_board_says_why_in_its_log(lab_file: Path, spec: BoardSpec) -> None:
     place = spec.places[1]
     request(lab_file, f"{place.name} on")
