@@ -179,6 +179,13 @@ def _explained(
             seen=repr(detail["input"]),
             do="mend the value",
         )
+    if not (lead or loc) and not isinstance(document, dict):
+        return ConfigError(
+            f"{path} has no keys",
+            expected=f"a mapping with {', '.join(_fields_at(model, ()))}",
+            seen="an empty file" if document is None else repr(document),
+            do="write it after docs/boards.md or docs/budgets.md; `assay config schema` describes each key",
+        )
     seen = "nothing" if detail["type"] == "missing" else repr(detail["input"])
     return ConfigError(
         f"{at}: {where}: {detail['msg']}{more}", expected=detail["msg"], seen=seen, do="mend the value"

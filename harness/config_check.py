@@ -84,7 +84,8 @@ def check(console: Console, files: Sequence[Path]) -> int:
         for error in errors:
             console.print(f"wrong {error}", soft_wrap=True, markup=False)
     if wrong:
-        console.print(f"{wrong} mistakes: mend them, then run `assay config check` again")
+        mend = "1 mistake: mend it" if wrong == 1 else f"{wrong} mistakes: mend them"
+        console.print(f"{mend}, then run `assay config check` again")
     return ConfigError.exit_code if wrong else 0
 
 

@@ -86,6 +86,12 @@ def test_a_file_that_is_no_board_at_all_is_an_error_too(tmp_path: Path, text: st
         load_board(path)
 
 
+@pytest.mark.parametrize(("text", "seen"), [("", "an empty file"), ("- a\n- b\n", r"\['a', 'b'\]")])
+def test_a_file_without_keys_says_which_it_could_have(tmp_path: Path, text: str, seen: str) -> None:
+    with pytest.raises(ConfigError, match=rf"has no keys\n  expected: .*kind, firmware.*\n  seen: {seen}"):
+        load_board(write(tmp_path, text))
+
+
 def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "bench-one.yaml"
     path.write_bytes(b"\xff\xfe\x00kind")
