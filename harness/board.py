@@ -27,7 +27,7 @@ from harness.golden import GOLDEN
 from harness.keys import LabKey
 from harness.lease import Lease, acquire
 from harness.symbols import Symbols
-from harness.triage import Finding, Scene, is_ours, triage
+from harness.triage import Finding, Scene, is_ours, starved, too_busy, triage
 from targets.drivers import make_target
 from targets.protocols import Target
 
@@ -69,6 +69,7 @@ class Board:
         self._probing = False
         self._finding: Finding | None = None
         self._report = ""
+        self._delay_s = 0.0  # of the target's run delay, what came before the last pristine
 
     @property
     def client(self) -> ChannelClient:
@@ -113,6 +114,7 @@ class Board:
         self._finding = None
         self._report = ""
         self._hello = None
+        self._delay_s = 0.0
         self.target.start()
         self._client = ChannelClient(
             self.target.open_console(),
@@ -174,6 +176,7 @@ class Board:
         """Back to the state after boot, by a channel command."""
         self.client.pristine()
         self.client.events.clear()
+        self._delay_s = self.target.run_delay_s()
 
     def check_alive(self) -> None:
         """Raise what ended the board, if something did. Says nothing to it."""
@@ -220,6 +223,8 @@ class Board:
             return ended
         if not isinstance(error, Silent):
             return error
+        if starved(error, self.target.run_delay_s() - self._delay_s) and self._came_late(error):
+            return too_busy(f"board {self.spec.kind} answers late", error)
         if error.event and self._hello is not None and self._answers():
             return KernelError(
                 f"{error.what}, though it answers", expected=error.expected, seen=error.seen, do=error.do
@@ -245,6 +250,13 @@ class Board:
             return False
         finally:
             self._probing = False
+
+    def _came_late(self, silence: Silent) -> bool:
+        """Whether the board answers after all; where an event was waited for: and that has come by now."""
+        if not self._answers() or self._client is None:
+            return False
+        events = [received.event for received in self._client.events]
+        return not silence.event or silence.awaited in events
 
     def _left_off(self, finding: Finding) -> AssayError:
         """The same verdict for whoever goes on asking."""

@@ -78,6 +78,14 @@ class Lease:
             lost = self._lost
             raise LeaseLost(lost.what, expected=lost.expected, seen=lost.seen, do=lost.do)
 
+    def check_now(self) -> None:
+        """As `check`, by a look at the lock file: true at this moment, not a second ago."""
+        with self._lock:
+            ours = self._fd < 0 or _is_ours(self._fd)
+        if not ours and self._lost is None:
+            self._lose()
+        self.check()
+
     def release(self) -> None:
         """Give the place back; may be called twice."""
         with self._lock:
@@ -105,7 +113,8 @@ class Lease:
                     with contextlib.suppress(OSError):  # a full disk ends no lease: the lock does
                         self._files.beat(self._fd, self.epoch)
             if not ours:
-                self._lose()
+                if self._lost is None:
+                    self._lose()
                 return
 
     def _lose(self) -> None:

@@ -24,6 +24,9 @@ FLOOD_BYTES_PER_S: Final = 1024.0
 FLOOD_IDLE_S: Final = 0.25
 """A line on which that much comes, up to the last moment, is flooded: no answer of ours goes on for so long."""
 
+STARVED_SHARE: Final = 0.5
+"""Of a silence: a QEMU that waited that share of it for a core may have had no time to answer."""
+
 DIRECT: Final = "direct"
 """The boot method that leaves a board the kernel it has."""
 
@@ -105,6 +108,8 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
             client.wait_event(Event.LOG, spec.boot_timeout_s)
             hello = client.hello()
         except (ChannelError, KernelError) as error:
+            if isinstance(error, Silent) and starved(error, target.run_delay_s()):
+                raise too_busy(f"whether {lease.place.name} is fit cannot be told", error) from error
             raise GoldenSilent(
                 f"the golden image does not answer on {lease.place.name}",
                 expected=f"hello of build {image.build_id.hex()[:8]} within "
@@ -121,6 +126,21 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
                 do="look at what the board boots from",
             )
         yield GoldenBoard(client, hello.build_id, time.monotonic() - began_s, given)
+
+
+def starved(silence: Silent, run_delay_s: float) -> bool:
+    """Whether a board that is a process may have been silent because this machine gave it no core."""
+    return run_delay_s >= STARVED_SHARE * silence.waited_s
+
+
+def too_busy(what: str, silence: Silent) -> InfraError:
+    """The fault of a machine on which boards do not get to run."""
+    return InfraError(
+        f"{what}: this machine is too busy",
+        expected=f"a core for QEMU most of the time; {silence.expected}",
+        seen=f"{silence.what}; QEMU waited for a core for half of that or longer",
+        do="run fewer sessions or workers (-n) beside each other, or raise the time-outs in the board file",
+    )
 
 
 def is_ours(target: Target, lease: Lease) -> bool:
@@ -154,7 +174,7 @@ def triage(
             answered = golden
     except AssayError as error:
         story.append(f"then: {error.what}" + (f", seen: {error.seen}" if error.seen else ""))
-        verdict = error if isinstance(error, LeaseLost) else _no_answer(spec, lease, scene, error, story)
+        verdict = lost_lease(lease, error) or _no_answer(spec, lease, scene, error, story)
     if answered is not None:
         proof = f"{answered.name} answered on {lease.place.name} {answered.hello_s:.2f} s after power on"
         story.append(f"{proof}: the fault is the kernel's")
@@ -162,6 +182,15 @@ def triage(
     story.append(f"this took {time.monotonic() - began_s:.2f} s; the board was left off")
     story.append(scene.registers or f"no registers could be had: {scene.no_registers}")
     return Finding(verdict, "\n".join(story))
+
+
+def lost_lease(lease: Lease, error: AssayError) -> LeaseLost | None:
+    """`error` as the loss of the lease, if it was or comes of that: whoever takes a board by force switches it off."""
+    try:
+        lease.check_now()
+    except LeaseLost as lost:
+        return lost
+    return error if isinstance(error, LeaseLost) else None
 
 
 def is_sick(spec: BoardSpec, place: Place, error: AssayError) -> bool:

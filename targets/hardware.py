@@ -159,6 +159,10 @@ class HardwareBoard:
                 return None
             time.sleep(_POLL_S)
 
+    def run_delay_s(self) -> float:
+        """Hardware has cores of its own: 0."""
+        return 0.0
+
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
         """Errors of a driver with the place's name before them."""

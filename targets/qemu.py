@@ -20,6 +20,7 @@ from targets.serial import open_port
 
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 5.0
+KILL_TIMEOUT_S: Final = 60.0  # a machine may give it no core to end on for long
 _SUN_PATH_MAX: Final = 107  # bytes of a UNIX socket's path, unix(7)
 _POLL_S: Final = 0.005
 _CONSOLE_WAIT_S: Final = 5.0
@@ -204,6 +205,14 @@ class QemuBoard:
             return None
         return explain_exit(self.spec.kind, code, self._stderr())
 
+    def run_delay_s(self) -> float:
+        """How long QEMU waited for a core: the thread that waited longest (kernel: scheduler/sched-stats). 0 if unknown."""
+        waited_ns = 0
+        with suppress(OSError, ValueError, IndexError):
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                waited_ns = max(waited_ns, int((thread / "schedstat").read_text().split()[1]))
+        return waited_ns / 1e9
+
     def wait_off(self, timeout_s: float) -> int:
         """Wait until QEMU ends and return its exit code (negative: a signal). Raises InfraError if it runs on."""
         if self._process is None:
@@ -219,20 +228,36 @@ class QemuBoard:
             ) from error
 
     def stop(self) -> None:
-        """End QEMU, by its process id, and remove its folder. May be called twice, and on a lost board."""
+        """End QEMU, by its process id, and remove its folder. May be called twice, and on a lost board.
+
+        Raises InfraError for a process that outlives SIGKILL.
+        """
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
             monitor.close()
         process, self._process = self._process, None
-        if process is not None and process.poll() is None:
-            if is_stopped(process.pid):
-                process.kill()  # SIGTERM would wait for SIGCONT
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_TIMEOUT_S)
         folder, self._folder = self._folder, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            if process is not None and process.poll() is None:
+                self._end(process)
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if is_stopped(process.pid):
+            process.kill()  # SIGTERM would wait for SIGCONT
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        try:
+            process.wait(KILL_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise InfraError(
+                f"board {self.spec.kind}: QEMU does not end",
+                expected=f"its end within {KILL_TIMEOUT_S:g} s of SIGKILL",
+                seen=f"process {process.pid} is still there",
+                do="see whether the machine is overloaded, or its disk hangs",
+            ) from error

@@ -89,6 +89,7 @@ class Silent(ChannelError):
         self.idle_s = float("inf")
         self.in_frame = 0
         self.event = False
+        self.awaited: int | None = None  # number of that event
 
 
 @dataclass(slots=True)
@@ -452,6 +453,7 @@ class Requester:
             do="look into the transcript for what happened instead",
         )
         silence.event = True
+        silence.awaited = event
         raise self._explained(self._measured(silence, heard, limit_s))
 
     # --- lifetime -----------------------------------------------------------------------------------------------

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_lab import SmallLab
 
-from contracts.board import BoardSpec
+from contracts.board import BoardSpec, Place
 from contracts.errors import BoardLost, InfraError, KernelError, KernelFault
 from harness import quarantine, standing_board
 from harness.board import Board, open_board
 from harness.build import build_kernel
-from harness.channel.messages import Event, Provocation
+from harness.channel.messages import ECHO, Echo, Event, Provocation
 from harness.channel.requester import EVENTS_KEPT
 from harness.golden import golden_image
 from harness.kernels import kernel_for
@@ -176,6 +181,68 @@ def test_a_board_that_was_taken_by_force_is_left_to_its_new_holder(
         with pytest.raises(LeaseLost, match="by force"):
             board.client.provoke(Provocation.HANG, timeout_s=ASKED_S)
     assert small_lab.starts == 1
+
+
+@pytest.mark.board_kinds("qemu-virt")
+def test_a_board_that_is_taken_by_force_while_its_golden_image_boots_is_not_called_sick(
+    board_spec: BoardSpec, lab_key: LabKey, small_lab: SmallLab
+) -> None:
+    spec = dataclasses.replace(board_spec, boot_timeout_s=2.0)
+    image = build_kernel(spec.firmware, variant="testing")
+    done = threading.Event()
+
+    def take(place: Place) -> None:
+        while small_lab.starts < 2 and not done.wait(0.01):
+            pass
+        with seize(spec, place, "a test"):
+            done.wait(30)
+
+    with open_board(spec, lab_key, image) as board:
+        small_lab.sicken()  # as a board is that its new holder has switched off
+        other = threading.Thread(target=take, args=(board.lease.place,))
+        other.start()
+        try:
+            with pytest.raises(LeaseLost, match="by force"):
+                board.client.provoke(Provocation.HANG, timeout_s=ASKED_S)
+        finally:
+            done.set()
+            other.join()
+        assert small_lab.starts == 2
+        assert quarantine.of(board.lease.place) is None
+
+
+@contextlib.contextmanager
+def starving(pid: int) -> Iterator[None]:
+    """A process has next to no time on a core: others that never rest go before it there."""
+    core = min(os.sched_getaffinity(0))
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), 10)
+        os.sched_setaffinity(int(thread.name), {core})
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            command = ["taskset", "-c", str(core), sys.executable, "-c", "while True: pass"]
+            busy = stack.enter_context(subprocess.Popen(command))
+            stack.callback(busy.kill)
+        yield
+
+
+@pytest.mark.board_kinds("qemu-virt")
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_board_that_gets_no_core_of_the_machine_is_slow_and_one_that_hangs_there_hangs(
+    board_spec: BoardSpec, lab_key: LabKey, small_lab: SmallLab, hangs: bool
+) -> None:
+    spec = dataclasses.replace(board_spec, request_timeout_s=2.0 if hangs else 10.0)
+    with open_board(spec, lab_key, build_kernel(spec.firmware, variant="testing")) as board:
+        with starving(board.pid):
+            if hangs:
+                with pytest.raises(KernelError, match="the kernel hangs"):
+                    board.client.provoke(Provocation.HANG, timeout_s=ASKED_S)
+                return
+            with pytest.raises(InfraError, match="answers late: this machine is too busy"):
+                for _ in range(100):
+                    board.client.request(ECHO, Echo(bytes(1000)), timeout_s=0.1)
+        assert small_lab.starts == 1, "nobody switched it off"
+        assert board.client.echo(b"still here") == b"still here"
 
 
 @pytest.mark.board_kinds("qemu-virt")
