@@ -10,6 +10,7 @@ from _pytest.outcomes import Skipped
 
 from contracts.errors import AssayError, InfraError, KernelError, SetupError
 from harness.pytest_lab.fixtures import Inconclusive
+from harness.pytest_lab.shown import end_at_the_test
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
 
 _MESSAGE_MAX = 4000
@@ -29,6 +30,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Iterator[None]:  # a wrapper yields for the hook's own result
     """Give each phase its verdict; a failure shows what its board said last."""
+    if call.excinfo is not None and not item.config.getoption("fulltrace"):
+        end_at_the_test(call.excinfo)
     report: pytest.TestReport = yield  # type: ignore[assignment]
     attempt = item.stash.get(ATTEMPT, None)
     errors = list(_leaves(call.excinfo.value)) if call.excinfo else []
@@ -50,10 +53,10 @@ def pytest_runtest_makereport(
 
 
 def _verdict(report: pytest.TestReport, errors: list[BaseException], attempt: Attempt | None) -> str:
-    if errors and all(isinstance(error, InfraError | SetupError) for error in errors):
-        return "infra"
-    if any(isinstance(error, Inconclusive) for error in errors):
+    if errors and all(isinstance(error, Inconclusive) for error in errors):
         return "inconclusive"
+    if errors and all(isinstance(error, InfraError | SetupError | Inconclusive) for error in errors):
+        return "infra"
     if report.failed:
         return "fail"
     if report.skipped:

@@ -90,3 +90,35 @@ def test_a_budget_file_of_ones_own_and_a_session_that_is_only_inconclusive(
     )
     assert done.code == 76, done.text
     assert "3 needed" in done.text
+
+
+SEVERAL_ERRORS = """
+import pytest
+from contracts.errors import InfraError
+from harness.pytest_lab.fixtures import Inconclusive
+
+def ends_with(error):
+    @pytest.fixture
+    def ends():
+        yield
+        raise error
+    return ends
+
+few, broken, lab_lost = (ends_with(error) for error in (Inconclusive("few"), AssertionError("wrong"), InfraError("lost")))
+
+def test_few(few): pass
+def test_few_and_wrong(few, broken): pass
+def test_few_and_lost(few, lab_lost): pass
+def test_lost_and_wrong(lab_lost, broken): pass
+"""
+
+
+def test_the_worst_of_several_errors_in_one_tear_down_is_the_verdict(lab: Any) -> None:
+    done = lab.run(SEVERAL_ERRORS)
+    assert {row["id"].rpartition("::")[2]: row["verdict"] for row in done.document["tests"]} == {
+        "test_few": "inconclusive",
+        "test_few_and_wrong": "fail",
+        "test_few_and_lost": "infra",
+        "test_lost_and_wrong": "fail",
+    }
+    assert done.code == 1, done.text
