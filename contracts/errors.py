@@ -63,6 +63,10 @@ class ChannelError(InfraError):
     """The debug channel gave no right answer in time (silent board, closed link)."""
 
 
+class MachineBusy(InfraError):
+    """This machine gave a board that is a process no time to answer: another board of it would fare no better."""
+
+
 class BoardLost(InfraError):
     """The board went away: its process was ended from outside, or its link closed."""
 

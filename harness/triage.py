@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.board import BoardSpec, Place
-from contracts.errors import AssayError, BoardLost, ChannelError, InfraError, KernelError
+from contracts.errors import AssayError, BoardLost, ChannelError, InfraError, KernelError, MachineBusy
 from harness import quarantine
 from harness.channel.client import ChannelClient
 from harness.channel.messages import Event
@@ -133,9 +133,9 @@ def starved(silence: Silent, run_delay_s: float) -> bool:
     return run_delay_s >= STARVED_SHARE * silence.waited_s
 
 
-def too_busy(what: str, silence: Silent) -> InfraError:
+def too_busy(what: str, silence: Silent) -> MachineBusy:
     """The fault of a machine on which boards do not get to run."""
-    return InfraError(
+    return MachineBusy(
         f"{what}: this machine is too busy",
         expected=f"a core for QEMU most of the time; {silence.expected}",
         seen=f"{silence.what}; QEMU waited for a core for half of that or longer",
@@ -211,7 +211,8 @@ def _no_answer(
 ) -> InfraError:
     """The verdict without an answer of the golden image; quarantine, if the board is why there is none."""
     if not is_sick(spec, lease.place, error):
-        return InfraError(
+        kind = MachineBusy if isinstance(error, MachineBusy) else InfraError
+        return kind(
             f"{scene.silence.what}, and whose fault that is cannot be told: {error.what}",
             expected=error.expected,
             seen=f"{scene.silence.seen}; {error.seen}",

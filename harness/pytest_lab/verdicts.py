@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Skipped
 
-from contracts.errors import AssayError, InfraError, KernelError, SetupError
+from contracts.errors import AssayError, InfraError, KernelError, MachineBusy, SetupError
 from harness.pytest_lab.fixtures import Inconclusive
 from harness.pytest_lab.shown import end_at_the_test
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
@@ -41,7 +41,7 @@ def pytest_runtest_makereport(
     if verdict == "infra":
         report.outcome = "failed"  # also where the mark `xfail` would take it for what it expected
         report.__dict__.pop("wasxfail", None)
-        told["again"] = not any(isinstance(error, SetupError) for error in errors)
+        told["again"] = not any(isinstance(error, SetupError | MachineBusy) for error in errors)
     if verdict == "fail" and report.passed:
         report.outcome, report.longrepr = "failed", told["message"]
     if verdict not in ("pass", "skip"):

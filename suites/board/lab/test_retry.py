@@ -136,3 +136,17 @@ def test_waits(lease): pass
     (row,) = done.rows.values()
     assert (row["verdict"], [attempt["place"] for attempt in row["attempts"]]) == ("infra", [None])
     assert "assay: waits" in done.text, "why nothing happens is said while it happens"
+
+
+BUSY = """
+from contracts.errors import MachineBusy
+def test_waits_for_a_core(board):
+    raise MachineBusy("board qemu-virt answers late: this machine is too busy")
+"""
+
+
+def test_a_machine_that_is_too_busy_is_given_no_second_try_to_run(board_spec: BoardSpec, lab: Any) -> None:
+    done = lab.run(BUSY, "--board", board_spec.kind)
+    (row,) = done.document["tests"]
+    assert (row["verdict"], len(row["attempts"])) == ("infra", 1)
+    assert done.code == 75, done.text
