@@ -35,7 +35,7 @@ def leases_folder() -> Path:
     try:
         if not folder.is_dir():
             folder.mkdir(mode=0o777 if named else 0o700, parents=True, exist_ok=True)
-        owner = folder.stat().st_uid
+        owner = folder.lstat().st_uid  # of a link itself: anybody may lay one in /tmp
     except OSError as error:
         raise cannot(error, folder) from error
     if not named and owner != os.getuid():

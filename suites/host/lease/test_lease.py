@@ -18,7 +18,7 @@ import pytest
 from contracts.board import BoardSpec
 from contracts.errors import InfraError
 from harness.lease import Lease, acquire, states
-from harness.lease_files import PlaceFiles
+from harness.lease_files import PlaceFiles, leases_folder
 
 MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]
@@ -247,6 +247,23 @@ def test_a_folder_that_cannot_be_made_is_the_labs_fault(
     monkeypatch.setenv("ASSAY_LEASES", str(tmp_path / "file" / "leases"))
     with pytest.raises(InfraError, match="ASSAY_LEASES"):
         acquire(make_spec(1))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a link of somebody else's")
+def test_a_link_that_somebody_else_laid_in_our_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = 424242
+    link = Path(f"/tmp/assay-leases-{stranger}")
+    os.chown(tmp_path, stranger, -1)
+    monkeypatch.delenv("ASSAY_LEASES", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: stranger)
+    link.symlink_to(tmp_path)  # of root's, to a folder of the user's own
+    try:
+        with pytest.raises(InfraError, match="belongs to somebody else"):
+            leases_folder()
+    finally:
+        link.unlink()
 
 
 def test_a_folder_that_became_unwritable_is_the_labs_fault_and_waits_for_nothing(
