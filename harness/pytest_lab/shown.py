@@ -1,0 +1,50 @@
+"""How much of a traceback a test's author is shown: an error of ours says by itself what happened, down to the test."""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Final
+
+import pytest
+
+from contracts.errors import AssayError
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_OURS: Final = tuple(_ROOT / name for name in ("contracts", "harness", "targets", "ai"))
+_OTHERS: Final = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
+
+
+def end_at_the_test(error: pytest.ExceptionInfo[BaseException]) -> None:
+    """Leave out the lab's own frames below the test's last line, or below the fixture that failed before it.
+
+    Other errors than ours keep theirs: they may be a fault of the lab's code. `--full-trace` shows everything.
+    """
+    if not isinstance(error.value, AssayError):
+        return
+    whose = [_whose(Path(frame.f_code.co_filename)) for frame, _, _ in _frames(error.tb)]
+    if "test" in whose:
+        end = len(whose) - whose[::-1].index("test")
+    elif "others" in whose:
+        end = len(whose) - whose[::-1].index("others") + 1
+    else:
+        return
+    short: TracebackType | None = None
+    for frame, lasti, lineno in reversed(list(_frames(error.tb))[:end]):  # a copy: a debugger has the whole
+        short = TracebackType(short, frame, lasti, lineno)
+    if short is not None:
+        error.traceback = type(error.traceback)(short)
+
+
+def _frames(raw: TracebackType | None) -> Iterator[tuple[FrameType, int, int]]:
+    while raw is not None:
+        yield raw.tb_frame, raw.tb_lasti, raw.tb_lineno
+        raw = raw.tb_next
+
+
+def _whose(path: Path) -> str:
+    if any(path.is_relative_to(folder) for folder in _OURS):
+        return "ours"
+    return "others" if any(path.is_relative_to(folder) for folder in _OTHERS) else "test"
