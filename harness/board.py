@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -269,6 +270,16 @@ class Board:
         )
 
 
+def _end(board: Board, _kind: object, error: BaseException | None, _trace: object) -> None:
+    """Power off. A switch that does not obey takes no verdict from a kernel that failed: it is noted there."""
+    try:
+        board.power_off()
+    except InfraError as stays_on:
+        if not isinstance(error, KernelError):
+            raise
+        error.add_note(str(stays_on))
+
+
 @contextmanager
 def open_board(
     spec: BoardSpec,
@@ -298,7 +309,7 @@ def open_board(
         held = lease if lease is not None else stack.enter_context(acquire(spec, waiting=waiting))
         target = make_target(spec, held.place, image.elf, image.img, icount=icount, seed=seed)
         board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch, golden=golden)
-        stack.callback(board.power_off)
+        stack.push(partial(_end, board))
         if made is not None:
             made(board)
         board.power_on()

@@ -13,7 +13,7 @@ import pytest
 import serial
 
 from contracts.board import BoardSpec, DriverSpec, Place
-from contracts.errors import BoardLost, ConfigError, InfraError, RequestRefused
+from contracts.errors import BoardLost, ConfigError, InfraError, KernelError, RequestRefused
 from contracts.measurement import Clock
 from harness.board import open_board
 from harness.bpf.samples import tally_by_lookup
@@ -152,6 +152,20 @@ def test_a_power_program_that_fails_or_hangs_is_the_labs_fault(
             request(lab_file, f"{name} switch work")
         board.power_cycle()
         assert board.client.echo(b"on again") == b"on again"
+
+
+def test_a_switch_that_fails_at_the_end_takes_no_verdict_from_a_kernel_that_failed(
+    spec: BoardSpec, lab_key: LabKey, image: KernelImage, lab_file: Path
+) -> None:
+    spec = one(spec)
+    name = spec.places[0].name
+    try:
+        with pytest.raises(KernelError, match="answers wrongly") as caught, open_board(spec, lab_key, image):
+            request(lab_file, f"{name} switch fail")
+            raise KernelError("the kernel answers wrongly")
+    finally:
+        request(lab_file, f"{name} switch work")
+    assert "the power command failed" in "".join(caught.value.__notes__)
 
 
 def test_a_supply_that_fails_is_told_from_a_kernel_that_hangs(
