@@ -148,6 +148,23 @@ def test_what_is_wrong_with_a_mark_ends_a_session_with_workers_too(board_spec: B
     assert "did you mean 'process'" in done.text
 
 
+def test_a_failure_ends_at_the_tests_own_line_unless_the_full_trace_is_asked_for(
+    board_spec: BoardSpec, lab: Any
+) -> None:
+    text = "def test_one(board, budget): budget('verify').judge([10**12])"
+    done = lab.run(text, "--board", board_spec.kind)
+    assert done.code == 1, done.text
+    assert "contracts.errors.BudgetExceeded: verify missed its budget" in done.text
+    assert "harness/budgets.py" not in done.text
+    assert "harness/budgets.py" in lab.run(text, "--board", board_spec.kind, "--full-trace").text
+
+
+def test_an_error_of_another_kind_keeps_the_labs_own_frames(board_spec: BoardSpec, lab: Any) -> None:
+    done = lab.run("def test_one(board): board.client.echo(None)", "--board", board_spec.kind)
+    assert done.code == 1, done.text
+    assert "harness/channel/client.py" in done.text
+
+
 def test_help_tells_of_every_option_and_mark(board_spec: BoardSpec, lab: Any) -> None:
     assert board_spec.kind
     text = lab.run("", "--help").text
