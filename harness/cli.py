@@ -232,6 +232,14 @@ def report(
     """
     from harness.report import report_folder, take_in, write_report
 
+    for option, file in (("--out", out_file), ("--screenshot", screenshot)):
+        if file is not None and not file.parent.is_dir():
+            raise ConfigError(
+                f"no folder {file.parent} for {option}",
+                expected="a file in a folder that is there",
+                seen=str(file),
+                do="make the folder, or name another",
+            )
     folder = report_folder(name, results)
     for line in take_in(folder, results):
         err.print(line, soft_wrap=True, markup=False)

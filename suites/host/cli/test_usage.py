@@ -33,6 +33,7 @@ def assay(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProces
         (["run", "--json", "/nowhere/run.json"], "/nowhere/run.json"),
         (["run", "--budgets", "/nowhere/budgets.yaml"], "/nowhere/budgets.yaml"),
         (["replay", "no-such-run"], "no run 'no-such-run'"),
+        (["report", "last", "--out", "/nowhere/page.html"], "no folder /nowhere for --out"),
         (["rnu"], "rnu"),
     ],
 )
