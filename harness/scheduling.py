@@ -280,7 +280,8 @@ def read_works(folder: Path, durations: dict[str, float], collection: Sequence[s
     works = []
     for nodeid in collection:
         kind, image, places = needs.get(nodeid, ("", "", 0))
-        works.append(Work(kind, image, places, durations.get(nodeid, usual_s)))
+        module = "" if kind else nodeid.partition("::")[0]
+        works.append(Work(kind, image, places, durations.get(nodeid, usual_s), module))
     return works
 
 

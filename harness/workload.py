@@ -13,12 +13,16 @@ _ALIKE_BELOW_S: Final = 0.5  # shorter tests stay in the order of collection, wh
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One test as a scheduler sees it: its kind of board (none: ""), the image on it, how many places it takes."""
+    """One test as a scheduler sees it: its kind of board (none: ""), the image on it, how many places it takes.
+
+    Tests of one `module` share what is costly to set up (a compiled program, a model), once a worker that has any.
+    """
 
     kind: str = ""
     image: str = ""
     places: int = 0
     duration_s: float = UNKNOWN_S
+    module: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Workload:
 
     A worker stays with its kind while that has work. Then it goes where most work is left a worker and a place is
     free; a kind whose places others hold comes last, and one worker waits for it. A test of two places leaves its
-    kind one worker short until it is done, so that the second place is there when it is asked for.
+    kind one worker short until it is done, so that the second place is there when it is asked for. Tests without a
+    board go by modules: a worker ends the one it is at, and takes one that no other worker is at, while there are any.
     """
 
     def __init__(self, works: Sequence[Work], capacity: Callable[[str], Capacity]) -> None:
@@ -46,6 +51,7 @@ class Workload:
         self._pools: dict[str, list[int]] = {}
         self._given: dict[str, list[int]] = {}
         self._home: dict[str, str] = {}
+        self._module: dict[str, str] = {}
         images: dict[tuple[str, str], int] = {}
         for index, work in enumerate(works):
             images.setdefault((work.kind, work.image), len(images))
@@ -74,6 +80,7 @@ class Workload:
                 self._pools[kind].remove(index)
                 self._given.setdefault(worker, []).append(index)
                 self._home[worker] = kind
+                self._module[worker] = self.works[index].module
                 return index
         return None
 
@@ -85,6 +92,7 @@ class Workload:
         """`worker` is gone; those tests of its own that it has not begun are anybody's again."""
         self._given.pop(worker, None)
         self._home.pop(worker, None)
+        self._module.pop(worker, None)
         for index in unrun:
             self._pools[self.works[index].kind].append(index)
             self._pools[self.works[index].kind].sort(key=self._rank.__getitem__)
@@ -134,17 +142,26 @@ class Workload:
         return [kind for _rank, kind in sorted(ranked, key=lambda choice: choice[0])]
 
     def _next_of(self, kind: str, worker: str) -> int | None:
-        """The first test of the pool that `worker` may have: one worker at a time has tests of two places."""
-        paired = any(
-            self.works[index].places > 1 and self.works[index].kind == kind
-            for other, given in self._given.items()
-            if other != worker
-            for index in given
+        """The pool's first test for `worker`: one worker at a time has tests of two places, where there are any."""
+        paired = (
+            kind != ""
+            and self._capacity(kind) != Capacity(0)
+            and any(
+                self.works[index].places > 1 and self.works[index].kind == kind
+                for other, given in self._given.items()
+                if other != worker
+                for index in given
+            )
         )
-        for index in self._pools[kind]:
-            if self.works[index].places < 2 or not paired:
-                return index
-        return None
+        able = [index for index in self._pools[kind] if self.works[index].places < 2 or not paired]
+        if not able or not self.works[able[0]].module:
+            return able[0] if able else None
+        own = self._module.get(worker)
+        others = {module for other, module in self._module.items() if other != worker}
+        return min(
+            able,  # in order of rank: min() gives the first of the best
+            key=lambda index: (self.works[index].module != own, self.works[index].module in others),
+        )
 
 
 def _size(duration_s: float) -> int:

@@ -12,11 +12,14 @@ from harness.workload import Capacity, Work, Workload
 
 KINDS = ("", "virt", "rpi3", "rpi4")
 WORK = st.builds(
-    lambda kind, image, places, duration_s: Work(kind, image, places if kind else 0, duration_s),
+    lambda kind, image, places, duration_s, module: Work(
+        kind, image, places if kind else 0, duration_s, "" if kind else module
+    ),
     st.sampled_from(KINDS),
     st.sampled_from(("release", "testing")),
     st.sampled_from((1, 1, 1, 2)),
     st.sampled_from((0.0, 0.1, 0.7, 3.0, 20.0)),
+    st.sampled_from(("a.py", "b.py", "c.py")),
 )
 CAPACITY = st.builds(Capacity, st.integers(0, 4), st.integers(0, 2))
 
@@ -168,3 +171,22 @@ def test_a_kind_in_quarantine_holds_nobody_up(workers: int) -> None:
     taken = [load.take(f"gw{number % workers}") for number in range(8)]
     assert None not in taken
     assert load.left == 0
+
+
+def test_a_worker_ends_its_module_and_helps_with_anothers_only_at_the_end() -> None:
+    works = [Work(module=module, duration_s=0.1) for module in ("a", "b", "c") for _ in range(2)]
+    load = workload(works)
+    taken = {worker: [load.take(worker) for _ in range(2)] for worker in ("gw0", "gw1")}
+    assert taken == {"gw0": [0, 1], "gw1": [2, 3]}
+    assert load.take("gw1") == 4, "the module that nobody is at"
+    assert load.take("gw0") == 5, "nothing else is left"
+
+
+def test_a_long_test_opens_its_module() -> None:
+    works = [
+        Work(module="a", duration_s=0.1),
+        Work(module="b", duration_s=0.1),
+        Work(module="b", duration_s=60),
+    ]
+    load = workload(works)
+    assert [load.take("gw0"), load.take("gw1"), load.take("gw0")] == [2, 0, 1]
