@@ -18,7 +18,6 @@ from contracts.errors import (
     InfraError,
     KernelError,
 )
-from harness import quarantine
 from harness.build import KernelImage
 from harness.channel.client import ChannelClient
 from harness.channel.link import Watch
@@ -26,7 +25,7 @@ from harness.channel.messages import Event, HelloResponse
 from harness.channel.requester import Silent
 from harness.golden import GOLDEN
 from harness.keys import LabKey
-from harness.lease import Lease, acquire
+from harness.lease import Lease, acquire, quarantine
 from harness.symbols import Symbols
 from harness.triage import Finding, Scene, is_ours, starved, too_busy, triage
 from targets.drivers import make_target

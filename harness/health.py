@@ -13,12 +13,11 @@ from typing import Final, Literal
 from contracts.board import BoardSpec, Place
 from contracts.errors import AssayError, ChannelError, ConfigError, InfraError, KernelError, RequestRefused
 from contracts.trace import Trace, TracePacket
-from harness import quarantine
 from harness.channel.client import ChannelClient
 from harness.channel.messages import BlobKind, StatusResponse
 from harness.golden import GOLDEN
 from harness.keys import load_key
-from harness.lease import Lease, LeaseLost, acquire
+from harness.lease import Lease, LeaseLost, acquire, quarantine
 from harness.triage import GoldenSilent, golden_board, is_sick
 
 PURPOSE: Final = "assay boards check"

@@ -18,7 +18,9 @@ def _default(name: str, path: Path) -> int:
     try:
         found = re.search(rf"^#define {name}\s+(\d+)U?\b", path.read_text("utf-8"), re.MULTILINE)
     except OSError as error:
-        raise BuildError(f"{path} cannot be read", expected="the firmware's source", seen=str(error)) from error
+        raise BuildError(
+            f"{path} cannot be read", expected="the firmware's source", seen=str(error)
+        ) from error
     if found is None:
         raise BuildError(f"{path} does not define {name}", expected=f"#define {name} NUMBER", seen="nothing")
     return int(found[1])

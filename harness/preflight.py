@@ -11,7 +11,7 @@ from typing import Final
 
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, InfraError
-from harness.lease_states import PlaceState, states
+from harness.lease.place_state import PlaceState, states
 from targets.drivers import missing_parts
 from targets.qemu import qemu_program
 

@@ -11,12 +11,11 @@ from typing import Final
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import AssayError, BoardLost, ChannelError, InfraError, KernelError, MachineBusy
-from harness import quarantine
 from harness.channel.client import ChannelClient
 from harness.channel.messages import Event
 from harness.channel.requester import Silent
 from harness.golden import GOLDEN, golden_image
-from harness.lease import Lease, LeaseLost
+from harness.lease import Lease, LeaseLost, quarantine
 from targets.drivers import make_target, missing_parts
 from targets.protocols import Target
 

@@ -52,7 +52,7 @@ def accept(
 
     One Robot process a kind, merged into one log that a product owner can read.
     """
-    from harness.accept_job import Asked, accept_job
+    from harness.robot.accept_job import Asked, accept_job
 
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     raise typer.Exit(

@@ -46,7 +46,7 @@ def lease_list(
 
     Boards of other labs that are held on this machine are listed, too, under the name of their lock.
     """
-    from harness.lease_states import states, strays
+    from harness.lease.place_state import states, strays
     from harness.registry import load_boards, select
 
     specs = select(board, lab=lab) if board else load_boards(lab=lab)
@@ -71,8 +71,8 @@ def lease_release(
     refused once a later one was opened.
     """
     from contracts.errors import InfraError
-    from harness.lease_files import PlaceFiles
-    from harness.lease_states import look
+    from harness.lease.files import PlaceFiles
+    from harness.lease.place_state import look
 
     spec, place = _one_place(name, lab)
     state = look(spec.kind, place, PlaceFiles.of(place))
@@ -101,10 +101,10 @@ def lease_reserve(
     You are `ASSAY_USER`, or user@host. A process that holds the board keeps it until it ends; nobody else gets it
     after that.
     """
-    from harness.lease_files import PlaceFiles, user_name
-    from harness.lease_owner import duration
-    from harness.lease_states import look
-    from harness.reservation import parse_duration, reserve_all
+    from harness.lease.files import PlaceFiles, user_name
+    from harness.lease.owner import duration
+    from harness.lease.place_state import look
+    from harness.lease.reservation import parse_duration, reserve_all
 
     seconds = parse_duration(time)
     places = _places(name, lab)
@@ -125,8 +125,8 @@ def lease_unreserve(
     lab: LabOption = None,
 ) -> None:
     """End a reservation before its time."""
-    from harness.lease_owner import duration
-    from harness.reservation import unreserve
+    from harness.lease.owner import duration
+    from harness.lease.reservation import unreserve
 
     for _, place in _places(name, lab):
         ended = unreserve(place, force=force)
@@ -141,7 +141,7 @@ def lease_unreserve(
 def _places(name: str, lab: Sequence[Path] | None) -> list[tuple[BoardSpec, Place]]:
     """The place of that name, or all of the kind of that name. Raises ConfigError."""
     from contracts.errors import ConfigError, did_you_mean
-    from harness.lease_states import strays
+    from harness.lease.place_state import strays
     from harness.registry import load_boards
 
     specs = load_boards(lab=lab)
@@ -188,7 +188,7 @@ def _one_place(name: str, lab: Sequence[Path] | None) -> tuple[BoardSpec, Place]
 
 def _release_by_force(spec: BoardSpec, place: Place) -> None:
     from contracts.errors import AssayError
-    from harness.lease_force import LET_GO_S, seize
+    from harness.lease.force import LET_GO_S, seize
 
     with seize(spec, place, "lease release --force") as taken:
         before = taken.before
@@ -257,8 +257,8 @@ def _print_table(found: Sequence[PlaceState], others: Sequence[PlaceState]) -> N
 def _row(state: PlaceState) -> list[str]:
     from rich.markup import escape
 
-    from harness.lease_owner import duration
-    from harness.lease_states import SILENT_S
+    from harness.lease.owner import duration
+    from harness.lease.place_state import SILENT_S
 
     why = state.reason
     if state.state == "quarantined":

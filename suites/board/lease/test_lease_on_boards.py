@@ -24,7 +24,7 @@ from harness.channel.client import ChannelClient, closing
 from harness.channel.messages import PRISTINE, Empty
 from harness.keys import LabKey
 from harness.lease import LeaseLost, acquire
-from harness.lease_force import seize
+from harness.lease.force import seize
 
 HOLDER = Path(__file__).with_name("board_holder.py")
 ROOT = Path(__file__).resolve().parents[3]

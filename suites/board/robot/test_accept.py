@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
-from harness import quarantine
+from harness.lease import quarantine
 from harness.registry import select_one
 
 pytestmark = [

@@ -23,7 +23,7 @@ from harness.channel.client import ChannelClient, closing
 from harness.kernels import kernel_for
 from harness.keys import LabKey
 from harness.lease import LeaseLost, acquire
-from harness.lease_force import seize
+from harness.lease.force import seize
 from harness.pipeline import guest_clock
 from harness.preflight import check, unusable
 from harness.rack import request

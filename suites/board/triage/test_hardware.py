@@ -10,14 +10,13 @@ import pytest
 
 from contracts.board import BoardSpec, DriverSpec
 from contracts.errors import InfraError, KernelError
-from harness import quarantine
 from harness.board import open_board
 from harness.build import KernelImage
 from harness.channel.messages import Provocation
 from harness.health import check_place
 from harness.kernels import kernel_for
 from harness.keys import LabKey
-from harness.lease import NoneUsable, acquire
+from harness.lease import NoneUsable, acquire, quarantine
 from harness.rack import request, simulator
 from harness.registry import select_one
 

@@ -12,7 +12,6 @@ from small_lab import SmallLab
 
 from contracts.board import BoardSpec
 from contracts.errors import InfraError
-from harness import quarantine
 from harness.board import open_board
 from harness.build import build_kernel
 from harness.channel.messages import Provocation
@@ -20,7 +19,7 @@ from harness.golden import GOLDEN, golden_image, pin
 from harness.health import Health, check_place, check_places
 from harness.kernels import kernel_for
 from harness.keys import LabKey
-from harness.lease import NoneUsable, acquire
+from harness.lease import NoneUsable, acquire, quarantine
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -19,7 +19,7 @@ from small_lab import SmallLab
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import BoardLost, InfraError, KernelError, KernelFault
-from harness import quarantine, standing_board
+from harness import standing_board
 from harness.board import Board, open_board
 from harness.build import build_kernel
 from harness.channel.messages import ECHO, Echo, Event, Provocation
@@ -27,8 +27,8 @@ from harness.channel.requester import EVENTS_KEPT
 from harness.golden import golden_image
 from harness.kernels import kernel_for
 from harness.keys import LabKey
-from harness.lease import Lease, LeaseLost, acquire
-from harness.lease_force import seize
+from harness.lease import Lease, LeaseLost, acquire, quarantine
+from harness.lease.force import seize
 
 ASKED_S = 0.6
 MEMORY_MAX = 48 << 20  # bytes that a flood may cost the host

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
-from harness import reservation
-from harness.lease import states
+from harness.lease import reservation, states
 
 MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
-from harness import quarantine
 from harness.cli import main
-from harness.lease import acquire
+from harness.lease import acquire, quarantine
 from harness.registry import select_one
 
 StartHolder = Callable[..., Any]

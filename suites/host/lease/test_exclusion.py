@@ -21,9 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import InfraError
-from harness import quarantine, reservation
-from harness.lease import Lease, NoneUsable, acquire, states
-from harness.lease_force import seize
+from harness.lease import Lease, NoneUsable, acquire, quarantine, reservation, states
+from harness.lease.force import seize
 
 MakeSpec = Callable[..., BoardSpec]
 

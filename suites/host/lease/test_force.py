@@ -13,7 +13,7 @@ import pytest
 
 from contracts.board import BoardSpec
 from harness.lease import LeaseLost, acquire, states
-from harness.lease_force import seize
+from harness.lease.force import seize
 
 MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.board import BoardSpec, Place
 from harness.lease import states
-from harness.lease_states import strays
+from harness.lease.place_state import strays
 from harness.registry import select_one
 
 MakeSpec = Callable[..., BoardSpec]

@@ -18,7 +18,7 @@ import pytest
 from contracts.board import BoardSpec
 from contracts.errors import InfraError
 from harness.lease import Lease, acquire, states
-from harness.lease_files import PlaceFiles, leases_folder
+from harness.lease.files import PlaceFiles, leases_folder
 
 MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]
@@ -295,7 +295,7 @@ def test_another_process_that_stopped_in_mid_change_is_named(
 ) -> None:
     spec = make_spec(1)
     acquire(spec).release()
-    monkeypatch.setattr("harness.lease_files.GATE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("harness.lease.files.GATE_TIMEOUT_S", 0.1)
     with PlaceFiles.of(spec.places[0]).gate(), pytest.raises(InfraError, match="are stuck"):
         states(spec)
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
-from harness import quarantine
-from harness.lease import NoneUsable, acquire, states
+from harness.lease import NoneUsable, acquire, quarantine, states
 
 MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]

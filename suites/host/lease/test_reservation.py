@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.board import BoardSpec
 from contracts.errors import ConfigError, InfraError
-from harness import reservation
-from harness.lease import acquire, states
+from harness.lease import acquire, reservation, states
 
 MakeSpec = Callable[..., BoardSpec]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from robot.libdocpkg import LibraryDocumentation
 
 ROOT = Path(__file__).resolve().parents[3]
-LIBRARY = "harness.robot_library.AssayLibrary"
+LIBRARY = "harness.robot.library.AssayLibrary"
 
 
 def test_every_keyword_is_documented_and_its_arguments_have_types() -> None:

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import InfraError
-from harness.accept import KindOutcome
-from harness.accept_job import sum_up
 from harness.budgets import Budgets
 from harness.quiet_files import QuietFiles
-from harness.robot_rows import is_infra
+from harness.robot.accept import KindOutcome
+from harness.robot.accept_job import sum_up
+from harness.robot.rows import is_infra
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from contracts.board import BoardSpec, DriverSpec, Place
-from harness import quarantine
-from harness.lease import acquire
+from harness.lease import acquire, quarantine
 from harness.preflight import LIMIT_S, Finding, check, unusable
 from harness.registry import select
 from targets.console.device import Device

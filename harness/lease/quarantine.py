@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contracts.board import Place
-from harness.lease_files import PlaceFiles, user_name, utc_now
+from harness.lease.files import PlaceFiles, user_name, utc_now
 
 
 @dataclass(frozen=True, slots=True)

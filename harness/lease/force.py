@@ -12,9 +12,9 @@ from typing import Final
 
 from contracts.board import BoardSpec, Place
 from harness.lease import Lease
-from harness.lease_files import PlaceFiles, try_lock
-from harness.lease_owner import Owner
-from harness.lease_states import holder
+from harness.lease.files import PlaceFiles, try_lock
+from harness.lease.owner import Owner
+from harness.lease.place_state import holder
 
 LET_GO_S: Final = 3.0
 """A holder looks every second; one that has not let go after this was stopped, or runs another Assay."""

@@ -15,8 +15,8 @@ from robot.result import Result
 from robot.result import TestSuite as ResultSuite
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
-from harness.robot_rows import INFRA_PREFIX, row_of
-from harness.robot_rows import test_id as id_of
+from harness.robot.rows import INFRA_PREFIX, row_of
+from harness.robot.rows import test_id as id_of
 
 LOG: Final = "log.html"
 REPORT: Final = "report.html"

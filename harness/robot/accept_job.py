@@ -19,7 +19,6 @@ from rich.table import Table
 from ai.model import SHIPPED
 from contracts.errors import AssayError, ConfigError, InfraError
 from contracts.measurement import Verdict
-from harness.accept import KERNELS, Acceptance, KindOutcome, Step, accept, document
 from harness.budgets import DEFAULT_BUDGETS, Judged, load_budgets
 from harness.build import Variant
 from harness.commit import commit_of
@@ -33,14 +32,15 @@ from harness.rack import rack
 from harness.record import Folder, new_run
 from harness.registry import LAB_VARIABLE, lab_files, select
 from harness.report import write_report
-from harness.robot_html import row_text
-from harness.robot_kernels import keep
-from harness.robot_merge import count_tests, merge
+from harness.robot.accept import KERNELS, Acceptance, KindOutcome, Step, accept, document
+from harness.robot.html import row_text
+from harness.robot.kernels import keep
+from harness.robot.merge import count_tests, merge
 from harness.run import Progress
 from harness.table import VERDICT_STYLE, LiveProgress
 from targets.qemu import qemu_program
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SUITES: Final = ROOT / "robot"
 
 

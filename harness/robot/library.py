@@ -20,12 +20,12 @@ from harness.commit import commit_of
 from harness.kernels import kernel_for
 from harness.pipeline import guest_clock
 from harness.registry import select_one
-from harness.robot_account import RobotAccount, keyword
-from harness.robot_events import tell
-from harness.robot_extensions import Goes, Offer, duration_ns, offered
-from harness.robot_html import program_html, row_text
-from harness.robot_kernels import kept
-from harness.robot_session import Choices, Session, Variant
+from harness.robot.account import RobotAccount, keyword
+from harness.robot.events import tell
+from harness.robot.extensions import Goes, Offer, duration_ns, offered
+from harness.robot.html import program_html, row_text
+from harness.robot.kernels import kept
+from harness.robot.session import Choices, Session, Variant
 from harness.writer import ModelWriter, open_writer
 
 P = ParamSpec("P")

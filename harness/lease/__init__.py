@@ -14,10 +14,10 @@ from typing import Final, Self
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import InfraError
-from harness import quarantine, reservation
-from harness.lease_files import PlaceFiles, leases_folder, try_lock
-from harness.lease_owner import Owner
-from harness.lease_states import PlaceState, described, look, states
+from harness.lease import quarantine, reservation
+from harness.lease.files import PlaceFiles, leases_folder, try_lock
+from harness.lease.owner import Owner
+from harness.lease.place_state import PlaceState, described, look, states
 
 __all__ = ["Lease", "LeaseLost", "NoneUsable", "PlaceState", "acquire", "leases_folder", "states"]
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from contracts.board import Place
 from contracts.errors import ConfigError, InfraError
-from harness.lease_files import PlaceFiles, boot_id, boot_s, user_name, utc_now
-from harness.lease_owner import duration
+from harness.lease.files import PlaceFiles, boot_id, boot_s, user_name, utc_now
+from harness.lease.owner import duration
 
 LONGEST_S: Final = 30 * 86400.0
 _UNITS: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from contracts.errors import AssayError, InfraError, SetupError
 from contracts.measurement import Verdict
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
 INTERRUPTED_TEXT: Final = "Execution terminated by signal"
 """Robot's message for the test in which a signal came."""
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from contracts.board import BoardSpec, Place
-from harness import quarantine, reservation
-from harness.lease_files import PlaceFiles, cannot, holder_pid, leases_folder, try_lock
-from harness.lease_owner import Owner, duration
+from harness.lease import quarantine, reservation
+from harness.lease.files import PlaceFiles, cannot, holder_pid, leases_folder, try_lock
+from harness.lease.owner import Owner, duration
 
 SILENT_S: Final = 10.0
 """A holder that has not said for so long that it lives was stopped, or starves."""

@@ -17,9 +17,9 @@ from contracts.measurement import Verdict
 from harness.budgets import worst
 from harness.interrupt import INTERRUPTED
 from harness.record import SCHEMA_VERSION, Folder
-from harness.robot_merge import infra_row, read_rows, write_output
-from harness.robot_process import OUTPUT, STOP_S, RobotProcess, verdicts
-from harness.robot_rows import INTERRUPTED_TEXT
+from harness.robot.merge import infra_row, read_rows, write_output
+from harness.robot.process import OUTPUT, STOP_S, RobotProcess, verdicts
+from harness.robot.rows import INTERRUPTED_TEXT
 
 SILENCE_S: Final = 900.0
 """A process that tells nothing for so long is ended: longer than any keyword of the suites may wait."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from contracts.board import BoardSpec, Place
-from harness.lease_files import boot_id, boot_s, user_name, utc_now
+from harness.lease.files import boot_id, boot_s, user_name, utc_now
 
 _COMMAND_SHOWN: Final = 160
 
