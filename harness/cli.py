@@ -14,6 +14,7 @@ from contracts.errors import AssayError, ConfigError
 from harness.commands import accept, boards, bpf, lease, results, sim
 
 ROOT = Path(__file__).resolve().parent.parent
+WORKERS = "4"  # a worker often waits for a board: more of them than cores keep two cores busy
 
 
 class Variant(StrEnum):
@@ -260,14 +261,14 @@ def _pytest(arguments: list[str]) -> int:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(context: typer.Context) -> None:
-    """Lint, then every test: host and board suites. Extra arguments go to pytest (and skip the lint)."""
+    """Lint, then every test, by four workers. Extra arguments go to pytest instead (and skip the lint)."""
     from harness.lint import run_lint
 
     if not context.args:
         code = run_lint()
         if code:
             raise typer.Exit(code)
-    raise typer.Exit(_pytest(context.args or ["suites/host", "suites/board"]))
+    raise typer.Exit(_pytest(context.args or ["-n", WORKERS, "suites/host", "suites/board"]))
 
 
 @app.command()
