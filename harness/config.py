@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,7 +78,7 @@ def _document(path: Path) -> Any:
             f"{path} cannot be read", expected="a YAML file", seen=str(error), do="check the path"
         ) from error
     try:
-        return YAML(typ="rt").load(text)
+        return _parsed(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -87,6 +88,12 @@ def _document(path: Path) -> Any:
             seen=str(error.problem or error),
             do="mend that line",
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """A text as ruamel reads it, once: the parser is slow, and a file is asked for many times. Not to be changed."""
+    return YAML(typ="rt").load(text)
 
 
 def _line_and_column(document: Any, detail: ErrorDetails) -> tuple[int, ...]:
