@@ -29,7 +29,7 @@ def ci(checkout: Path, launcher: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", ".ci/run"],
         cwd=checkout,
-        env={**os.environ, "CI": "true"},
+        env={**os.environ, "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -63,3 +63,7 @@ def test_a_process_that_the_tests_leave_behind_is_ended(checkout: Path) -> None:
     while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < deadline, "the process is still running"
         time.sleep(0.05)
+
+
+def test_python_keeps_its_bytecode_whatever_the_machine_says(checkout: Path) -> None:
+    assert ci(checkout, '[ -z "${PYTHONDONTWRITEBYTECODE+set}" ] || exit 9').returncode == 0
