@@ -171,13 +171,17 @@ PARTS: Final[Sequence[Callable[[], list[Figure]]]] = (
 def _pytest(
     *arguments: str, env: dict[str, str] | None = None
 ) -> tuple[subprocess.CompletedProcess[str], float]:
-    """One pytest session in a process of its own, its records in a folder that ends with it; and its wall seconds."""
+    """One pytest session in a process of its own, its records in a folder that ends with it; and its wall seconds.
+
+    Python keeps its bytecode, as it does unless told otherwise; the first session of a bench may have to make it.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory() as results:
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *arguments, "--results", results],
             cwd=ROOT,
-            env={**os.environ, **(env or {})},
+            env=environment | (env or {}),
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
