@@ -223,13 +223,13 @@ class Board:
             return ended
         if not isinstance(error, Silent):
             return error
+        asked = self._client.asked_last if self._client is not None else ""  # by the test, not by us below
         if starved(error, self.target.run_delay_s() - self._delay_s) and self._came_late(error):
             return too_busy(f"board {self.spec.kind} answers late", error)
         if error.event and self._hello is not None and self._answers():
             return KernelError(
                 f"{error.what}, though it answers", expected=error.expected, seen=error.seen, do=error.do
             )
-        asked = self._client.asked_last if self._client is not None else ""
         scene = Scene(error, asked, *self._look())
         self._finding = triage(self.spec, self.lease, scene, self.power_off, self._golden)
         return self._finding.error

@@ -24,7 +24,9 @@ FLOOD_IDLE_S: Final = 0.25
 """A line on which that much comes, up to the last moment, is flooded: no answer of ours goes on for so long."""
 
 STARVED_SHARE: Final = 0.5
-"""Of a silence: a QEMU that waited that share of it for a core may have had no time to answer."""
+"""Of a silence: a QEMU that waited that share of it for a core may have had no time to answer, and is asked again."""
+NO_CORE_SHARE: Final = 0.9
+"""The same for a golden image, which is not asked again: a tenth of its time-out is enough for a fit one to boot."""
 
 DIRECT: Final = "direct"
 """The boot method that leaves a board the kernel it has."""
@@ -107,7 +109,7 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
             client.wait_event(Event.LOG, spec.boot_timeout_s)
             hello = client.hello()
         except (ChannelError, KernelError) as error:
-            if isinstance(error, Silent) and starved(error, target.run_delay_s()):
+            if isinstance(error, Silent) and starved(error, target.run_delay_s(), NO_CORE_SHARE):
                 raise too_busy(f"whether {lease.place.name} is fit cannot be told", error) from error
             raise GoldenSilent(
                 f"the golden image does not answer on {lease.place.name}",
@@ -127,9 +129,9 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
         yield GoldenBoard(client, hello.build_id, time.monotonic() - began_s, given)
 
 
-def starved(silence: Silent, run_delay_s: float) -> bool:
-    """Whether a board that is a process may have been silent because this machine gave it no core."""
-    return run_delay_s >= STARVED_SHARE * silence.waited_s
+def starved(silence: Silent, run_delay_s: float, share: float = STARVED_SHARE) -> bool:
+    """Whether a board that is a process waited for a core for that share of its silence: it may be fit."""
+    return run_delay_s >= share * silence.waited_s
 
 
 def too_busy(what: str, silence: Silent) -> MachineBusy:
@@ -137,7 +139,7 @@ def too_busy(what: str, silence: Silent) -> MachineBusy:
     return MachineBusy(
         f"{what}: this machine is too busy",
         expected=f"a core for QEMU most of the time; {silence.expected}",
-        seen=f"{silence.what}; QEMU waited for a core for half of that or longer",
+        seen=f"{silence.what}; QEMU waited for a core for most of that",
         do="run fewer sessions or workers (-n) beside each other, or raise the time-outs in the board file",
     )
 
