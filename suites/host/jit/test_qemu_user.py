@@ -21,9 +21,10 @@ HELPERS = {5: lambda _: 0x1234_5678_9ABC_DEF0, 7: lambda _: 0xDEAD_BEEF, 8: lamb
 HEAD = struct.Struct("<IIIIQQ")
 FUEL = 1 << 22
 
-pytestmark = pytest.mark.skipif(
-    QEMU is None, reason="qemu-aarch64 (Debian package qemu-user) is not installed"
-)
+pytestmark = [
+    pytest.mark.skipif(QEMU is None, reason="qemu-aarch64 (Debian package qemu-user) is not installed"),
+    pytest.mark.timeout(400),  # the first build on a machine compiles the whole C library as well
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-fno-sanitize=undefined",
     )
     command = [str(zig()), "cc", *target, f"-I{ENGINE_DIR}", "-o", str(binary), *map(str, sources)]
-    subprocess.run(command, check=True, timeout=100)
+    subprocess.run(command, check=True, timeout=280)
     return binary
 
 

@@ -170,7 +170,7 @@ def test_the_command_takes_a_picture_of_the_whole_page(
     assert height > 2000
     assert levels(shot) > 40
     wrong = screenshot(folder, tmp_path / "no folder" / "x.png")
-    assert wrong.returncode == 75
+    assert wrong.returncode == 4
     assert "no such folder" in wrong.stderr
 
 
