@@ -171,7 +171,7 @@ def test_the_command_takes_a_picture_of_the_whole_page(
     assert levels(shot) > 40
     wrong = screenshot(folder, tmp_path / "no folder" / "x.png")
     assert wrong.returncode == 4
-    assert "no such folder" in wrong.stderr
+    assert "for --screenshot" in wrong.stderr
 
 
 def test_without_a_browser_the_page_is_made_and_what_is_missing_is_said(
