@@ -1,0 +1,33 @@
+"""The kernel's own stages against their budgets, on every kind: the figures that two sessions have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.board import EXACT
+from contracts.program import Program
+from contracts.trace import Trace
+from harness.board import Board
+from harness.bpf.samples import counter, record_time, tally_by_lookup
+from harness.bpf.seal import seal
+from harness.keys import LabKey
+
+
+@pytest.mark.needs(EXACT)
+@pytest.mark.parametrize(
+    "program", [counter(), tally_by_lookup(), record_time()], ids=lambda program: str(program.name)
+)
+def test_a_program_keeps_the_budget_of_every_stage(
+    board: Board, lab_key: LabKey, budget: Any, trace: Trace, program: Program
+) -> None:
+    client = board.client
+    client.upload_trace(trace)
+    loaded = client.load(seal(program, lab_key, seed=3))
+    budget("verify").judge([loaded.verify_instructions])
+    budget("jit").judge([loaded.jit_instructions])
+    budget("deploy").judge([client.deploy(loaded.handle, 20).swap_instructions])
+    # Packets 1 us apart; the timer calls once in nine of them.
+    budget("execute").judge([client.replay(timer_period_ns=9_000).instructions_max])
+    budget("rollback").judge([client.rollback().swap_instructions])
