@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from contracts.errors import BudgetExceeded, ConfigError, did_you_mean
-from contracts.measurement import Budget, Clock, Measurement, Stat, Verdict
+from contracts.measurement import NS_PER_UNIT, Budget, Clock, Measurement, Stat, Verdict
 from harness.config import load_yaml
 
 DEFAULT_BUDGETS: Final = Path(__file__).resolve().parent.parent / "lab-config" / "budgets.yaml"
@@ -43,7 +43,7 @@ StageName = Literal[
 ]
 STAGES: Final[tuple[str, ...]] = get_args(StageName)
 
-_NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "%": 1.0}
+_PER_UNIT: Final = {**NS_PER_UNIT, "%": 1.0}
 
 # What a figure without a budget is shown in.
 _REPORTED_UNIT: Final = {Clock.HOST: "ms", Clock.VIRTUAL: "us", Clock.HARDWARE: "us"}
@@ -266,7 +266,7 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
     unit = budget.unit if budget else _REPORTED_UNIT.get(measurement.clock, "ns")
     if measurement.unit == "%":
         unit = "%"
-    scale = _NS_PER_UNIT[measurement.unit] / _NS_PER_UNIT[unit]
+    scale = _PER_UNIT[measurement.unit] / _PER_UNIT[unit]
     warmup = budget.warmup if budget else 0
     samples = [value * scale for value in measurement.samples[warmup:]]
     p50 = percentile(samples, 50) if samples else None

@@ -11,14 +11,13 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from contracts.measurement import Clock, Stat, Verdict
+from contracts.measurement import NS_PER_UNIT, Clock, Stat, Verdict
 from harness.budgets import STAGES, percentile
 from harness.change import THRESHOLD, Change, HostChange, host_table, percent_text, ratio_interval
 from harness.compare_tests import compare_sessions
 from harness.figures import Board, Figures, Situation, Stage, load
 
 _SHOWN: Final = 5  # situations named for a stage, worst first
-_NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ def _virtual(old: Board, new: Board, before: Figures, after: Figures) -> tuple[l
 
 
 def _ns(row: Stage) -> float:
-    return round((row.value or 0.0) * _NS_PER_UNIT.get(row.unit, 1.0), 6)
+    return round((row.value or 0.0) * NS_PER_UNIT.get(row.unit, 1.0), 6)
 
 
 def _statistic(stat: Stat, samples: Sequence[float]) -> float:

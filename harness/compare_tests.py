@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.measurement import Clock, Verdict
+from contracts.measurement import NS_PER_UNIT, Clock, Verdict
 from harness.change import THRESHOLD, Change, HostChange, host_table, percent_text, ratio_interval
 from harness.figures import Figures, Measured, TestRow
-
-_NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 _Key = tuple[str, str, Clock, int]
 """Test id, stage, clock, and which of the test's measurements of that stage."""
@@ -110,7 +107,7 @@ def _why(was: Measured, now: Measured) -> str:
 
 
 def _ns(row: Measured) -> float:
-    return round((row.value or 0.0) * _NS_PER_UNIT.get(row.unit, 1.0), 6)
+    return round((row.value or 0.0) * NS_PER_UNIT.get(row.unit, 1.0), 6)
 
 
 def _host_change(test: str, was: Measured, now: Measured) -> list[HostChange]:

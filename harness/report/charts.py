@@ -15,12 +15,12 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from contracts.measurement import NS_PER_UNIT
 from harness.report.view import Sample, StageView, Step, Trend
 
 DOTS: Final = 100
 """Dots in one strip; of more samples every n-th is drawn, in order of size, the least and the greatest always."""
 
-_NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 _BAR_HEIGHT: Final = 26
 _STRIP_HEIGHT: Final = 26
 _TREND_HEIGHT: Final = 64
@@ -50,7 +50,7 @@ def duration(ns: float) -> str:
 
 def in_ns(value: float | None, unit: str) -> float | None:
     """A value of a row in ns; None where it is no time or no positive one (a log axis has no place for it)."""
-    scale = _NS_PER_UNIT.get(unit)
+    scale = NS_PER_UNIT.get(unit)
     return value * scale if value is not None and scale is not None and value > 0 else None
 
 
