@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -88,6 +89,12 @@ def test_a_session_with_workers_ends_as_one_without(
     done = lab.run(text, *(arguments if "-n" in arguments else ("-n", "2", *arguments)))
     assert done.code == code, done.text
     assert says in done.text
+    missing = re.search(r"(\d+) collected tests have no verdict", done.text)
+    if (
+        missing is not None
+    ):  # how many depends on how far a worker came: each of the six is told, one way or the other
+        passed = re.search(r"(\d+) passed", done.text)
+        assert int(missing[1]) + int(passed[1] if passed else 0) == 6
 
 
 @pytest.mark.parametrize(
