@@ -36,7 +36,7 @@ struct reply {
 } __attribute__((aligned(8)));
 
 /*
- * One function a message of harness/channel/messages.py, named handle_<NAME> (handle_LOAD, handle_READ_CODE, ...).
+ * One function a message of contracts/wire, named handle_<NAME> (handle_LOAD, handle_READ_CODE, ...).
  * `request` is the request record (8-byte aligned); `size` its bytes, tail included: exactly the record's size for
  * records without a tail, at least that for those with one. Both are valid during the call only. Returns an
  * ASSAY_STATUS_*; anything but OK comes with a text (reply_refuse), never with a body. A message whose handler is

@@ -1,7 +1,7 @@
 /*
  * Frames: COBS, CRC-32C, and a decoder that survives anything. Builds for the kernel and, unchanged, for the host.
  *
- * On the wire: COBS(header | payload | [mac] | crc) 0x00 (harness/channel/messages.py). 0x00 occurs nowhere else,
+ * On the wire: COBS(header | payload | [mac] | crc) 0x00 (contracts/wire/frames.py). 0x00 occurs nowhere else,
  * so after any damage the decoder is back in step at the next one.
  */
 #ifndef ASSAY_FRAMES_H

@@ -1,4 +1,4 @@
-/* Faults built into a kernel on purpose (`extra_defines` of harness/build.py). Without such a define: nothing. */
+/* Faults built into a kernel on purpose (`extra_defines` of harness/kernel/build.py). Without such a define: nothing. */
 #ifndef ASSAY_PLANT_H
 #define ASSAY_PLANT_H
 

@@ -1,4 +1,4 @@
-/* The build's facts; harness/build.py writes build_inputs.h. */
+/* The build's facts; harness/kernel/build.py writes build_inputs.h. */
 #include "kernel/build_info.h"
 
 #include "board.h"

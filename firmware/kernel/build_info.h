@@ -1,4 +1,4 @@
-/* What this image was built from. Written by harness/build.py. */
+/* What this image was built from. Written by harness/kernel/build.py. */
 #ifndef ASSAY_BUILD_INFO_H
 #define ASSAY_BUILD_INFO_H
 
@@ -15,7 +15,7 @@ const uint8_t *build_id(void);
 /* The Ed25519-BLAKE2b key that extension images must be signed with. */
 extern const uint8_t build_public_key[PUBLIC_KEY_SIZE];
 
-/* The key that session keys are derived from (harness/keys.py: LabKey.channel). */
+/* The key that session keys are derived from (harness/config/keys.py: LabKey.channel). */
 extern const uint8_t build_channel_key[CHANNEL_KEY_SIZE];
 
 /* True when that key is the committed development key: to be announced as insecure. */

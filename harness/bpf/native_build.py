@@ -13,8 +13,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from contracts.errors import BuildError, InfraError, SetupError
+from contracts.root import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ENGINE_DIR = ROOT / "firmware" / "bpf"
 BUILD_DIR = ROOT / "build" / "native"
 _BUILD_TIMEOUT_S = 120

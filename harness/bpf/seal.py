@@ -15,7 +15,7 @@ import monocypher
 
 from contracts.errors import ProgramRejected
 from contracts.program import Hook, MapDef, MapType, Program
-from harness.channel.messages import (
+from contracts.wire.image import (
     ABI_VERSION,
     IMAGE_MAGIC,
     IMAGE_MAX,
@@ -27,8 +27,8 @@ from harness.channel.messages import (
     ImageKind,
     ImageMap,
 )
-from harness.channel.schema import RecordError
-from harness.keys import LabKey
+from contracts.wire.schema import RecordError
+from harness.config.keys import LabKey
 
 HASH_SIZE: Final = 32
 NO_HASH: Final = bytes(HASH_SIZE)

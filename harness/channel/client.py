@@ -9,14 +9,48 @@ from typing import Final
 from contracts.errors import KernelError
 from contracts.telemetry import Telemetry, TopPort, TopSource
 from contracts.trace import Trace
-from harness.channel import messages as m
+from contracts.wire.frames import Empty, Message
+from contracts.wire.live import (
+    DEPLOY,
+    LOAD,
+    MAP_READ,
+    POWER_OFF,
+    PRISTINE,
+    PROVOKE,
+    READ_CODE,
+    REPLAY,
+    RESULTS,
+    ROLLBACK,
+    RUN,
+    TRIAL,
+    UNLOAD,
+    DeployRequest,
+    HandleRequest,
+    LoadResponse,
+    MapReadRequest,
+    Provocation,
+    ProvokeRequest,
+    ReadRequest,
+    ReadResponse,
+    ReplayRequest,
+    ReplayResponse,
+    ResultRecord,
+    RunMode,
+    RunRequest,
+    RunResponse,
+    SwapResponse,
+    TrialRequest,
+    TrialResponse,
+)
+from contracts.wire.session import ECHO, STATUS, TELEMETRY, Echo, StatusResponse, TelemetryResponse
+from contracts.wire.uploads import BlobKind
 from harness.channel.requester import Requester
 from harness.channel.traces import pack_trace
 
 READ_PAGES_MAX: Final = 4096
 
 
-def to_telemetry(answer: m.TelemetryResponse) -> Telemetry:
+def to_telemetry(answer: TelemetryResponse) -> Telemetry:
     """The wire's telemetry as the contract has it: unused top entries dropped, the rest by packets."""
     sources = [TopSource(t.saddr, t.packets, t.distinct_ports) for t in answer.top_sources if t.packets]
     ports = [TopPort(t.dport, t.packets) for t in answer.top_ports if t.packets]
@@ -46,53 +80,53 @@ class ChannelClient(Requester):
 
     def echo(self, data: bytes) -> bytes:
         """Send bytes and get them back."""
-        return self.request(m.ECHO, m.Echo(data)).data
+        return self.request(ECHO, Echo(data)).data
 
-    def status(self) -> m.StatusResponse:
+    def status(self) -> StatusResponse:
         """The kernel's health and frame statistics."""
-        return self.request(m.STATUS, m.Empty())
+        return self.request(STATUS, Empty())
 
     def telemetry(self) -> Telemetry:
         """What the kernel counted since the last pristine."""
-        return to_telemetry(self.request(m.TELEMETRY, m.Empty()))
+        return to_telemetry(self.request(TELEMETRY, Empty()))
 
-    def upload_trace(self, trace: Trace, kind: m.BlobKind = m.BlobKind.WORKLOAD) -> None:
+    def upload_trace(self, trace: Trace, kind: BlobKind = BlobKind.WORKLOAD) -> None:
         """Upload a trace as WORKLOAD (for `replay`) or TRIAL (for `trial`)."""
         self.upload(kind, pack_trace(trace))
 
-    def load(self, image: bytes, timeout_s: float | None = None) -> m.LoadResponse:
+    def load(self, image: bytes, timeout_s: float | None = None) -> LoadResponse:
         """Upload a sealed extension image; the kernel unseals, verifies and JITs it."""
-        self.upload(m.BlobKind.IMAGE, image)
-        return self.request(m.LOAD, m.Empty(), timeout_s)
+        self.upload(BlobKind.IMAGE, image)
+        return self.request(LOAD, Empty(), timeout_s)
 
     def unload(self, handle: int) -> None:
         """Forget a loaded program that is not deployed."""
-        self.request(m.UNLOAD, m.HandleRequest(handle))
+        self.request(UNLOAD, HandleRequest(handle))
 
     def read_code(self, handle: int) -> bytes:
         """The A64 code of a loaded program."""
-        return self._read_all(m.READ_CODE, handle)
+        return self._read_all(READ_CODE, handle)
 
     def run(
         self,
         handle: int,
         memory: bytes = b"",
         *,
-        mode: m.RunMode = m.RunMode.JIT,
+        mode: RunMode = RunMode.JIT,
         repeat: int = 1,
         timeout_s: float | None = None,
-    ) -> m.RunResponse:
+    ) -> RunResponse:
         """Run a `test` program `repeat` times, each on a fresh copy of `memory`."""
-        return self.request(m.RUN, m.RunRequest(handle, mode, repeat, memory), timeout_s)
+        return self.request(RUN, RunRequest(handle, mode, repeat, memory), timeout_s)
 
     def trial(
-        self, handle: int, *, mode: m.RunMode = m.RunMode.JIT, timeout_s: float | None = None
-    ) -> tuple[m.TrialResponse, list[m.ResultRecord]]:
+        self, handle: int, *, mode: RunMode = RunMode.JIT, timeout_s: float | None = None
+    ) -> tuple[TrialResponse, list[ResultRecord]]:
         """Run a program dry over the TRIAL upload; a record an invocation, in order."""
-        answer = self.request(m.TRIAL, m.TrialRequest(handle, mode), timeout_s)
-        raw = self._read_all(m.RESULTS, handle)
-        size = m.ResultRecord.wire_size()
-        records = [m.ResultRecord.unpack(raw[at : at + size]) for at in range(0, len(raw), size)]
+        answer = self.request(TRIAL, TrialRequest(handle, mode), timeout_s)
+        raw = self._read_all(RESULTS, handle)
+        size = ResultRecord.wire_size()
+        records = [ResultRecord.unpack(raw[at : at + size]) for at in range(0, len(raw), size)]
         if len(records) != answer.invocations:
             raise KernelError(
                 "the kernel gave another number of trial results than invocations",
@@ -102,18 +136,18 @@ class ChannelClient(Requester):
             )
         return answer, records
 
-    def results(self, handle: int = 0) -> list[m.ResultRecord]:
+    def results(self, handle: int = 0) -> list[ResultRecord]:
         """The records of the last trial or replay."""
-        raw = self._read_all(m.RESULTS, handle)
-        size = m.ResultRecord.wire_size()
-        return [m.ResultRecord.unpack(raw[at : at + size]) for at in range(0, len(raw), size)]
+        raw = self._read_all(RESULTS, handle)
+        size = ResultRecord.wire_size()
+        return [ResultRecord.unpack(raw[at : at + size]) for at in range(0, len(raw), size)]
 
     def read_map(self, handle: int, map_index: int, *, trial: bool = False) -> dict[bytes, bytes]:
         """All entries of a loaded program's map, key to value; `trial` reads the trial's own maps."""
         entries: dict[bytes, bytes] = {}
         cursor = 0
         for _ in range(READ_PAGES_MAX):
-            page = self.request(m.MAP_READ, m.MapReadRequest(handle, map_index, cursor, int(trial)))
+            page = self.request(MAP_READ, MapReadRequest(handle, map_index, cursor, int(trial)))
             step = page.key_size + page.value_size
             if step == 0 or len(page.data) != page.count * step:
                 raise KernelError(
@@ -129,10 +163,10 @@ class ChannelClient(Requester):
             cursor = page.next
         raise self._endless("MAP_READ")
 
-    def _read_all(self, message: m.Message[m.ReadRequest, m.ReadResponse], handle: int) -> bytes:
+    def _read_all(self, message: Message[ReadRequest, ReadResponse], handle: int) -> bytes:
         out = bytearray()
         for _ in range(READ_PAGES_MAX):
-            page = self.request(message, m.ReadRequest(handle, len(out)))
+            page = self.request(message, ReadRequest(handle, len(out)))
             out += page.data
             if len(out) >= page.total:
                 return bytes(out[: page.total])
@@ -148,29 +182,29 @@ class ChannelClient(Requester):
             do="look at the transcript",
         )
 
-    def deploy(self, handle: int, watch_invocations: int) -> m.SwapResponse:
+    def deploy(self, handle: int, watch_invocations: int) -> SwapResponse:
         """Put a loaded program on its hook, watched for so many calls."""
-        return self.request(m.DEPLOY, m.DeployRequest(handle, watch_invocations))
+        return self.request(DEPLOY, DeployRequest(handle, watch_invocations))
 
-    def rollback(self) -> m.SwapResponse:
+    def rollback(self) -> SwapResponse:
         """Take the last deployed configuration back."""
-        return self.request(m.ROLLBACK, m.Empty())
+        return self.request(ROLLBACK, Empty())
 
-    def replay(self, *, timer_period_ns: int = 0, timeout_s: float | None = None) -> m.ReplayResponse:
+    def replay(self, *, timer_period_ns: int = 0, timeout_s: float | None = None) -> ReplayResponse:
         """Replay the WORKLOAD upload through the live hooks."""
-        return self.request(m.REPLAY, m.ReplayRequest(timer_period_ns), timeout_s)
+        return self.request(REPLAY, ReplayRequest(timer_period_ns), timeout_s)
 
     def pristine(self) -> None:
         """Back to the state after boot: programs, maps, uploads and telemetry gone."""
-        self.request(m.PRISTINE, m.Empty())
+        self.request(PRISTINE, Empty())
 
     def power_off(self) -> None:
         """End the board's run; the link closes soon after."""
-        self.request(m.POWER_OFF, m.Empty())
+        self.request(POWER_OFF, Empty())
 
-    def provoke(self, what: m.Provocation, timeout_s: float | None = None) -> None:
+    def provoke(self, what: Provocation, timeout_s: float | None = None) -> None:
         """Hurt a testing kernel: raises KernelFault, or ChannelError for a hang."""
-        self.request(m.PROVOKE, m.ProvokeRequest(what), timeout_s)
+        self.request(PROVOKE, ProvokeRequest(what), timeout_s)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.errors import KernelFault
-from harness.channel.messages import FaultEvent
+from contracts.wire.events import FaultEvent
 
 _KINDS: Final = ("synchronous exception", "SError", "FIQ", "nested fault", "panic", "exception from EL0")
 

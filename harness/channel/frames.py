@@ -11,7 +11,7 @@ from typing import Final
 
 from crc32c import crc32c as _crc32c
 
-from harness.channel.messages import MAC_SIZE, MAX_PAYLOAD, FrameFlag, FrameHeader
+from contracts.wire.frames import MAC_SIZE, MAX_PAYLOAD, FrameFlag, FrameHeader
 
 CRC_SIZE: Final = 4
 HEADER_SIZE: Final = FrameHeader.wire_size()

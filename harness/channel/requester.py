@@ -12,43 +12,33 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from contracts.errors import AssayError, BoardLost, ChannelError, KernelError, KernelFault, RequestRefused
-from harness.channel.faults import fault_error
-from harness.channel.frames import Frame, FrameStats
-from harness.channel.link import Link, LinkClosedError, Watch
-from harness.channel.messages import (
-    BLOB_BEGIN,
-    BLOB_END,
-    BLOB_WRITE,
+from contracts.wire.events import EVENTS, Event, FaultEvent, LogEvent
+from contracts.wire.frames import (
     CREDITS,
-    DEPLOY,
-    EVENTS,
-    HELLO,
-    LOAD,
     MAX_PAYLOAD,
-    NONCE_SIZE,
-    OPEN,
     PROTOCOL_VERSION,
-    REPLAY,
-    ROLLBACK,
-    RUN,
-    TRIAL,
-    BlobBeginRequest,
-    BlobEndRequest,
-    BlobKind,
-    BlobWriteRequest,
-    Event,
-    FaultEvent,
     FrameFlag,
     FrameHeader,
     FrameKind,
-    HelloRequest,
-    HelloResponse,
-    LogEvent,
     Message,
     ResponseHeader,
     Status,
 )
-from harness.channel.schema import Record, RecordError
+from contracts.wire.live import DEPLOY, LOAD, REPLAY, ROLLBACK, RUN, TRIAL
+from contracts.wire.schema import Record, RecordError
+from contracts.wire.session import HELLO, NONCE_SIZE, OPEN, HelloRequest, HelloResponse
+from contracts.wire.uploads import (
+    BLOB_BEGIN,
+    BLOB_END,
+    BLOB_WRITE,
+    BlobBeginRequest,
+    BlobEndRequest,
+    BlobKind,
+    BlobWriteRequest,
+)
+from harness.channel.faults import fault_error
+from harness.channel.frames import Frame, FrameStats
+from harness.channel.link import Link, LinkClosedError, Watch
 from harness.channel.session import SessionKey
 from harness.channel.transcript import Transcript, message_name, status_name
 from targets.serial import Port

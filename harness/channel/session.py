@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Self
 
-from harness.channel.messages import MAC_SIZE, OpenRequest
+from contracts.wire.frames import MAC_SIZE
+from contracts.wire.session import OpenRequest
 
 _KEY_SIZE: Final = 32
 _PROOF_TEXT: Final = b"assay open"

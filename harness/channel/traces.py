@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.errors import ConfigError
 from contracts.trace import Trace
-from harness.channel.messages import TRACE_MAX, TraceRecord
+from contracts.wire.uploads import TRACE_MAX, TraceRecord
 
 
 def pack_trace(trace: Trace) -> bytes:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from contracts.errors import InfraError
+from contracts.wire.events import Event
+from contracts.wire.frames import FrameKind, Status
+from contracts.wire.messages import MESSAGES
+from contracts.wire.uploads import BLOB_WRITE
 from harness.channel.frames import Frame
-from harness.channel.messages import BLOB_WRITE, MESSAGES, Event, FrameKind, Status
 
 _NAMES: Final = {message.number: message.name for message in MESSAGES}
 

@@ -12,15 +12,15 @@ from _pytest.outcomes import Skipped
 
 from contracts.board import BoardSpec
 from contracts.errors import BuildError, InfraError
-from harness.keys import LabKey, load_key
+from harness.config.keys import LabKey, load_key
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
 
 if TYPE_CHECKING:
     from contracts.measurement import Clock
-    from harness.board import Board
-    from harness.budgets import Judged
+    from harness.boards.board import Board
+    from harness.boards.standing import StandingBoard, Variant
+    from harness.judge.budgets import Judged
     from harness.lease import Lease
-    from harness.standing_board import StandingBoard, Variant
 
 
 class Inconclusive(Skipped):
@@ -47,7 +47,7 @@ def board_spec(request: pytest.FixtureRequest) -> BoardSpec:
 
 def make_standing(config: pytest.Config, key: LabKey) -> StandingBoard:
     """A board for this process by the session's options."""
-    from harness.standing_board import StandingBoard
+    from harness.boards.standing import StandingBoard
 
     worker = getattr(config, "workerinput", {}).get("workerid", "")
 
@@ -134,13 +134,13 @@ def _lend(
 
 @pytest.fixture
 def board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
-    """A running board with a release kernel, pristine (`harness.board.Board`)."""
+    """A running board with a release kernel, pristine (`harness.boards.board.Board`)."""
     yield from _lend(request, board_spec, lab_key, "release", "ready")
 
 
 @pytest.fixture
 def testing_board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
-    """A running board with a testing kernel (it can plant faults), pristine (`harness.board.Board`)."""
+    """A running board with a testing kernel (it can plant faults), pristine (`harness.boards.board.Board`)."""
     yield from _lend(request, board_spec, lab_key, "testing", "ready")
 
 
@@ -235,7 +235,7 @@ class TestBudgets:
     ) -> Judged:
         """Judge by the file's budget; see `BudgetQuestion.judge`."""
         from contracts.measurement import Verdict
-        from harness.budgets import DEFAULT_BUDGETS, Budgets
+        from harness.judge.budgets import DEFAULT_BUDGETS, Budgets
 
         __tracebackhide__ = True
         values = [float(sample) for sample in samples]

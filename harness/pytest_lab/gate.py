@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 import pytest
 
 from contracts.errors import InfraError
+from harness.pytest_lab.chosen import specs_of
 from harness.pytest_lab.state import board_fixtures, is_worker, is_xdist_controller, kind_of, lab_of
 
 INFRA_EXIT: Final = 75
@@ -50,15 +51,13 @@ def leave(config: pytest.Config, why: str, found: str) -> NoReturn:
 
 def enter(config: pytest.Config) -> None:
     """Choose the kinds, start what they need, look at every place; once a session."""
-    from harness.pytest_lab.kinds import specs_of
-
     lab = lab_of(config)
     specs = specs_of(config)
     if lab.entered or config.getoption("collectonly") or not specs:
         return
     lab.entered = True
-    from harness.preflight import check, unusable
-    from harness.rack import rack
+    from harness.boards.preflight import check, unusable
+    from harness.boards.rack import rack
 
     try:
         racked = lab.stack.enter_context(rack(specs, lab=lab.files or None, seed=config.getoption("--seed")))

@@ -1,4 +1,4 @@
-"""Which kinds a session runs on: choosing, parametrizing, capabilities, and an order that reopens boards rarely."""
+"""Tests and the kinds they run on: parametrizing, capabilities, and an order that reopens boards rarely."""
 
 from __future__ import annotations
 
@@ -8,35 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from contracts.errors import ConfigError, did_you_mean
+from harness.pytest_lab.chosen import specs_of
 from harness.pytest_lab.gate import enter
 from harness.pytest_lab.state import BOARD_FIXTURES, board_fixtures, is_worker, lab_of, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from contracts.board import BoardSpec
 
 _RANK: Final = {name: rank for rank, name in enumerate(BOARD_FIXTURES)}
 _ALONE: Final = ("board", "testing_board", "fresh_board", "board_pair")
-
-
-def select_specs(config: pytest.Config) -> list[BoardSpec]:
-    """The kinds that `--board` and `--lab` choose. Raises ConfigError."""
-    from harness.registry import select
-
-    return list(select(config.getoption("--board"), lab=lab_of(config).files or None))
-
-
-def specs_of(config: pytest.Config) -> list[BoardSpec]:
-    """The session's kinds, chosen when first asked for; none, and `usage` set, when they cannot be chosen."""
-    lab = lab_of(config)
-    if lab.specs is None:
-        lab.specs = []
-        try:
-            lab.specs = select_specs(config)
-        except ConfigError as error:
-            lab.usage = str(error)
-    return lab.specs
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -57,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _none_chosen(metafunc: pytest.Metafunc, globs: Sequence[str]) -> None:
     """Skip a test that is for other kinds than the session's; a glob that no kind of the lab matches is a typo."""
-    from harness.registry import kinds
+    from harness.boards.registry import kinds
 
     known = kinds()
     for glob in globs:

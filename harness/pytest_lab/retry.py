@@ -12,10 +12,10 @@ from _pytest.runner import runtestprotocol
 
 from contracts.errors import InfraError
 from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
-from harness.session_record import SEVERITY
+from harness.runs.session_record import SEVERITY
 
 if TYPE_CHECKING:
-    from harness.standing_board import StandingBoard
+    from harness.boards.standing import StandingBoard
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from contracts.errors import AssayError, InfraError
+from harness.pytest_lab.chosen import specs_of
 from harness.pytest_lab.gate import INFRA_EXIT, leave
-from harness.pytest_lab.kinds import specs_of
 from harness.pytest_lab.state import (
     LAB,
     Lab,
@@ -23,7 +23,7 @@ from harness.pytest_lab.state import (
 )
 
 if TYPE_CHECKING:
-    from harness.session_record import SessionRecord
+    from harness.runs.session_record import SessionRecord
 
 INCONCLUSIVE_EXIT: Final = 76
 INTERRUPTED_EXIT: Final = 130
@@ -57,8 +57,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if lab.worker:
         return
     _catch_termination(config)
-    from harness.record import DEFAULT_RESULTS
-    from harness.session_record import SessionRecord
+    from harness.runs.record import DEFAULT_RESULTS
+    from harness.runs.session_record import SessionRecord
 
     given = config.getoption("--results")
     lab.record = SessionRecord(
@@ -205,6 +205,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         signal.signal(signal.SIGTERM, config.stash[_HANDLER])
     path = config.getoption("xmlpath", None)
     if path and lab.record is not None and lab.record.rows and Path(path).is_file():
-        from harness.junit import conform
+        from harness.pytest_lab.junit import conform
 
         conform(Path(path))

@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 
 from contracts.errors import AssayError
+from contracts.root import ROOT
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
-_OURS: Final = tuple(_ROOT / name for name in ("contracts", "harness", "targets", "ai"))
+_OURS: Final = tuple(ROOT / name for name in ("contracts", "harness", "targets", "ai"))
 _OTHERS: Final = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 
 

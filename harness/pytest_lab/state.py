@@ -12,8 +12,8 @@ import pytest
 
 if TYPE_CHECKING:
     from contracts.board import BoardSpec
-    from harness.session_record import SessionRecord
-    from harness.standing_board import StandingBoard
+    from harness.boards.standing import StandingBoard
+    from harness.runs.session_record import SessionRecord
 
 
 @dataclass(slots=True)

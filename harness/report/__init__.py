@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import AssayError, ConfigError
-from harness.record import Folder, find_run
+from harness.runs.record import Folder, find_run
 
 __all__ = ["NAME", "report_folder", "take_in", "write_report"]
 
@@ -44,7 +44,7 @@ def take_in(folder: Path, root: Path) -> list[str]:
 
     Returns what went wrong, in lines: a page without trends is still a page.
     """
-    from harness.history import feed
+    from harness.runs.history import feed
 
     if folder.resolve().parent != root.resolve():
         return []

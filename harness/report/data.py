@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from harness.budgets import STAGES
+from harness.judge.budgets import STAGES
 from harness.report.fields import (
     lines_damaged,
     map_of,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from contracts.measurement import Verdict
-from harness.budgets import STAGES, worst
+from harness.judge.budgets import STAGES, worst
 from harness.report.fields import (
     VERDICTS,
     lines_damaged,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import AssayError
-from harness.budgets import STAGES
-from harness.history import FILE, Point, points
+from harness.judge.budgets import STAGES
 from harness.report.fields import verdict_of
 from harness.report.view import Trend, TrendPoint, Trends
+from harness.runs.history import FILE, Point, points
 
 RUNS: Final = 30
 """How many runs a trend goes back."""

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from contracts.board import BoardSpec
 from contracts.measurement import Verdict
-from harness.budgets import worst
-from harness.interrupt import INTERRUPTED
-from harness.record import SCHEMA_VERSION, Folder
+from harness.host.interrupt import INTERRUPTED
+from harness.judge.budgets import worst
 from harness.robot.merge import infra_row, read_rows, write_output
 from harness.robot.process import OUTPUT, STOP_S, RobotProcess, verdicts
 from harness.robot.rows import INTERRUPTED_TEXT
+from harness.runs.record import SCHEMA_VERSION, Folder
 
 SILENCE_S: Final = 900.0
 """A process that tells nothing for so long is ended: longer than any keyword of the suites may wait."""

@@ -19,28 +19,29 @@ from rich.table import Table
 from ai.model import SHIPPED
 from contracts.errors import AssayError, ConfigError, InfraError
 from contracts.measurement import Verdict
-from harness.budgets import DEFAULT_BUDGETS, Judged, load_budgets
-from harness.build import Variant
-from harness.commit import commit_of
-from harness.history import feed
-from harness.interrupt import interruptible
-from harness.kernels import kernel_for
-from harness.keys import load_key
-from harness.preflight import check, unusable
-from harness.quiet_files import QuietFiles
-from harness.rack import rack
-from harness.record import Folder, new_run
-from harness.registry import LAB_VARIABLE, lab_files, select
+from contracts.progress import Progress
+from contracts.root import ROOT
+from harness.boards.preflight import check, unusable
+from harness.boards.rack import rack
+from harness.boards.registry import LAB_VARIABLE, lab_files, select
+from harness.config.keys import load_key
+from harness.host.interrupt import interruptible
+from harness.host.quiet_files import QuietFiles
+from harness.judge.budgets import DEFAULT_BUDGETS, Judged, load_budgets
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import Variant
 from harness.report import write_report
 from harness.robot.accept import KERNELS, Acceptance, KindOutcome, Step, accept, document
 from harness.robot.html import row_text
 from harness.robot.kernels import keep
 from harness.robot.merge import count_tests, merge
-from harness.run import Progress
-from harness.table import VERDICT_STYLE, LiveProgress
+from harness.runs.commit import commit_of
+from harness.runs.history import feed
+from harness.runs.record import Folder, new_run
+from harness.terminal.progress import LiveProgress
+from harness.terminal.style import VERDICT_STYLE
 from targets.qemu import qemu_program
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SUITES: Final = ROOT / "robot"
 
 

@@ -12,7 +12,7 @@ from robot.api.deco import keyword as robot_keyword
 
 from contracts.errors import AssayError, BudgetExceeded, KernelError
 from contracts.measurement import Verdict
-from harness.budgets import Judged, worst
+from harness.judge.budgets import Judged, worst
 from harness.robot.events import tell
 from harness.robot.html import row_text, rows_html
 from harness.robot.rows import INFRA_PREFIX, is_infra, row_of, verdict_of_error

@@ -9,10 +9,11 @@ import monocypher
 
 from contracts.errors import ConfigError
 from contracts.program import Hook, Program
+from contracts.wire.events import RollbackCause
+from contracts.wire.image import SIGNATURE_SIZE, ImageFlag, ImageHeader
 from harness.bpf.samples import answer, endless, wild_load
 from harness.bpf.seal import seal
-from harness.channel.messages import SIGNATURE_SIZE, ImageFlag, ImageHeader, RollbackCause
-from harness.keys import LabKey, make_key
+from harness.config.keys import LabKey, make_key
 
 _XDP_PASS: Final = 2
 

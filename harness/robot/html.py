@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from harness.budgets import Judged
-from harness.pipeline import Adaptation
-from harness.table import figure_text
+from harness.judge.budgets import Judged
+from harness.loop.pipeline import Adaptation
+from harness.terminal.style import figure_text
 
 _HEAD = ("stage", "figure", "limit", "stretch", "clock", "statistic", "verdict")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import ConfigError
-from harness.build import KernelImage, Variant
-from harness.record import Folder, read_json
+from harness.kernel.build import KernelImage, Variant
+from harness.runs.record import Folder, read_json
 
 _LIST: Final = "kernels.json"
 

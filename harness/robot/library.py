@@ -14,19 +14,19 @@ from robot.libraries.BuiltIn import BuiltIn
 from contracts.board import BoardSpec
 from contracts.errors import ConfigError, KernelError
 from contracts.measurement import Budget, Clock, Stat, Verdict
-from harness.budgets import DEFAULT_BUDGETS, StageBudget
-from harness.build import KernelImage
-from harness.commit import commit_of
-from harness.kernels import kernel_for
-from harness.pipeline import guest_clock
-from harness.registry import select_one
+from harness.boards.registry import select_one
+from harness.judge.budgets import DEFAULT_BUDGETS, StageBudget
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import KernelImage
+from harness.loop.pipeline import guest_clock
+from harness.loop.writer import ModelWriter, open_writer
 from harness.robot.account import RobotAccount, keyword
 from harness.robot.events import tell
 from harness.robot.extensions import Goes, Offer, duration_ns, offered
 from harness.robot.html import program_html, row_text
 from harness.robot.kernels import kept
 from harness.robot.session import Choices, Session, Variant
-from harness.writer import ModelWriter, open_writer
+from harness.runs.commit import commit_of
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,10 +15,10 @@ from typing import Any, Final, Self
 
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
+from contracts.root import ROOT
 from harness.robot.events import VARIABLE
 from targets.exits import signal_name
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
 CONSOLE: Final = "console.txt"
 OUTPUT: Final = "output.xml"
 STOP_S: Final = 30.0

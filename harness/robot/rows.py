@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from contracts.errors import AssayError, InfraError, SetupError
 from contracts.measurement import Verdict
+from contracts.root import ROOT
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
 INTERRUPTED_TEXT: Final = "Execution terminated by signal"
 """Robot's message for the test in which a signal came."""
 

@@ -14,22 +14,23 @@ from contracts.errors import AssayError, ConfigError, KernelError, ProgramReject
 from contracts.measurement import Clock
 from contracts.program import Program
 from contracts.telemetry import Telemetry
-from harness import pipeline
-from harness.artifacts import write_situation
-from harness.board import Board, open_board
-from harness.budgets import DEFAULT_BUDGETS, Budgets, Judged, skipped
-from harness.build import KernelImage
-from harness.channel.messages import ImageFlag, RollbackCause, RollbackEvent
-from harness.drill import Defect, deploy_defective, rollback_of
-from harness.host_turn import TURN_TIMEOUT_S, host_turn
-from harness.keys import LabKey, load_key
+from contracts.wire.events import RollbackCause, RollbackEvent
+from contracts.wire.image import ImageFlag
+from harness.boards.board import Board, open_board
+from harness.config.keys import LabKey, load_key
+from harness.host.quiet_files import QuietFiles
+from harness.host.turn import TURN_TIMEOUT_S, host_turn
+from harness.judge.budgets import DEFAULT_BUDGETS, Budgets, Judged, skipped
+from harness.judge.stopwatch import Stopwatch
+from harness.kernel.build import KernelImage
 from harness.lease import Lease, acquire
-from harness.pipeline import Adaptation
-from harness.quiet_files import QuietFiles
-from harness.record import Folder
-from harness.run import NOT_BUILT, situation_seed
-from harness.stopwatch import Stopwatch
-from harness.writer import ModelWriter
+from harness.loop import pipeline
+from harness.loop.artifacts import write_situation
+from harness.loop.drill import Defect, deploy_defective, rollback_of
+from harness.loop.pipeline import Adaptation
+from harness.loop.run import NOT_BUILT, situation_seed
+from harness.loop.writer import ModelWriter
+from harness.runs.record import Folder
 
 Variant = Literal["release", "testing"]
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import SetupError
+from contracts.root import ROOT
 from harness.setup import system
 from harness.setup.progress import Progress
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
 VENV: Final = ROOT / ".venv"
 STAMPS: Final = VENV / ".assay"
 LOCK_WAIT_S: Final = 3600.0
@@ -122,7 +122,7 @@ def set_up(progress: Progress) -> None:
             progress.run("this project into .venv", command, timeout_s=_FETCH_TIMEOUT_S, env=env)
     with _step("third_party", _digest(_SOURCES)) as due:
         if due:
-            command = [str(VENV / "bin" / "python"), "-P", "-m", "harness.third_party"]
+            command = [str(VENV / "bin" / "python"), "-P", "-m", "harness.kernel.third_party"]
             progress.run(
                 "C sources for the kernel", command, timeout_s=_FETCH_TIMEOUT_S, env=env, do=_NETWORK
             )

@@ -16,7 +16,8 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
+from contracts.root import ROOT
+
 WHEELS: Final = ROOT / "requirements.lock"
 SOURCES: Final = ROOT / "requirements-sdist.lock"
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.board import BoardSpec
-from harness.board import Board, open_board
-from harness.build import build_kernel
-from harness.channel.messages import BlobKind
-from harness.keys import load_key
-from harness.registry import select
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board, open_board
+from harness.boards.registry import select
+from harness.config.keys import load_key
+from harness.kernel.build import build_kernel
 
 BOOTS: Final = 5
 ROUND_TRIPS: Final = 400

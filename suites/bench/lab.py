@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.errors import AssayError, InfraError
+from contracts.root import ROOT
 from suites.bench.channel import Figure
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 KIND: Final = "qemu-virt"
 ABSENT: Final = "rpi4"
 CORES: Final = 2
@@ -93,11 +93,11 @@ def overhead_per_test() -> list[Figure]:
 
 def lease_to_first_answer() -> list[Figure]:
     """Wall time from asking for a lease to the first echo, on every default kind."""
-    from harness.board import open_board
-    from harness.build import build_kernel
-    from harness.keys import load_key
+    from harness.boards.board import open_board
+    from harness.boards.registry import select
+    from harness.config.keys import load_key
+    from harness.kernel.build import build_kernel
     from harness.lease import acquire
-    from harness.registry import select
 
     figures = []
     for spec in select([]):
@@ -133,8 +133,8 @@ def four_boards_against_one() -> list[Figure]:
 
 def preflight_of_an_absent_board() -> list[Figure]:
     """Wall time of the check that finds the board missing."""
-    from harness.preflight import check
-    from harness.registry import select
+    from harness.boards.preflight import check
+    from harness.boards.registry import select
 
     specs = select([ABSENT])
     walls = []

@@ -22,17 +22,19 @@ from contracts.errors import KernelError, ProgramRejected
 from contracts.measurement import Clock, Verdict
 from contracts.program import Hook, Program
 from contracts.trace import Trace, TracePacket
-from harness import pipeline
-from harness.board import Board, open_board
+from contracts.wire.events import Event, RollbackEvent
+from contracts.wire.image import ImageFlag
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board, open_board
+from harness.boards.registry import select
 from harness.bpf import samples
 from harness.bpf.fuzz import random_program
 from harness.bpf.seal import seal
-from harness.budgets import judge, load_budgets
-from harness.build import build_kernel
-from harness.channel.messages import BlobKind, Event, ImageFlag, RollbackEvent
-from harness.keys import LabKey, load_key
-from harness.registry import select
-from harness.stopwatch import Stopwatch
+from harness.config.keys import LabKey, load_key
+from harness.judge.budgets import judge, load_budgets
+from harness.judge.stopwatch import Stopwatch
+from harness.kernel.build import build_kernel
+from harness.loop import pipeline
 
 SITUATIONS_A_FAMILY: Final = 5
 RANDOM_PROGRAMS: Final = 200

@@ -12,9 +12,9 @@ from typing import Final
 
 from rich.console import Console
 
-from harness.table import stage_table
+from contracts.root import ROOT
+from harness.terminal.outcome import stage_table
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 WALL_GOAL_S: Final = 60.0
 TIMEOUT_S: Final = 900.0
 

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from harness.budgets import Budgets
-from harness.history import feed
+from harness.judge.budgets import Budgets
 from harness.report import write_report
 from harness.report.screenshot import browse
+from harness.runs.history import feed
 
 TESTS: Final = 1000
 FAILED: Final = 50

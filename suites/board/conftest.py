@@ -13,7 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from contracts.root import ROOT
+
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "run.schema.json").read_text())
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import BoardLost
-from harness.build import KernelImage, build_kernel
+from harness.kernel.build import KernelImage, build_kernel
 
 PROBE: Final = Path(__file__).with_name("probe.c")
 TIMEOUT_S: Final = 20.0

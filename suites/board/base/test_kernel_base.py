@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from contracts.board import BoardSpec
-from harness.build import build_kernel
+from harness.kernel.build import build_kernel
 
 Start = Callable[..., Any]
 

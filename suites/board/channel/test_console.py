@@ -9,9 +9,9 @@ import threading
 from rich.console import Console
 
 from contracts.board import REGISTERS, BoardSpec
-from harness.build import build_kernel
-from harness.console import run_console
-from harness.keys import LabKey
+from harness.config.keys import LabKey
+from harness.kernel.build import build_kernel
+from harness.terminal.console import run_console
 
 
 def converse(spec: BoardSpec, key: LabKey, text: str) -> tuple[int, str]:

@@ -8,29 +8,20 @@ import time
 import pytest
 
 from contracts.errors import ChannelError, KernelError, RequestRefused
-from harness.board import Board
-from harness.channel.frames import COBS_MAX, Frame, cobs_encode, crc32c, encode
-from harness.channel.messages import (
+from contracts.wire.frames import CREDITS, MAX_PAYLOAD, Empty, FrameHeader, FrameKind
+from contracts.wire.live import PRISTINE, ROLLBACK
+from contracts.wire.session import ECHO, HELLO, Echo, HelloRequest, StatusResponse
+from contracts.wire.uploads import (
     BLOB_BEGIN,
     BLOB_END,
     BLOB_WRITE,
-    CREDITS,
-    ECHO,
-    HELLO,
-    MAX_PAYLOAD,
-    PRISTINE,
-    ROLLBACK,
     BlobBeginRequest,
     BlobEndRequest,
     BlobKind,
     BlobWriteRequest,
-    Echo,
-    Empty,
-    FrameHeader,
-    FrameKind,
-    HelloRequest,
-    StatusResponse,
 )
+from harness.boards.board import Board
+from harness.channel.frames import COBS_MAX, Frame, cobs_encode, crc32c, encode
 
 ECHO_ROOM = MAX_PAYLOAD - 4
 

@@ -15,10 +15,11 @@ import pytest
 from contracts.board import REGISTERS, BoardSpec
 from contracts.errors import BoardLost, InfraError, KernelError, KernelFault
 from contracts.trace import Trace, TracePacket
-from harness.board import Board, open_board
-from harness.build import build_kernel
-from harness.channel.messages import BlobKind, Provocation
-from harness.keys import LabKey
+from contracts.wire.live import Provocation
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board, open_board
+from harness.config.keys import LabKey
+from harness.kernel.build import build_kernel
 from harness.lease import Lease
 
 

@@ -7,17 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from contracts.errors import RequestRefused
-from harness.board import Board
-from harness.channel.messages import (
-    BLOB_END,
-    OPEN,
-    PRISTINE,
-    BlobEndRequest,
-    BlobKind,
-    BoardFlag,
-    Empty,
-    OpenRequest,
-)
+from contracts.wire.frames import Empty
+from contracts.wire.live import PRISTINE
+from contracts.wire.session import OPEN, BoardFlag, OpenRequest
+from contracts.wire.uploads import BLOB_END, BlobEndRequest, BlobKind
+from harness.boards.board import Board
 from harness.channel.session import SessionKey
 
 

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")
 DIES = """
 import pytest
 from contracts.errors import KernelFault
-from harness.channel.messages import Provocation
+from contracts.wire.live import Provocation
 def test_hurts_its_kernel(testing_board):
     testing_board.client.provoke(Provocation.DATA_ABORT)
 def test_hurts_it_and_says_nothing(testing_board):
@@ -155,8 +155,8 @@ def test_a_failure_ends_at_the_tests_own_line_unless_the_full_trace_is_asked_for
     done = lab.run(text, "--board", board_spec.kind)
     assert done.code == 1, done.text
     assert "contracts.errors.BudgetExceeded: verify missed its budget" in done.text
-    assert "harness/budgets.py" not in done.text
-    assert "harness/budgets.py" in lab.run(text, "--board", board_spec.kind, "--full-trace").text
+    assert "harness/judge/budgets.py" not in done.text
+    assert "harness/judge/budgets.py" in lab.run(text, "--board", board_spec.kind, "--full-trace").text
 
 
 def test_an_error_of_another_kind_keeps_the_labs_own_frames(board_spec: BoardSpec, lab: Any) -> None:

@@ -62,13 +62,13 @@ def test_a_kernel_that_does_not_build_ends_the_session_before_a_lease(
 ) -> None:
     broken = """
 import pytest
-import harness.standing_board
+import harness.boards.standing
 from contracts.errors import BuildError
 def no_kernel(*_): raise BuildError("kernel.c: expected ';'")
 @pytest.fixture(scope="session", autouse=True)
 def broken_sources():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness.standing_board, "kernel_for", no_kernel)
+        patch.setattr(harness.boards.standing, "kernel_for", no_kernel)
         yield
 def test_one(board): pass
 def test_two(board): pass

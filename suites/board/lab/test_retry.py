@@ -125,7 +125,7 @@ def test_a_lease_that_does_not_come_is_infra_and_tried_once(board_spec: BoardSpe
     held = """
 import time
 from harness.lease import acquire
-from harness.registry import select_one
+from harness.boards.registry import select_one
 spec = select_one("qemu-virt")
 leases = [acquire(spec) for _ in spec.places]
 def test_waits(lease): pass

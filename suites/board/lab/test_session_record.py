@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
-from harness.record import DEFAULT_RESULTS, read_lines
+from harness.runs.record import DEFAULT_RESULTS, read_lines
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 

@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 from contracts.errors import AssayError
-from harness.board import open_board
-from harness.build import build_kernel
-from harness.keys import load_key
-from harness.registry import select_one
+from harness.boards.board import open_board
+from harness.boards.registry import select_one
+from harness.config.keys import load_key
+from harness.kernel.build import build_kernel
 
 
 def say(what: dict[str, Any]) -> None:

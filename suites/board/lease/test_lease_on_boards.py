@@ -18,16 +18,17 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import RequestRefused
-from harness.board import Board, open_board
-from harness.build import build_kernel
+from contracts.root import ROOT
+from contracts.wire.frames import Empty
+from contracts.wire.live import PRISTINE
+from harness.boards.board import Board, open_board
 from harness.channel.client import ChannelClient, closing
-from harness.channel.messages import PRISTINE, Empty
-from harness.keys import LabKey
+from harness.config.keys import LabKey
+from harness.kernel.build import build_kernel
 from harness.lease import LeaseLost, acquire
 from harness.lease.force import seize
 
 HOLDER = Path(__file__).with_name("board_holder.py")
-ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.needs("process")
 

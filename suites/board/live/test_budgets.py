@@ -9,10 +9,10 @@ import pytest
 from contracts.board import EXACT
 from contracts.program import Program
 from contracts.trace import Trace
-from harness.board import Board
+from harness.boards.board import Board
 from harness.bpf.samples import counter, record_time, tally_by_lookup
 from harness.bpf.seal import seal
-from harness.keys import LabKey
+from harness.config.keys import LabKey
 
 
 @pytest.mark.needs(EXACT)

@@ -9,7 +9,10 @@ import pytest
 from contracts.errors import KernelFault
 from contracts.program import Hook, Program
 from contracts.trace import Trace
-from harness.board import Board
+from contracts.wire.events import Event, RollbackCause, RollbackEvent
+from contracts.wire.image import ImageFlag
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board
 from harness.bpf.samples import (
     XDP_DROP,
     XDP_PASS,
@@ -21,12 +24,11 @@ from harness.bpf.samples import (
     wild_load,
 )
 from harness.bpf.seal import seal
-from harness.channel import messages as m
-from harness.keys import LabKey
+from harness.config.keys import LabKey
 
 PACKETS = 100
 FAULTS_AFTER = 7
-UNVERIFIED = m.ImageFlag.TESTING | m.ImageFlag.SKIP_VERIFY
+UNVERIFIED = ImageFlag.TESTING | ImageFlag.SKIP_VERIFY
 
 Loads = Callable[..., int]
 
@@ -34,7 +36,7 @@ Loads = Callable[..., int]
 @pytest.fixture
 def load(testing_board: Board, lab_key: LabKey, trace: Trace) -> Loads:
     testing_board.client.upload_trace(trace)
-    testing_board.client.upload_trace(trace, m.BlobKind.TRIAL)
+    testing_board.client.upload_trace(trace, BlobKind.TRIAL)
 
     def _load(program: Program, flags: int = 0, *, after: int = 0, priority: int = 100) -> int:
         image = seal(program, lab_key, flags=flags, plant_after=after, priority=priority)
@@ -46,26 +48,26 @@ def load(testing_board: Board, lab_key: LabKey, trace: Trace) -> Loads:
 PLANTS = pytest.mark.parametrize(
     ("flag", "cause"),
     [
-        (m.ImageFlag.PLANT_FAULT, m.RollbackCause.FAULT),
-        (m.ImageFlag.PLANT_OVERRUN, m.RollbackCause.OVERRUN),
+        (ImageFlag.PLANT_FAULT, RollbackCause.FAULT),
+        (ImageFlag.PLANT_OVERRUN, RollbackCause.OVERRUN),
     ],
 )
 
 
-def _rollback(board: Board) -> m.RollbackEvent:
-    record = board.client.wait_event(m.Event.ROLLBACK, 5.0).record
-    assert isinstance(record, m.RollbackEvent)
+def _rollback(board: Board) -> RollbackEvent:
+    record = board.client.wait_event(Event.ROLLBACK, 5.0).record
+    assert isinstance(record, RollbackEvent)
     return record
 
 
 @PLANTS
 @pytest.mark.parametrize("watch", [50, 3], ids=["while watched", "after the commit"])
 def test_a_defect_takes_the_program_back(
-    testing_board: Board, load: Loads, flag: m.ImageFlag, cause: m.RollbackCause, watch: int
+    testing_board: Board, load: Loads, flag: ImageFlag, cause: RollbackCause, watch: int
 ) -> None:
     client = testing_board.client
     client.deploy(load(answer(XDP_DROP)), 0)
-    bad = load(answer(XDP_PASS), m.ImageFlag.TESTING | flag, after=FAULTS_AFTER)
+    bad = load(answer(XDP_PASS), ImageFlag.TESTING | flag, after=FAULTS_AFTER)
     client.deploy(bad, watch)
     replay = client.replay()
     assert (replay.rollbacks, replay.contained, replay.committed) == (1, 1, int(watch == 3))
@@ -76,7 +78,7 @@ def test_a_defect_takes_the_program_back(
     assert (event.cause, event.handle, event.generation) == (cause, bad, 3)
     assert 0 < event.rollback_instructions < 100_000_000, "rollback budget: 100 ms"
     assert 0 < event.contain_instructions < 100_000
-    if cause is m.RollbackCause.FAULT:
+    if cause is RollbackCause.FAULT:
         assert event.fault_address == 0x10
         assert event.esr >> 26 == 0x25, "Data Abort, same EL"
 
@@ -90,9 +92,9 @@ def test_a_defect_takes_the_program_back(
 
 @PLANTS
 def test_the_trial_does_not_meet_a_defect_that_is_planted_in_deployed_code(
-    testing_board: Board, load: Loads, flag: m.ImageFlag, cause: m.RollbackCause
+    testing_board: Board, load: Loads, flag: ImageFlag, cause: RollbackCause
 ) -> None:
-    answer_, _ = testing_board.client.trial(load(answer(XDP_PASS), m.ImageFlag.TESTING | flag))
+    answer_, _ = testing_board.client.trial(load(answer(XDP_PASS), ImageFlag.TESTING | flag))
     assert (answer_.invocations, answer_.contained) == (PACKETS, 0), cause
 
 
@@ -127,7 +129,7 @@ def test_a_faulty_timer_program_is_taken_back(testing_board: Board, load: Loads)
     client.deploy(load(wild_load(hook=Hook.TIMER), UNVERIFIED), 10)
     replay = client.replay(timer_period_ns=10_000)
     assert (replay.contained, replay.rollbacks) == (1, 1)
-    assert _rollback(testing_board).cause == m.RollbackCause.FAULT
+    assert _rollback(testing_board).cause == RollbackCause.FAULT
 
 
 def test_only_configurations_without_the_culprit_are_safe(testing_board: Board, load: Loads) -> None:
@@ -135,9 +137,7 @@ def test_only_configurations_without_the_culprit_are_safe(testing_board: Board, 
     client = testing_board.client
     kept = load(counter(), priority=1)
     client.deploy(kept, 0)
-    client.deploy(
-        load(answer(XDP_PASS), m.ImageFlag.TESTING | m.ImageFlag.PLANT_FAULT, after=5, priority=2), 0
-    )
+    client.deploy(load(answer(XDP_PASS), ImageFlag.TESTING | ImageFlag.PLANT_FAULT, after=5, priority=2), 0)
     client.deploy(load(counter(map_name="later"), priority=3), 0)
     replay = client.replay()
     assert replay.rollbacks == 1
@@ -148,9 +148,7 @@ def test_only_configurations_without_the_culprit_are_safe(testing_board: Board, 
 
 def test_a_culprit_in_every_kept_configuration_leaves_an_empty_one(testing_board: Board, load: Loads) -> None:
     client = testing_board.client
-    client.deploy(
-        load(answer(XDP_PASS), m.ImageFlag.TESTING | m.ImageFlag.PLANT_FAULT, after=5, priority=1), 0
-    )
+    client.deploy(load(answer(XDP_PASS), ImageFlag.TESTING | ImageFlag.PLANT_FAULT, after=5, priority=1), 0)
     for _ in range(12):
         client.deploy(load(answer(XDP_DROP), priority=2), 0)
     assert client.replay().rollbacks == 1
@@ -161,7 +159,7 @@ def test_a_culprit_in_every_kept_configuration_leaves_an_empty_one(testing_board
 
 def test_a_hundred_rollbacks_in_a_row_leave_the_kernel_as_it_was(testing_board: Board, load: Loads) -> None:
     client = testing_board.client
-    handle = load(answer(XDP_PASS), m.ImageFlag.TESTING | m.ImageFlag.PLANT_FAULT, after=1)
+    handle = load(answer(XDP_PASS), ImageFlag.TESTING | ImageFlag.PLANT_FAULT, after=1)
     costs = set()
     for _ in range(100):
         client.deploy(handle, 10)

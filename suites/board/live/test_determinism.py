@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contracts.trace import Trace
-from harness.board import Board
+from contracts.wire.events import Event
+from contracts.wire.image import ImageFlag
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board
 from harness.bpf.samples import XDP_PASS, answer, counter, record_time, tally_by_lookup
 from harness.bpf.seal import seal
-from harness.channel import messages as m
-from harness.keys import LabKey
+from harness.config.keys import LabKey
 
 
 def _session(board: Board, key: LabKey, trace: Trace) -> list[object]:
@@ -18,22 +20,22 @@ def _session(board: Board, key: LabKey, trace: Trace) -> list[object]:
     board.pristine()
     client.events.clear()
     client.upload_trace(trace)
-    client.upload_trace(trace, m.BlobKind.TRIAL)
+    client.upload_trace(trace, BlobKind.TRIAL)
     seen: list[object] = []
     programs = (tally_by_lookup(), counter(), counter(name="successor", step=3), record_time())
     for program in programs:
         loaded = client.load(seal(program, key, seed=3))
         seen += [loaded, client.read_code(loaded.handle), client.trial(loaded.handle)]
         seen += [client.deploy(loaded.handle, 20), client.replay(timer_period_ns=9_000), client.results()]
-    flags = m.ImageFlag.TESTING | m.ImageFlag.PLANT_OVERRUN
+    flags = ImageFlag.TESTING | ImageFlag.PLANT_OVERRUN
     bad = client.load(seal(answer(XDP_PASS), key, flags=flags, plant_after=3))
     # How far the runaway itself gets depends on where in a counter's tick it began.
     seen += [bad, client.deploy(bad.handle, 10), replace(client.replay(), replay_instructions=0)]
     seen += [client.rollback(), client.telemetry()]
-    client.wait_event(m.Event.COMMIT, 5.0)
+    client.wait_event(Event.COMMIT, 5.0)
     status = client.status()
     seen += [status.generation, status.invocations, status.map_pool_used, status.code_pool_used]
-    return seen + [event.record for event in client.events if event.event == m.Event.ROLLBACK]
+    return seen + [event.record for event in client.events if event.event == Event.ROLLBACK]
 
 
 def test_two_runs_and_two_boots_agree_in_every_figure(

@@ -8,11 +8,13 @@ import pytest
 
 from contracts.errors import RequestRefused
 from contracts.program import Hook
-from harness.board import Board
+from contracts.wire.frames import Empty
+from contracts.wire.image import SIGNATURE_SIZE, ImageFlag, ImageHeader
+from contracts.wire.live import LOAD
+from harness.boards.board import Board
 from harness.bpf.samples import answer, wild_load
 from harness.bpf.seal import seal
-from harness.channel import messages as m
-from harness.keys import LabKey
+from harness.config.keys import LabKey
 
 GOOD = answer(2)
 
@@ -31,7 +33,7 @@ def _refusal(board: Board, image: bytes) -> tuple[str, str]:
 
 
 def test_an_unsigned_image_is_refused(board: Board, lab_key: LabKey) -> None:
-    image = seal(GOOD, lab_key)[: -m.SIGNATURE_SIZE] + bytes(m.SIGNATURE_SIZE)
+    image = seal(GOOD, lab_key)[:-SIGNATURE_SIZE] + bytes(SIGNATURE_SIZE)
     status, detail = _refusal(board, image)
     assert status == "BAD_SIGNATURE"
     assert "signature: expected: this kernel's key" in detail
@@ -40,7 +42,7 @@ def test_an_unsigned_image_is_refused(board: Board, lab_key: LabKey) -> None:
 def test_an_image_of_another_key_is_refused(board: Board) -> None:
     import monocypher
 
-    from harness.keys import make_key
+    from harness.config.keys import make_key
 
     stranger = make_key(monocypher.generate_signing_key_pair()[0])
     assert _refusal(board, seal(GOOD, stranger))[0] == "BAD_SIGNATURE"
@@ -49,7 +51,7 @@ def test_an_image_of_another_key_is_refused(board: Board) -> None:
 @pytest.mark.parametrize("part", ["header", "code", "signature"])
 def test_an_altered_image_is_refused(board: Board, lab_key: LabKey, part: str) -> None:
     image = bytearray(seal(GOOD, lab_key))
-    at = {"header": 40, "code": m.ImageHeader.wire_size() + 4, "signature": len(image) - 1}[part]
+    at = {"header": 40, "code": ImageHeader.wire_size() + 4, "signature": len(image) - 1}[part]
     image[at] ^= 1
     assert _refusal(board, bytes(image))[0] == "BAD_SIGNATURE"
 
@@ -76,18 +78,16 @@ def test_bytes_that_are_no_image_are_refused(board: Board) -> None:
     assert (status, detail) == ("BAD_IMAGE", "image: magic: expected: 0x54584241, seen: 0x464c457f")
 
 
-@pytest.mark.parametrize(
-    "flag", [0, m.ImageFlag.SKIP_VERIFY, m.ImageFlag.PLANT_FAULT, m.ImageFlag.PLANT_OVERRUN]
-)
+@pytest.mark.parametrize("flag", [0, ImageFlag.SKIP_VERIFY, ImageFlag.PLANT_FAULT, ImageFlag.PLANT_OVERRUN])
 def test_a_release_kernel_refuses_every_testing_image(board: Board, lab_key: LabKey, flag: int) -> None:
-    status, detail = _refusal(board, seal(wild_load(), lab_key, flags=m.ImageFlag.TESTING | flag))
+    status, detail = _refusal(board, seal(wild_load(), lab_key, flags=ImageFlag.TESTING | flag))
     assert status == "REFUSED_KIND"
     assert "this is a release kernel" in detail
 
 
 def test_load_without_an_upload_says_so(board: Board) -> None:
     with pytest.raises(RequestRefused, match="a finished IMAGE upload") as refused:
-        board.client.request(m.LOAD, m.Empty())
+        board.client.request(LOAD, Empty())
     assert refused.value.status == "BAD_STATE"
 
 

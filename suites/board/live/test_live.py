@@ -9,7 +9,10 @@ import pytest
 from contracts.errors import RequestRefused
 from contracts.program import Hook, MapFlags, Program
 from contracts.trace import Trace
-from harness.board import Board
+from contracts.wire.events import CommitEvent, Event, RollbackCause, RollbackEvent
+from contracts.wire.live import RunMode
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board
 from harness.bpf.asm import DW, R0, R1, R2, assemble, atomic, exit_, mov64
 from harness.bpf.samples import (
     XDP_ABORTED,
@@ -23,8 +26,7 @@ from harness.bpf.samples import (
     tally_by_lookup,
 )
 from harness.bpf.seal import seal
-from harness.channel import messages as m
-from harness.keys import LabKey
+from harness.config.keys import LabKey
 
 PACKETS = 100
 FIELDS_AT_ZERO = (
@@ -49,7 +51,7 @@ class Lab:
         self.client = board.client
         self._key = key
         self.client.upload_trace(trace)
-        self.client.upload_trace(trace, m.BlobKind.TRIAL)
+        self.client.upload_trace(trace, BlobKind.TRIAL)
 
     def load(self, program: Program, priority: int = 100, test_mem_size: int = 0) -> int:
         image = seal(program, self._key, priority=priority, seed=9, test_mem_size=test_mem_size)
@@ -192,17 +194,17 @@ def test_a_deploy_is_committed_after_its_watch_window(lab: Lab) -> None:
     assert lab.client.replay().committed == 0
     assert lab.client.status().watch_remaining == 50
     assert lab.client.replay().committed == 1
-    event = lab.client.wait_event(m.Event.COMMIT).record
-    assert event == m.CommitEvent(generation=1, invocations=150)
+    event = lab.client.wait_event(Event.COMMIT).record
+    assert event == CommitEvent(generation=1, invocations=150)
     assert lab.client.status().watch_remaining == 0
 
 
 def test_an_explicit_rollback_is_an_event_too(lab: Lab) -> None:
     lab.deploy(answer(XDP_PASS))
     swap = lab.client.rollback()
-    event = lab.client.wait_event(m.Event.ROLLBACK).record
-    assert isinstance(event, m.RollbackEvent)
-    assert (event.cause, event.generation) == (m.RollbackCause.REQUEST, swap.generation)
+    event = lab.client.wait_event(Event.ROLLBACK).record
+    assert isinstance(event, RollbackEvent)
+    assert (event.cause, event.generation) == (RollbackCause.REQUEST, swap.generation)
     assert event.rollback_instructions == swap.swap_instructions
 
 
@@ -289,8 +291,8 @@ def test_a_rollback_restores_code_and_not_contents(lab: Lab) -> None:
     assert lab.counted(old) == 2 * PACKETS + 1000 * PACKETS
 
 
-@pytest.mark.parametrize("mode", list(m.RunMode))
-def test_a_trial_has_maps_of_its_own_that_start_cleared(lab: Lab, mode: m.RunMode) -> None:
+@pytest.mark.parametrize("mode", list(RunMode))
+def test_a_trial_has_maps_of_its_own_that_start_cleared(lab: Lab, mode: RunMode) -> None:
     handle = lab.deploy(tally_by_lookup())
     lab.client.replay()
     for _ in range(2):
@@ -306,7 +308,7 @@ def test_a_trial_has_maps_of_its_own_that_start_cleared(lab: Lab, mode: m.RunMod
 def test_trial_and_interpreter_agree_in_verdicts_and_maps(lab: Lab) -> None:
     handle = lab.load(record_time(Hook.NET_RX))
     seen = []
-    for mode in m.RunMode:
+    for mode in RunMode:
         _, records = lab.client.trial(handle, mode=mode)
         seen.append(([record.verdict for record in records], lab.client.read_map(handle, 0, trial=True)))
     assert seen[0] == seen[1]

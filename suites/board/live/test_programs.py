@@ -9,12 +9,13 @@ import pytest
 
 from contracts.errors import RequestRefused
 from contracts.program import Hook, MapDef, MapType, Program
-from harness.board import Board
+from contracts.wire.image import MAX_SLOTS, ImageFlag
+from contracts.wire.live import RunMode
+from harness.boards.board import Board
 from harness.bpf.asm import DW, R0, R1, R2, Reg, add64, assemble, exit_, ldx, mov64, stx
 from harness.bpf.samples import answer, counter, endless, endless_in_helpers, wild_load
 from harness.bpf.seal import seal
-from harness.channel import messages as m
-from harness.keys import LabKey
+from harness.config.keys import LabKey
 
 # Adds one to its memory's first word and returns the old value plus the memory's size.
 BUMP = Program(
@@ -32,8 +33,8 @@ def _refused(action: Callable[[], Any]) -> tuple[str, str]:
     return refused.value.status, refused.value.detail
 
 
-@pytest.mark.parametrize("mode", list(m.RunMode))
-def test_a_program_is_loaded_run_and_unloaded(board: Board, lab_key: LabKey, mode: m.RunMode) -> None:
+@pytest.mark.parametrize("mode", list(RunMode))
+def test_a_program_is_loaded_run_and_unloaded(board: Board, lab_key: LabKey, mode: RunMode) -> None:
     loaded = board.client.load(seal(BUMP, lab_key, test_mem_size=16))
     assert loaded.slots == BUMP.slots
     assert loaded.wcet == BUMP.slots
@@ -136,10 +137,10 @@ def test_a_map_of_an_impossible_shape_is_refused_by_name(board: Board, lab_key: 
 
 
 def test_a_program_of_the_largest_size_loads(board: Board, lab_key: LabKey) -> None:
-    code = [mov64(R0, 0), *[add64(R0, i) for i in range(m.MAX_SLOTS - 2)], exit_()]
+    code = [mov64(R0, 0), *[add64(R0, i) for i in range(MAX_SLOTS - 2)], exit_()]
     loaded = board.client.load(seal(Program("large", Hook.TEST, assemble(code)), lab_key))
-    assert loaded.slots == m.MAX_SLOTS
-    assert board.client.run(loaded.handle).r0 == sum(range(m.MAX_SLOTS - 2))
+    assert loaded.slots == MAX_SLOTS
+    assert board.client.run(loaded.handle).r0 == sum(range(MAX_SLOTS - 2))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_a_run_that_faults_or_never_ends_is_contained(
     testing_board: Board, lab_key: LabKey, program: Program
 ) -> None:
     client = testing_board.client
-    flags = m.ImageFlag.TESTING | m.ImageFlag.SKIP_VERIFY
+    flags = ImageFlag.TESTING | ImageFlag.SKIP_VERIFY
     handle = client.load(seal(program, lab_key, flags=flags)).handle
     for _ in range(3):
         status, detail = _refused(lambda: client.run(handle))
@@ -165,8 +166,8 @@ def test_a_run_that_faults_or_never_ends_is_contained(
 def test_a_violation_in_the_interpreter_is_reported_with_its_slot(
     testing_board: Board, lab_key: LabKey
 ) -> None:
-    flags = m.ImageFlag.TESTING | m.ImageFlag.SKIP_VERIFY
+    flags = ImageFlag.TESTING | ImageFlag.SKIP_VERIFY
     handle = testing_board.client.load(seal(wild_load(hook=Hook.TEST), lab_key, flags=flags)).handle
-    status, detail = _refused(lambda: testing_board.client.run(handle, mode=m.RunMode.INTERPRET))
+    status, detail = _refused(lambda: testing_board.client.run(handle, mode=RunMode.INTERPRET))
     assert status == "CONTAINED"
     assert "out of bounds at slot 2, address 0x10" in detail

@@ -7,12 +7,13 @@ import pytest
 from contracts.errors import ProgramRejected, RequestRefused
 from contracts.program import Hook, Program
 from contracts.trace import Trace, TracePacket
-from harness.board import Board
+from contracts.wire.live import RunMode
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board
 from harness.bpf.fuzz import random_program
 from harness.bpf.native import Engine
 from harness.bpf.seal import seal
-from harness.channel import messages as m
-from harness.keys import LabKey
+from harness.config.keys import LabKey
 
 BATCHES = 10
 ACCEPTED_PER_BATCH = 100
@@ -59,7 +60,7 @@ def _agree(board: Board, lab_key: LabKey, batch: int) -> None:
             continue
         handle = client.load(image).handle
         seen = []
-        for mode in m.RunMode:
+        for mode in RunMode:
             run = client.run(handle, memory, mode=mode)
             seen.append((run.r0, run.memory, _maps(board, handle, program)))
         client.unload(handle)
@@ -79,11 +80,11 @@ def test_jit_and_interpreter_agree_on_packets(board: Board, lab_key: LabKey) -> 
             continue
         frames = (packet, packet[::-1], packet[:14])
         client.upload_trace(
-            Trace(tuple(TracePacket(i, frame) for i, frame in enumerate(frames))), m.BlobKind.TRIAL
+            Trace(tuple(TracePacket(i, frame) for i, frame in enumerate(frames))), BlobKind.TRIAL
         )
         handle = client.load(seal(program, lab_key, seed=seed)).handle
         seen = []
-        for mode in m.RunMode:
+        for mode in RunMode:
             answer, records = client.trial(handle, mode=mode)
             verdicts = [record.verdict for record in records]
             seen.append((answer.contained, verdicts, _maps(board, handle, program, trial=True)))

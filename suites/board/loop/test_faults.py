@@ -18,15 +18,16 @@ from contracts.board import BoardSpec
 from contracts.diagnosis import Diagnosis, Generated, Refusal
 from contracts.errors import BoardLost
 from contracts.measurement import Budget, Clock, Stat, Verdict
+from contracts.root import ROOT
 from contracts.trace import Trace
-from harness.build import build_kernel
-from harness.keys import LabKey
-from harness.record import Folder, new_run
-from harness.replay import replay_run
-from harness.run import Plan, run
-from harness.writer import ModelWriter, open_writer
+from harness.config.keys import LabKey
+from harness.kernel.build import build_kernel
+from harness.loop.replay import replay_run
+from harness.loop.run import Plan, run
+from harness.loop.writer import ModelWriter, open_writer
+from harness.runs.record import Folder, new_run
 
-SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "run.schema.json"
+SCHEMA = ROOT / "docs" / "schemas" / "run.schema.json"
 
 pytestmark = pytest.mark.board_kinds("qemu-virt")
 

@@ -7,15 +7,17 @@ import pytest
 from ai.scenarios import EMPTY, Situation, families, situation
 from contracts.diagnosis import TrialResult
 from contracts.errors import ProgramRejected
-from harness import pipeline
-from harness.board import Board
+from contracts.wire.events import RollbackCause
+from contracts.wire.image import ImageFlag
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board
 from harness.bpf.asm import assemble, exit_, mov64
 from harness.bpf.seal import seal
-from harness.channel.messages import BlobKind, ImageFlag, RollbackCause
-from harness.drill import provoke
-from harness.keys import LabKey
-from harness.stopwatch import Stopwatch
-from harness.writer import ModelWriter, open_writer
+from harness.config.keys import LabKey
+from harness.judge.stopwatch import Stopwatch
+from harness.loop import pipeline
+from harness.loop.drill import provoke
+from harness.loop.writer import ModelWriter, open_writer
 
 SEEDS = (11, 12, 13)
 

@@ -15,10 +15,10 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import AssayError
-from harness.build import build_kernel
-from harness.history import points
+from contracts.root import ROOT
+from harness.kernel.build import build_kernel
+from harness.runs.history import points
 
-ROOT = Path(__file__).resolve().parents[3]
 _LIMITED = """
 import resource, runpy, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

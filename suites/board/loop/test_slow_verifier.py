@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.board import BoardSpec
-
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
 
 # Idle instructions for each one that the verifier walks (firmware/bpf/plant.h).
 A_FIFTH = {"ASSAY_PLANT_SLOW_VERIFIER": "290"}

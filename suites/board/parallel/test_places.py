@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
+from harness.boards.registry import select
 from harness.lease import acquire, quarantine, states
-from harness.registry import select
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 

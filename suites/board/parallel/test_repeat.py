@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
+from contracts.root import ROOT
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process", "exact")]
 
-ROOT = Path(__file__).resolve().parents[3]
 FIGURES = """
 import os, pathlib, signal
 import pytest
 from contracts.program import Hook, Program
-from harness import pipeline
+from harness.loop import pipeline
 from harness.bpf.asm import R0, assemble, exit_, mov64
 from harness.bpf.seal import seal
 

@@ -17,7 +17,8 @@ import jsonschema
 import pytest
 from robot.api import ExecutionResult
 
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
+
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "run.schema.json").read_text())
 RUN_S = 240.0
 WAIT_S = 120.0  # kernels may have to be built first

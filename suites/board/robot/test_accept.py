@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
+from contracts.root import ROOT
+from harness.boards.registry import select_one
 from harness.lease import quarantine
-from harness.registry import select_one
 
 pytestmark = [
     pytest.mark.board_kinds("qemu-virt"),
@@ -25,7 +26,6 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-ROOT = Path(__file__).resolve().parents[3]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FAMILY = "A Flood Is Seen And Answered While The Kernel Runs"
 VERDICTS = """

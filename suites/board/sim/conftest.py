@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from contracts.board import BoardSpec
-from harness.build import KernelImage
-from harness.kernels import kernel_for
-from harness.rack import simulator
-from harness.registry import select_one
+from harness.boards.rack import simulator
+from harness.boards.registry import select_one
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import KernelImage
 
 
 @pytest.fixture(scope="session")

@@ -15,19 +15,19 @@ import serial
 from contracts.board import BoardSpec, DriverSpec, Place
 from contracts.errors import BoardLost, ConfigError, InfraError, KernelError, RequestRefused
 from contracts.measurement import Clock
-from harness.board import open_board
+from harness.boards.board import open_board
+from harness.boards.preflight import check, unusable
+from harness.boards.rack import request
+from harness.boards.registry import select_one
 from harness.bpf.samples import tally_by_lookup
 from harness.bpf.seal import seal
-from harness.build import KernelImage
 from harness.channel.client import ChannelClient, closing
-from harness.kernels import kernel_for
-from harness.keys import LabKey
+from harness.config.keys import LabKey
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import KernelImage
 from harness.lease import LeaseLost, acquire
 from harness.lease.force import seize
-from harness.pipeline import guest_clock
-from harness.preflight import check, unusable
-from harness.rack import request
-from harness.registry import select_one
+from harness.loop.pipeline import guest_clock
 
 
 def tftp(place: Place) -> Path:

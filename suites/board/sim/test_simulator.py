@@ -14,19 +14,19 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import ConfigError, InfraError
-from harness.board import open_board
-from harness.build import KernelImage
-from harness.channel.messages import BlobKind
-from harness.keys import LabKey
-from harness.rack import needs_rack, rack, request, simulator
-from harness.registry import select
+from contracts.root import ROOT
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import open_board
+from harness.boards.rack import needs_rack, rack, request, simulator
+from harness.boards.registry import select
+from harness.config.keys import LabKey
+from harness.kernel.build import KernelImage
 
-ROOT = Path(__file__).resolve().parents[3]
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from harness.rack import rack, request
-from harness.registry import select
+from harness.boards.rack import rack, request
+from harness.boards.registry import select
 with rack(select(["rpi4-sim"], lab=[])) as racked:
     lab = racked.labs[-1]
     for place in racked.specs[0].places:

@@ -10,15 +10,15 @@ import pytest
 
 from contracts.board import BoardSpec, DriverSpec
 from contracts.errors import InfraError, KernelError
-from harness.board import open_board
-from harness.build import KernelImage
-from harness.channel.messages import Provocation
-from harness.health import check_place
-from harness.kernels import kernel_for
-from harness.keys import LabKey
+from contracts.wire.live import Provocation
+from harness.boards.board import open_board
+from harness.boards.health import check_place
+from harness.boards.rack import request, simulator
+from harness.boards.registry import select_one
+from harness.config.keys import LabKey
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import KernelImage
 from harness.lease import NoneUsable, acquire, quarantine
-from harness.rack import request, simulator
-from harness.registry import select_one
 
 ASKED_S = 0.6
 

@@ -12,16 +12,15 @@ from small_lab import SmallLab
 
 from contracts.board import BoardSpec
 from contracts.errors import InfraError
-from harness.board import open_board
-from harness.build import build_kernel
-from harness.channel.messages import Provocation
-from harness.golden import GOLDEN, golden_image, pin
-from harness.health import Health, check_place, check_places
-from harness.kernels import kernel_for
-from harness.keys import LabKey
+from contracts.root import ROOT
+from contracts.wire.live import Provocation
+from harness.boards.board import open_board
+from harness.boards.health import Health, check_place, check_places
+from harness.config.keys import LabKey
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import build_kernel
+from harness.kernel.golden import GOLDEN, golden_image, pin
 from harness.lease import NoneUsable, acquire, quarantine
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def hurried(spec: BoardSpec, places: int = 1) -> BoardSpec:

@@ -12,16 +12,16 @@ import pytest
 from small_lab import SmallLab
 
 from contracts.board import BoardSpec
+from contracts.root import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 PLANTED = """
-import harness.build, harness.kernels, harness.standing_board
+import harness.kernel.build, harness.kernel.board_kernel, harness.boards.standing
 
-def planted(board, build=harness.build.build_kernel, **options):
+def planted(board, build=harness.kernel.build.build_kernel, **options):
     options["extra_defines"] = {**(options.get("extra_defines") or {}), "ASSAY_PLANT_HANG": "1"}
     return build(board, **options)
 
-for module in (harness.build, harness.kernels, harness.standing_board):
+for module in (harness.kernel.build, harness.kernel.board_kernel, harness.boards.standing):
     if hasattr(module, "build_kernel"):
         module.build_kernel = planted
 """

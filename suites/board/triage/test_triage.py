@@ -19,14 +19,16 @@ from small_lab import SmallLab
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import BoardLost, InfraError, KernelError, KernelFault
-from harness import standing_board
-from harness.board import Board, open_board
-from harness.build import build_kernel
-from harness.channel.messages import ECHO, Echo, Event, Provocation
+from contracts.wire.events import Event
+from contracts.wire.live import Provocation
+from contracts.wire.session import ECHO, Echo
+from harness.boards import standing as standing_board
+from harness.boards.board import Board, open_board
 from harness.channel.requester import EVENTS_KEPT
-from harness.golden import golden_image
-from harness.kernels import kernel_for
-from harness.keys import LabKey
+from harness.config.keys import LabKey
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import build_kernel
+from harness.kernel.golden import golden_image
 from harness.lease import Lease, LeaseLost, acquire, quarantine
 from harness.lease.force import seize
 

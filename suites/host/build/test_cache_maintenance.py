@@ -8,8 +8,8 @@ import capstone
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from harness.build import build_kernel
-from harness.symbols import Symbols
+from harness.kernel.build import build_kernel
+from harness.kernel.symbols import Symbols
 
 MAINTENANCE: Final = ("dc", "ic", "tlbi", "dsb", "isb")
 

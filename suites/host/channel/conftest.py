@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
+from contracts.wire.c_header import render
 from harness.channel.frames import Frame, FrameStats
-from harness.channel.header import render
 
 HERE: Final = Path(__file__).resolve().parent
 FIRMWARE: Final = HERE.parents[2] / "firmware"

@@ -9,6 +9,7 @@ from crc32c import crc32c as reference_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.wire.frames import MAC_SIZE, MAX_PAYLOAD, FrameHeader
 from harness.channel.frames import (
     COBS_MAX,
     Frame,
@@ -20,7 +21,6 @@ from harness.channel.frames import (
     crc32c,
     encode,
 )
-from harness.channel.messages import MAC_SIZE, MAX_PAYLOAD, FrameHeader
 
 
 class KernelFrames(Protocol):

@@ -6,14 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.channel import messages
-from harness.channel.schema import Array, Blob, Record, RecordError, Scalar, Tail, Text, layout
+from contracts.wire import events, frames, live
+from contracts.wire.c_header import records
+from contracts.wire.messages import MESSAGES
+from contracts.wire.schema import Array, Blob, Record, RecordError, Scalar, Tail, Text, layout
 
-RECORDS = [
-    item
-    for item in vars(messages).values()
-    if isinstance(item, type) and issubclass(item, Record) and item.C_NAME
-]
+RECORDS = records()
 
 
 def values(record: type[Record]) -> st.SearchStrategy[Record]:
@@ -52,20 +50,20 @@ def test_a_short_record_is_refused(record: type[Record]) -> None:
 
 def test_a_long_record_without_a_tail_is_refused() -> None:
     with pytest.raises(RecordError, match="expected 4 bytes, saw 5"):
-        messages.HandleRequest.unpack(bytes(5))
+        live.HandleRequest.unpack(bytes(5))
 
 
 def test_a_value_that_does_not_fit_names_its_field() -> None:
     with pytest.raises(RecordError, match=r"HandleRequest\.handle = 4294967296"):
-        messages.HandleRequest(1 << 32).pack()
+        live.HandleRequest(1 << 32).pack()
 
 
 def test_no_message_number_and_no_name_is_used_twice() -> None:
-    numbers = [message.number for message in messages.MESSAGES] + [int(event) for event in messages.Event]
+    numbers = [message.number for message in MESSAGES] + [int(event) for event in events.Event]
     assert len(set(numbers)) == len(numbers)
-    assert len({message.name for message in messages.MESSAGES}) == len(messages.MESSAGES)
+    assert len({message.name for message in MESSAGES}) == len(MESSAGES)
 
 
 def test_every_response_fits_a_frame() -> None:
-    for message in messages.MESSAGES:
-        assert messages.ResponseHeader.wire_size() + message.response.wire_size() <= messages.MAX_PAYLOAD
+    for message in MESSAGES:
+        assert frames.ResponseHeader.wire_size() + message.response.wire_size() <= frames.MAX_PAYLOAD

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
+from harness.cli import app as cli
 
 
 def assay(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
 
 
 def assay(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProcess[str]:

@@ -89,7 +89,7 @@ def _options(words: list[str]) -> list[str]:
 
 @functools.cache
 def _tree() -> Any:
-    from harness.cli import app
+    from harness.cli.app import app
 
     return typer.main.get_command(app)
 

@@ -10,7 +10,9 @@ from typing import Final
 
 import pytest
 
-FIRMWARE: Final = Path(__file__).resolve().parents[3] / "firmware"
+from contracts.root import ROOT
+
+FIRMWARE: Final = ROOT / "firmware"
 SOURCES: Final = ("libc/string.c", "kernel/format.c", "kernel/fault.c")
 RENAMED: Final = ("memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp", "strncmp")
 # What fault.c asks of vm.c, which is privileged code: the one region that matters to it.

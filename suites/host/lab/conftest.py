@@ -12,10 +12,11 @@ import jsonschema
 import pytest
 
 from contracts.measurement import Clock, Measurement, Verdict
-from harness.budgets import DEFAULT_BUDGETS, STAGES, Budgets, judge, load_budgets
-from harness.run import BoardOutcome, board_document, situation_seed
+from contracts.root import ROOT
+from harness.judge.budgets import DEFAULT_BUDGETS, STAGES, Budgets, judge, load_budgets
+from harness.loop.run import BoardOutcome, board_document, situation_seed
 
-SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "run.schema.json"
+SCHEMA = ROOT / "docs" / "schemas" / "run.schema.json"
 KINDS = ("qemu-rpi3", "qemu-rpi4", "qemu-virt")
 SITUATIONS = 20
 

@@ -10,9 +10,10 @@ import pytest
 
 from contracts.errors import BudgetExceeded, ConfigError
 from contracts.measurement import Budget, Clock, Measurement, Stat, Verdict
-from harness.budgets import DEFAULT_BUDGETS, Budgets, Judged, judge, load_budgets, percentile, worst
+from contracts.root import ROOT
+from harness.judge.budgets import DEFAULT_BUDGETS, Budgets, Judged, judge, load_budgets, percentile, worst
 
-SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "run.schema.json"
+SCHEMA = ROOT / "docs" / "schemas" / "run.schema.json"
 
 VERIFY = Budget("verify", Stat.MAX, "ms", Clock.VIRTUAL, 1, 0, 10.0, 0.1)
 GENERATE = Budget("generate", Stat.P99, "ms", Clock.HOST, 20, 1, 100.0, 50.0)

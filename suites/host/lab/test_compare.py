@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import ConfigError
-from harness.baseline import write_baseline
-from harness.compare import compare, compare_runs, ratio_interval
-from harness.figures import BASELINE, load
-from harness.registry import select
+from harness.boards.registry import select
+from harness.runs.baseline import write_baseline
+from harness.runs.compare import compare, compare_runs, ratio_interval
+from harness.runs.figures import BASELINE, load
 
 RecordRun = Callable[..., Path]
 

@@ -16,12 +16,12 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from contracts.errors import ConfigError
-from harness.board_files import LabFile
-from harness.budgets import DEFAULT_BUDGETS, BudgetEntry, BudgetFile, load_budgets
-from harness.config_check import check, check_file, lab_files, schema
-from harness.registry import BOARDS, LABS, load_board
+from contracts.root import ROOT
+from harness.boards.files import LabFile
+from harness.boards.registry import BOARDS, LABS, load_board
+from harness.checks.config_files import check, check_file, lab_files, schema
+from harness.judge.budgets import DEFAULT_BUDGETS, BudgetEntry, BudgetFile, load_budgets
 
-ROOT = Path(__file__).resolve().parents[3]
 VIRT = BOARDS / "qemu-virt.yaml"
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.file_lock import GivenUp, file_lock
+from contracts.root import ROOT
+from harness.host.file_lock import GivenUp, file_lock
 
-ROOT = Path(__file__).resolve().parents[3]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from harness.file_lock import file_lock
+from harness.host.file_lock import file_lock
 path, count = Path(sys.argv[1]), Path(sys.argv[1] + ".count")
 print("up", flush=True)
 while True:

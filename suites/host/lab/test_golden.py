@@ -12,12 +12,12 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import ConfigError
-from harness import golden
-from harness.build import ROOT, raw_image
-from harness.config_check import check_file
-from harness.golden import GOLDEN, MANIFEST, SIZE_MAX, golden_image, golden_name, pin, strip
-from harness.kernels import kernel_for
-from harness.registry import load_boards, select_one
+from harness.boards.registry import load_boards, select_one
+from harness.checks.config_files import check_file
+from harness.kernel import golden
+from harness.kernel.board_kernel import kernel_for
+from harness.kernel.build import ROOT, raw_image
+from harness.kernel.golden import GOLDEN, MANIFEST, SIZE_MAX, golden_image, golden_name, pin, strip
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_an_image_is_pinned_from_committed_sources_alone(
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    monkeypatch.setattr("harness.golden.ROOT", tmp_path)
+    monkeypatch.setattr("harness.kernel.golden.ROOT", tmp_path)
     with pytest.raises(ConfigError, match="the commit of the sources cannot be told"):
         golden.source_commit()
     git("init", "-q")

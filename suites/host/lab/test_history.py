@@ -14,9 +14,8 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import ConfigError, InfraError
-from harness.history import FILE, feed, points, show_history, sparkline
-
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
+from harness.runs.history import FILE, feed, points, show_history, sparkline
 
 RecordRun = Callable[..., Path]
 
@@ -102,7 +101,7 @@ def test_processes_that_end_at_the_same_time_all_get_in(tmp_path: Path, record_r
     for number in range(1, 4):
         record_run(f"run-0{number}")
     results = tmp_path / "results"
-    script = f"import pathlib; from harness.history import feed; feed(pathlib.Path({str(results)!r}))"
+    script = f"import pathlib; from harness.runs.history import feed; feed(pathlib.Path({str(results)!r}))"
     several = [subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) for _ in range(4)]
     assert [process.wait(timeout=60) for process in several] == [0, 0, 0, 0]
     assert len({point.run for point in points(results)}) == 3

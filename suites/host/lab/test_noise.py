@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
+
 _MEASURE = """
 import os, subprocess, sys, time
-from harness.noise import Waiting
+from harness.host.noise import Waiting
 def spin(s):
     end = time.monotonic() + s
     while time.monotonic() < end: pass

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from contracts.errors import InfraError
-from harness.host_turn import TurnGivenUp
-from harness.quiet import Quiet
+from harness.host.quiet import Quiet
+from harness.host.turn import TurnGivenUp
 
 
 def _never() -> bool:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ConfigError, InfraError
-from harness.record import Folder, find_run, hold_ended, new_run, read_lines
+from harness.runs.record import Folder, find_run, hold_ended, new_run, read_lines
 
 
 def test_lines_written_before_a_kill_are_read_back(tmp_path: Path) -> None:
     script = (
         "import os, signal, pathlib\n"
-        "from harness.record import Folder\n"
+        "from harness.runs.record import Folder\n"
         f"folder = Folder(pathlib.Path({str(tmp_path)!r}))\n"
         "for i in range(3): folder.append('records.jsonl', {'i': i})\n"
         "open(folder.path / 'records.jsonl', 'ab').write(b'{\"i\": 3, \"cut')\n"
@@ -30,7 +30,7 @@ def test_a_full_disk_is_an_infra_error_that_says_what_to_do(tmp_path: Path) -> N
     script = (
         "import resource, signal, pathlib\n"
         "from contracts.errors import InfraError\n"
-        "from harness.record import Folder\n"
+        "from harness.runs.record import Folder\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         f"folder = Folder(pathlib.Path({str(tmp_path)!r}))\n"
@@ -82,7 +82,7 @@ def test_runs_sort_in_the_order_they_were_begun_also_when_the_clock_went_back(tm
 def test_a_run_is_in_progress_as_long_as_its_process_lives_and_no_longer(tmp_path: Path) -> None:
     script = (
         "import pathlib, sys\n"
-        "from harness.record import new_run\n"
+        "from harness.runs.record import new_run\n"
         f"print(new_run(pathlib.Path({str(tmp_path)!r}))[0], flush=True)\n"
         "sys.stdin.read()\n"
     )

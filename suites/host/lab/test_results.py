@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import ConfigError, InfraError
-from harness.commands import results as commands
-from harness.commands.results import seconds
-from harness.history import points
-from harness.record import new_run
-from harness.results import REMOVING, prune_runs, runs_in
+from contracts.root import ROOT
+from harness.cli import results as commands
+from harness.cli.results import seconds
+from harness.runs.history import points
+from harness.runs.record import new_run
+from harness.runs.results import REMOVING, prune_runs, runs_in
 
-ROOT = Path(__file__).resolve().parents[3]
 RecordRun = Callable[..., Path]
 DAY_S = 86400.0
 
@@ -101,7 +101,7 @@ def test_a_run_in_progress_and_the_baselines_run_are_kept(results: Path, tmp_pat
 def test_a_run_whose_process_was_killed_may_go(results: Path) -> None:
     script = (
         "import os, pathlib, signal\n"
-        "from harness.record import new_run\n"
+        "from harness.runs.record import new_run\n"
         f"folder = new_run(pathlib.Path({str(results)!r}))[1]\n"
         "folder.append('tests.jsonl', {'id': 'x'})\n"
         "print(folder.path.name, flush=True)\n"
@@ -158,7 +158,7 @@ def test_a_fresh_checkout_has_nothing_to_remove_and_a_mistyped_folder_is_an_erro
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "results"
-    monkeypatch.setattr(commands, "_OWN", own)
+    monkeypatch.setattr(commands, "RESULTS", own)
     commands.prune(older_than="0s", results=own)
     assert not own.exists()
     with pytest.raises(ConfigError, match="no results folder"):

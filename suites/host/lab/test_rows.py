@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InfraError
-from harness.record import read_lines
-from harness.rows import RowFile
+from harness.runs.record import read_lines
+from harness.runs.rows import RowFile
 
 
 def test_a_row_is_there_when_append_returns_whatever_ends_the_process(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from harness.rows import RowFile\n"
+        "import os, signal, sys; from pathlib import Path; from harness.runs.rows import RowFile\n"
         "file = RowFile(Path(sys.argv[1]))\n"
         "for number in range(100): file.append({'number': number})\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-SUITES = Path(__file__).resolve().parents[2]
+from contracts.root import ROOT
+
+SUITES = ROOT / "suites"
 STATUS = SUITES.parent / "docs" / "status.md"
 
 

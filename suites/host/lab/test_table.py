@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from harness.run import Progress
-from harness.table import LiveProgress, print_outcome
+from contracts.progress import Progress
+from harness.terminal.outcome import print_outcome
+from harness.terminal.progress import LiveProgress
 
 ODD = "QEMU said [/usr/share] and [bold] and [/]"
 

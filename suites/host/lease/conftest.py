@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec, Place
+from contracts.root import ROOT
 
 HOLDER = Path(__file__).with_name("holder.py")
-ROOT = Path(__file__).resolve().parents[3]
 
 MakeSpec = Callable[..., BoardSpec]
 

@@ -55,7 +55,7 @@ def main() -> None:
     if "lab" in job:
         from pathlib import Path
 
-        from harness.registry import select_one
+        from harness.boards.registry import select_one
 
         spec = select_one(job["kind"], lab=[Path(job["lab"])])
     else:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from contracts.board import BoardSpec
-from harness.cli import main
+from harness.boards.registry import select_one
+from harness.cli.app import main
 from harness.lease import acquire, quarantine
-from harness.registry import select_one
 
 StartHolder = Callable[..., Any]
 Assay = Callable[..., tuple[int, str, str]]

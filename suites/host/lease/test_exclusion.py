@@ -21,12 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import InfraError
+from contracts.root import ROOT
 from harness.lease import Lease, NoneUsable, acquire, quarantine, reservation, states
 from harness.lease.force import seize
 
 MakeSpec = Callable[..., BoardSpec]
 
-ROOT = Path(__file__).resolve().parents[3]
 # Takes leases as fast as it can. Its own witness of exclusion: a flock of its own on a file of each place.
 WORKER = """
 import fcntl, os, random, sys, time

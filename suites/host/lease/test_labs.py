@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from contracts.board import BoardSpec, Place
+from harness.boards.registry import select_one
 from harness.lease import states
 from harness.lease.place_state import strays
-from harness.registry import select_one
 
 MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]

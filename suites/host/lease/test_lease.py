@@ -17,6 +17,7 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import InfraError
+from contracts.root import ROOT
 from harness.lease import Lease, acquire, states
 from harness.lease.files import PlaceFiles, leases_folder
 
@@ -282,7 +283,7 @@ def test_a_full_disk_is_told_and_leaves_no_lease_behind(
     site = leases.parent / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(limited)
-    root = Path(__file__).resolve().parents[3]
+    root = ROOT
     holder = start_holder(spec, {"PYTHONPATH": f"{site}{os.pathsep}{root}"})
     # Its output is a pipe, which the limit leaves alone.
     assert "free space on that disk" in holder.said()["error"]

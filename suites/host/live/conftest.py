@@ -9,12 +9,12 @@ from typing import Any
 import cffi
 import pytest
 
+from contracts.root import ROOT
+from contracts.wire.c_header import render
 from harness.bpf.native_build import zig
-from harness.channel.header import render
-from harness.keys import LabKey, load_key
-from harness.third_party import fetch_source
+from harness.config.keys import LabKey, load_key
+from harness.kernel.third_party import fetch_source
 
-ROOT = Path(__file__).resolve().parents[3]
 FIRMWARE = ROOT / "firmware"
 SOURCES = ("kernel/telemetry.c", "kernel/trace.c", "live/image.c", "live/sha256.c", "live/pool.c")
 DECLARATIONS = """

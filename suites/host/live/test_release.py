@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from harness.build import build_kernel, known_boards
+from harness.kernel.build import build_kernel, known_boards
 
 MARKER = b"testing images accepted"
 TESTING_SYMBOLS = {"plant_write", "plant_accept_unverified", "stop_in_mid_frame"}

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from contracts.errors import ProgramRejected
 from contracts.program import Hook, MapDef, MapFlags, MapType, Program
+from contracts.wire.frames import Status
+from contracts.wire.image import IMAGE_MAX, SIGNATURE_SIZE, ImageFlag, ImageHeader, ImageMap
 from harness.bpf.asm import assemble, exit_, mov64
 from harness.bpf.seal import program_id, seal, unseal
-from harness.channel.messages import IMAGE_MAX, SIGNATURE_SIZE, ImageFlag, ImageHeader, ImageMap, Status
-from harness.keys import LabKey, make_key
+from harness.config.keys import LabKey, make_key
 
 HEADER = ImageHeader.wire_size()
 INSNS = assemble([mov64(0, 2), exit_()])
@@ -48,7 +49,7 @@ def _resealed(image: bytes, key: LabKey, at: int, raw: bytes) -> bytes:
 
 
 def _offset(record: type, name: str) -> int:
-    from harness.channel.schema import layout
+    from contracts.wire.schema import layout
 
     at = 0
     for field in layout(record):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.channel.messages import TelemetryResponse
+from contracts.wire.session import TelemetryResponse
 
 ETHER = bytes(12) + b"\x08\x00"
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.trace import Trace, TracePacket
-from harness.channel.messages import TraceRecord
+from contracts.wire.uploads import TraceRecord
 from harness.channel.traces import pack_trace
 
 FRAME = bytes(range(61))

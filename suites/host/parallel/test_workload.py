@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.workload import Capacity, Work, Workload
+from harness.pytest_lab.workload import Capacity, Work, Workload
 
 KINDS = ("", "virt", "rpi3", "rpi4")
 WORK = st.builds(

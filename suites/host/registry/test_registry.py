@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ConfigError
-from harness.registry import load_board, load_boards, select, select_one
+from harness.boards.registry import load_board, load_boards, select, select_one
 
 GOOD = """\
 schema: 1

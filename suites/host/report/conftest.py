@@ -11,9 +11,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.budgets import Budgets
+from contracts.root import ROOT
+from harness.judge.budgets import Budgets
 
-ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "run.schema.json").read_text())
 SOURCE = '#include <assay.h>\n\nSEC("net_rx")\nint prog(struct xdp_md *ctx)\n{\n\treturn XDP_PASS;\n}\n'
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
+from contracts.root import ROOT
 from harness.report import write_report
 from harness.report.screenshot import browse, find_chromium
 
-ROOT = Path(__file__).resolve().parents[3]
 PICTURES = ROOT / "build" / "report"
 needs_chromium = pytest.mark.skipif(
     find_chromium() is None, reason="no chromium here: `apt-get install chromium`"

@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import ConfigError, InfraError
-from harness.main_job import _write_report
+from contracts.root import ROOT
+from harness.cli.run_job import _write_report
 from harness.report import report_folder, write_report
 
-ROOT = Path(__file__).resolve().parents[3]
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "</script></pre><script>alert(1)</script><img src=x onerror=alert(1)> & \"'"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.history import FILE, feed
 from harness.report import take_in, write_report
 from harness.report.trends import read_trends
+from harness.runs.history import FILE, feed
 
 MakeRun = Callable[..., Path]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from robot.libdocpkg import LibraryDocumentation
 
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
+
 LIBRARY = "harness.robot.library.AssayLibrary"
 
 

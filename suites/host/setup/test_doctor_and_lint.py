@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.doctor import Check, render, run_doctor
-from harness.lint import run_lint
-
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
+from harness.checks.doctor import Check, render, run_doctor
+from harness.checks.lint import run_lint
 
 
 def printed() -> tuple[Console, io.StringIO]:

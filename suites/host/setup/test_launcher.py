@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from contracts.root import ROOT
+
 TOOLS = ("sh", "cat", "dirname", "readlink", "sha256sum", "head", "false")
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from contracts.root import ROOT
+from harness.kernel.third_party import read_pins
 from harness.setup.lock import SOURCE_ONLY, SOURCES, WHEELS, split_lock
-from harness.third_party import read_pins
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def normal(name: str) -> str:

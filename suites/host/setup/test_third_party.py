@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SetupError
-from harness.third_party import fetch_source, read_pins
+from harness.kernel.third_party import fetch_source, read_pins
 
 SETUP_PY = b"from setuptools import setup\nsetup(name='tinylib', version='1.0')\n"
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from contracts.board import BoardSpec, DriverSpec, Place
 from contracts.errors import ConfigError
-from harness.config_check import check_file
-from harness.kernels import kernel_for, line_defines
-from harness.registry import BOARDS, LABS, load_board, load_boards, load_lab, select
+from harness.boards.registry import BOARDS, LABS, load_board, load_boards, load_lab, select
+from harness.checks.config_files import check_file
+from harness.kernel.board_kernel import kernel_for, line_defines
 from targets.drivers import (
     BOOT,
     CONSOLE,

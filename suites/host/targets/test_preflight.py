@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from contracts.board import BoardSpec, DriverSpec, Place
+from contracts.root import ROOT
+from harness.boards.preflight import LIMIT_S, Finding, check, unusable
+from harness.boards.registry import select
 from harness.lease import acquire, quarantine
-from harness.preflight import LIMIT_S, Finding, check, unusable
-from harness.registry import select
 from targets.console.device import Device
 
 
@@ -53,7 +54,7 @@ def test_an_absent_board_is_told_with_all_that_it_lacks_in_well_under_a_second()
 def test_a_run_without_a_usable_board_ends_with_75_and_makes_no_record(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", "run", "--board", "rpi4", "--results", str(tmp_path / "results")],
-        cwd=Path(__file__).resolve().parents[3], capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 75, done.stderr
     assert "usb-FTDI_FT232R_USB_UART_A10K5QX2-if00-port0 is missing" in done.stdout
@@ -134,7 +135,7 @@ def test_a_process_whose_preflight_met_a_hanging_device_still_comes_to_its_end(t
     )
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", "run", "--board", "rpi4", "--lab", str(lab)],
-        cwd=Path(__file__).resolve().parents[3], capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode == 75, done.stderr
     assert "does not say within" in done.stdout

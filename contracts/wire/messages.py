@@ -1,0 +1,10 @@
+"""Every message of the debug channel in one table, whatever file declares it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from contracts.wire import live, session, uploads
+from contracts.wire.frames import Message
+
+MESSAGES: Final[tuple[Message[Any, Any], ...]] = (*session.MESSAGES, *uploads.MESSAGES, *live.MESSAGES)

@@ -1,0 +1,1 @@
+"""Boards: their files, places, preflight, sessions, triage."""

@@ -1,0 +1,316 @@
+"""A board as a test is handed it: powered on, its kernel checked, an authenticated session open."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from contracts.board import PROCESS, BoardSpec
+from contracts.errors import (
+    AssayError,
+    BoardLost,
+    BuildError,
+    ConfigError,
+    InfraError,
+    KernelError,
+)
+from contracts.wire.events import Event
+from contracts.wire.session import HelloResponse
+from harness.boards.triage import Finding, Scene, is_ours, starved, too_busy, triage
+from harness.channel.client import ChannelClient
+from harness.channel.link import Watch
+from harness.channel.requester import Silent
+from harness.config.keys import LabKey
+from harness.kernel.build import KernelImage
+from harness.kernel.golden import GOLDEN
+from harness.kernel.symbols import Symbols
+from harness.lease import Lease, acquire, quarantine
+from targets.drivers import make_target
+from targets.protocols import Target
+
+_PROBE: Final = b"are you there"
+_EXIT_WAIT_S: Final = 1.0  # a closed link is often seen before the process that closed it is gone
+
+
+class Board:
+    """One powered-on board. Made by `open_board`; every wait in it ends with one of the errors of `contracts`.
+
+    A board that falls silent is triaged (`harness.boards.triage`) and left off: KernelError when its golden image answers,
+    InfraError when that is silent too. A QEMU that was ended from outside is BoardLost; one that the guest ended or
+    that aborted is a KernelError.
+    """
+
+    def __init__(
+        self,
+        spec: BoardSpec,
+        key: LabKey,
+        image: KernelImage,
+        target: Target,
+        *,
+        lease: Lease,
+        transcript: Path | None = None,
+        watch: Watch | None = None,
+        golden: Path = GOLDEN,
+    ) -> None:
+        self.spec = spec
+        self.lease = lease
+        self.key = key
+        self.image = image
+        self.transcript = transcript
+        self.epoch = lease.epoch
+        self.target = target
+        self._watch = watch
+        self._client: ChannelClient | None = None
+        self._hello: HelloResponse | None = None
+        self._golden = golden
+        self._probing = False
+        self._finding: Finding | None = None
+        self._report = ""
+        self._delay_s = 0.0  # of the target's run delay, what came before the last pristine
+
+    @property
+    def client(self) -> ChannelClient:
+        """The debug channel. Raises BoardLost while the board is off, what a triage found, LeaseLost once it was taken."""
+        if self._client is None:
+            if self._finding is not None:
+                raise self._left_off(self._finding)
+            raise BoardLost(f"board {self.spec.kind} is off", do="use it inside `open_board`")
+        self.lease.check()
+        return self._client
+
+    @property
+    def hello(self) -> HelloResponse:
+        """What the kernel said it is when it booted."""
+        if self._hello is None:
+            raise BoardLost(f"board {self.spec.kind} has not booted")
+        return self._hello
+
+    @property
+    def pid(self) -> int:
+        """Process that is the board, 0 while it is off. Raises ConfigError for a kind that is none.
+
+        0 would be taken for a process group by kill(2): the caller's own.
+        """
+        if PROCESS not in self.spec.capabilities:
+            raise ConfigError(
+                f"a {self.spec.kind} is no process",
+                expected=f"a kind with the capability `{PROCESS}`",
+                seen="hardware",
+                do='mark the test with `@pytest.mark.needs("process")`',
+            )
+        return self.target.pid
+
+    def power_on(self) -> None:
+        """Start the board, wait until its channel is up, check its build, open a session.
+
+        Raises InfraError for a place in quarantine, besides what a board that does not come up ends with.
+        """
+        self.lease.on_lost = self._let_go
+        self.lease.check()
+        self._refuse_quarantine()
+        self._finding = None
+        self._report = ""
+        self._hello = None
+        self._delay_s = 0.0
+        self.target.start()
+        self._client = ChannelClient(
+            self.target.open_console(),
+            name=self.spec.kind,
+            timeout_s=self.spec.request_timeout_s,
+            transcript=self.transcript,
+            explain=self._explain,
+            watch=self._watch,
+        )
+        self.target.go()
+        self._client.wait_event(Event.LOG, self.spec.boot_timeout_s)  # a kernel logs "ready" once it listens
+        self._hello = self._client.open_session(self.key.channel, self.epoch)
+        self._check_build(self._hello)
+
+    def _let_go(self) -> None:
+        """Taken by force: what the line says from now on is for its new holder."""
+        client = self._client
+        if client is not None:
+            client.drop()
+
+    def _refuse_quarantine(self) -> None:
+        sick = quarantine.of(self.lease.place)
+        if sick is not None:
+            raise InfraError(
+                f"{self.lease.place.name} is in quarantine",
+                expected="a place in working order",
+                seen=f"{sick.reason} (since {sick.since})",
+                do=f"mend it, then `assay boards check --board {self.spec.kind}`, which lifts the quarantine",
+            )
+
+    def _check_build(self, hello: HelloResponse) -> None:
+        if hello.build_id != self.image.build_id:
+            raise InfraError(
+                f"board {self.spec.kind} runs another kernel than the one that was built",
+                expected=f"build id {self.image.build_id.hex()}",
+                seen=hello.build_id.hex(),
+                do="look at what the board boots from",
+            )
+
+    def power_off(self) -> None:
+        """End the board, whatever state it is in. May be called twice. Raises InfraError if the transcript broke."""
+        self.lease.on_lost = None
+        client, self._client = self._client, None
+        try:
+            if client is not None:
+                if client.fault is not None:
+                    self._report = client.fault.report
+                client.close()
+        finally:
+            if is_ours(self.target, self.lease):
+                self.target.stop()
+
+    def power_cycle(self) -> None:
+        """Off, and on again with a new session: what a triage found is over then."""
+        self.power_off()
+        self.power_on()
+
+    def pristine(self) -> None:
+        """Back to the state after boot, by a channel command."""
+        self.client.pristine()
+        self.client.events.clear()
+        self._delay_s = self.target.run_delay_s()
+
+    def check_alive(self) -> None:
+        """Raise what ended the board, if something did. Says nothing to it."""
+        self.client.check_alive()
+
+    def registers(self) -> str:
+        """Registers of every core now, with kernel addresses as names. Raises InfraError where none can be had."""
+        return self._named(self.target.registers())
+
+    def crash_record(self) -> str:
+        """What is known of the kernel's end: its own fault report, what a triage found, else the registers now."""
+        if self._finding is not None:
+            return self._finding.story
+        fault = self._client.fault if self._client is not None else None
+        report = fault.report if fault is not None else self._report
+        if report:
+            return self._named(report)
+        registers, why_none = self._look()
+        return registers or f"no registers could be had: {why_none}"
+
+    def _look(self) -> tuple[str, str]:
+        """The registers, or empty and why there are none."""
+        try:
+            return self.registers(), ""
+        except InfraError as error:
+            return "", error.what
+
+    def _named(self, text: str) -> str:
+        try:
+            return Symbols.of(self.image.elf).annotate(text)
+        except BuildError:
+            return text
+
+    def _explain(self, error: AssayError) -> AssayError:
+        """What a silent or lost board is, once its process, its registers and its golden image have been asked."""
+        if self._probing:
+            return error
+        if self._finding is not None:
+            return self._left_off(self._finding)
+        if self.lease.lost:
+            return self._lease_error() or error
+        ended = self.target.exit_error(_EXIT_WAIT_S if isinstance(error, BoardLost) else 0.0)
+        if ended is not None:
+            return ended
+        if not isinstance(error, Silent):
+            return error
+        asked = self._client.asked_last if self._client is not None else ""  # by the test, not by us below
+        if starved(error, self.target.run_delay_s() - self._delay_s) and self._came_late(error):
+            return too_busy(f"board {self.spec.kind} answers late", error)
+        if error.event and self._hello is not None and self._answers():
+            return KernelError(
+                f"{error.what}, though it answers", expected=error.expected, seen=error.seen, do=error.do
+            )
+        scene = Scene(error, asked, *self._look())
+        self._finding = triage(self.spec, self.lease, scene, self.power_off, self._golden)
+        return self._finding.error
+
+    def _lease_error(self) -> AssayError | None:
+        try:
+            self.lease.check()
+        except InfraError as error:
+            return error
+        return None
+
+    def _answers(self) -> bool:
+        assert self._client is not None
+        self._probing = True
+        try:
+            return self._client.echo(_PROBE) == _PROBE
+        except AssayError:
+            return False
+        finally:
+            self._probing = False
+
+    def _came_late(self, silence: Silent) -> bool:
+        """Whether the board answers after all; where an event was waited for: and that has come by now."""
+        if not self._answers() or self._client is None:
+            return False
+        events = [received.event for received in self._client.events]
+        return not silence.event or silence.awaited in events
+
+    def _left_off(self, finding: Finding) -> AssayError:
+        """The same verdict for whoever goes on asking."""
+        kind = KernelError if isinstance(finding.error, KernelError) else InfraError
+        return kind(
+            f"board {self.spec.kind} was left off: {finding.error.what}",
+            expected="nothing asked of it before `power_cycle`",
+            seen=finding.story,
+            do=finding.error.do,
+        )
+
+
+def _end(board: Board, _kind: object, error: BaseException | None, _trace: object) -> None:
+    """Power off. A switch that does not obey takes no verdict from a kernel that failed: it is noted there."""
+    try:
+        board.power_off()
+    except InfraError as stays_on:
+        if not isinstance(error, KernelError):
+            raise
+        error.add_note(str(stays_on))
+
+
+@contextmanager
+def open_board(
+    spec: BoardSpec,
+    key: LabKey,
+    image: KernelImage,
+    *,
+    lease: Lease | None = None,
+    transcript: Path | None = None,
+    seed: int = 1,
+    icount: bool = True,
+    watch: Watch | None = None,
+    golden: Path = GOLDEN,
+    waiting: Callable[[str], None] | None = None,
+    made: Callable[[Board], None] | None = None,
+) -> Iterator[Board]:
+    """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
+
+    The board is the one of `lease`, which stays held; without one, a free board is leased for as long as this lasts,
+    and `waiting` is told why, while none is free.
+
+    `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
+    the board runs faster and no figure is exact. `watch` sees every frame as it passes. `golden`: where the golden
+    images lie. `made` is handed the board before it is powered on: one that does not come up is asked for its
+    crash record all the same. Raises what `Board` does.
+    """
+    with contextlib.ExitStack() as stack:
+        held = lease if lease is not None else stack.enter_context(acquire(spec, waiting=waiting))
+        target = make_target(spec, held.place, image.elf, image.img, icount=icount, seed=seed)
+        board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch, golden=golden)
+        stack.push(partial(_end, board))
+        if made is not None:
+            made(board)
+        board.power_on()
+        yield board

@@ -1,0 +1,105 @@
+"""`assay lint`: every judge of the source, one after the other, and which of them was not content."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from contracts.errors import SetupError
+from contracts.root import ROOT
+
+_TIMEOUT_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Linter:
+    """A command that exits 0 when content; `fix` is what a person types to repair what can be repaired."""
+
+    name: str
+    command: tuple[str, ...]
+    fix: str = ""
+
+
+def linters(root: Path = ROOT) -> list[Linter]:
+    """The judges, quickest first."""
+    tools = Path(sys.executable).parent
+    c_files = _source_files(root, "*.c", "*.h")
+    found = [
+        Linter("ruff check", (str(tools / "ruff"), "check", "--quiet", "."), ".venv/bin/ruff check --fix"),
+        Linter("ruff format", (str(tools / "ruff"), "format", "--check", "."), ".venv/bin/ruff format"),
+        Linter("import-linter", (str(tools / "lint-imports"), "--config", "pyproject.toml")),
+        Linter("mypy", (str(tools / "mypy"),)),
+    ]
+    if c_files:
+        command = (str(tools / "clang-format"), "--dry-run", "-Werror", *c_files)
+        found.insert(2, Linter("clang-format", command, ".venv/bin/clang-format -i FILE"))
+    return found
+
+
+def run_lint(console: Console | None = None, root: Path = ROOT, *, only: Container[str] | None = None) -> int:
+    """Run them (those named in `only`, when given), print what the discontented ones say; 1 when any was, else 0."""
+    console = console or Console()
+    failed: list[str] = []
+    for linter in linters(root):
+        if only is not None and linter.name not in only:
+            continue
+        begun = time.monotonic()
+        result = _run(linter, root)
+        verdict = "[green]ok[/]  " if result.returncode == 0 else "[red]fail[/]"
+        console.print(f"{verdict} {linter.name} ({time.monotonic() - begun:.1f} s)", highlight=False)
+        if result.returncode != 0:
+            failed.append(linter.name)
+            console.print(Text.from_ansi((result.stdout + result.stderr).rstrip()), soft_wrap=True)
+            if linter.fix:
+                console.print(f"do: {linter.fix}", highlight=False)
+    if failed:
+        console.print(f"[red]lint failed[/]: {', '.join(failed)}", highlight=False)
+        return 1
+    return 0
+
+
+def _run(linter: Linter, root: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            linter.command,
+            cwd=root,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+    except FileNotFoundError as error:
+        raise SetupError(
+            f"{linter.name} is not installed",
+            expected=f"{linter.command[0]}, which set-up installs",
+            seen=str(error),
+            do="run ./assay setup",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(
+            f"{linter.name} did not end", expected=f"an end within {_TIMEOUT_S:.0f} s", do="try it alone"
+        ) from error
+
+
+def _source_files(root: Path, *patterns: str) -> list[str]:
+    """Files of the working tree that git does not ignore; sorted, relative to `root`."""
+    out = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    return sorted({name for name in out.split("\0") if name and (root / name).is_file()})

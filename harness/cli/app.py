@@ -1,0 +1,60 @@
+"""The command line: `./assay COMMAND`, put together from the files beside this one."""
+
+from __future__ import annotations
+
+import typer
+
+from contracts.errors import AssayError, ConfigError
+from harness.cli import accept, boards, bpf, config, kernels, lease, machine, records, results, run, sim
+from harness.cli.options import err
+
+app = typer.Typer(
+    name="assay",
+    help="A hardware-in-the-loop lab for an AI-extensible ARM64 kernel.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(run.run)
+app.command()(run.replay)
+app.command()(accept.accept)
+app.command(context_settings=machine.PASSES_ARGUMENTS)(machine.test)
+app.add_typer(boards.app, name="boards")
+app.add_typer(lease.app, name="lease")
+app.command()(kernels.build)
+app.command()(kernels.console)
+app.add_typer(bpf.app, name="bpf")
+app.command()(records.compare)
+app.add_typer(records.baseline_app, name="baseline")
+app.command()(records.history)
+app.command()(records.report)
+app.add_typer(results.app, name="results")
+app.add_typer(boards.golden_app, name="golden")
+app.command()(sim.sim)
+app.add_typer(config.app, name="config")
+app.command()(machine.lint)
+app.command(context_settings=machine.PASSES_ARGUMENTS)(machine.bench)
+app.command()(machine.doctor)
+app.command()(machine.setup)
+
+
+def main() -> int:
+    """Run the command line; every error of ours becomes one message and its exit code."""
+    try:
+        code = app(prog_name="assay", standalone_mode=False)
+    except AssayError as error:
+        err.print(f"assay: {error}", markup=False, soft_wrap=True)
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        err.print("assay: interrupted")
+        return 130
+    except Exception as error:
+        show = getattr(error, "show", None)  # a usage error of typer's own copy of click
+        if show is None:
+            raise
+        show()
+        return ConfigError.exit_code
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,164 @@
+"""`assay boards`: what boards the lab has, how each of them is, and a check that finds out; `assay golden`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contracts.errors import ConfigError, InfraError, KernelError
+from harness.cli.options import LabOption, console, err
+
+app = typer.Typer(help="The lab's boards: how each of them is, and a check that finds out.")
+golden_app = typer.Typer(
+    help="The known-good kernels that tell a sick board from a bad kernel.", no_args_is_help=True
+)
+
+out = console(160)
+
+BoardOption = Annotated[
+    list[str] | None,
+    typer.Option("--board", "-b", metavar="KIND", help="Board kind, glob or tag:NAME; repeatable."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def boards(context: typer.Context, board: BoardOption = None, lab: LabOption = None) -> None:
+    """The lab's boards: how each of them is, and a check that finds out.
+
+    Without a command: the kinds, and each place's state (free, held, reserved, quarantined).
+    """
+    if context.invoked_subcommand is not None:
+        if board or lab:
+            raise ConfigError(
+                f"--board and --lab belong behind `{context.invoked_subcommand}`",
+                expected=f"assay boards {context.invoked_subcommand} --board KIND",
+                seen="an option before it",
+                do="move it",
+            )
+        return
+    from rich.table import Table
+
+    from harness.boards.registry import load_boards, select
+    from harness.lease import states
+
+    specs = select(board, lab=lab) if board else load_boards(lab=lab)
+    kinds = Table(title="kinds", title_justify="left")
+    for column in ("kind", "tags", "places", "machine", "console", "scenario"):
+        kinds.add_column(column)
+    places = Table(title="places", title_justify="left")
+    for column in ("place", "state", "owner", "since", "reason"):
+        places.add_column(column, overflow="fold")
+    for spec in specs:
+        machine = f"QEMU {spec.qemu.machine}, {spec.qemu.cores} cores" if spec.qemu else "hardware"
+        kinds.add_row(
+            spec.kind, ", ".join(spec.tags), str(spec.instances), machine, spec.console, spec.scenario or ""
+        )
+        for state in states(spec):
+            places.add_row(state.place.name, state.state, state.owner, state.since, state.reason)
+    out.print(kinds)
+    out.print(places)
+
+
+@app.command("check")
+def check(
+    kinds: Annotated[
+        list[str] | None, typer.Argument(metavar="[KIND]...", help="As --board. [default: tag:default]")
+    ] = None,
+    board: BoardOption = None,
+    lab: LabOption = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a place that somebody holds.")
+    ] = 10.0,
+    golden: Annotated[
+        Path | None, typer.Option(help="Folder of golden images. [default: lab-config/golden]")
+    ] = None,
+) -> None:
+    """Boot the golden image on every place and talk with it.
+
+    A place that passes is taken out of quarantine, one that is silent is put there. Exit 0 when all are fit, else 75.
+    """
+    from rich.table import Table
+
+    from harness.boards.health import check_places
+    from harness.boards.registry import select
+    from harness.kernel.golden import GOLDEN
+
+    specs = select([*(kinds or []), *(board or [])], lab=lab)
+    found = []
+    total = sum(spec.instances for spec in specs)
+    for spec in specs:
+        if not spec.places:
+            err.print(f"{spec.kind}: no places; give them in its board file or a lab file", markup=False)
+    with err.status(f"checking {total} places") as status:
+
+        def waiting(reason: str) -> None:
+            err.print(f"waiting: {reason}", markup=False, soft_wrap=True)
+
+        for health in check_places(specs, wait_s=wait, waiting=waiting, golden=golden or GOLDEN):
+            found.append(health)
+            status.update(f"checking {total} places, {len(found)} done")
+            if not err.is_terminal:
+                err.print(f"{len(found)}/{total} {health.place}: {health.state}", markup=False)
+    table = Table()
+    for column in ("kind", "place", "health", "seconds", "quarantine", "what was found"):
+        table.add_column(column, overflow="fold")
+    for health in sorted(found, key=lambda health: (health.kind, health.place)):
+        table.add_row(
+            health.kind, health.place, health.state, f"{health.took_s:.2f}", health.quarantine, health.what
+        )
+    out.print(table)
+    if total == 0 or any(health.state != "fit" for health in found):
+        raise typer.Exit(InfraError.exit_code)
+
+
+@golden_app.callback()
+def golden() -> None:
+    """The known-good kernels that tell a sick board from a bad kernel."""
+
+
+@golden_app.command("write")
+def golden_write(
+    board: BoardOption = None,
+    lab: LabOption = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to pin them. [default: lab-config/golden]")
+    ] = None,
+) -> None:
+    """Pin the kernels of the committed sources as golden images.
+
+    Each is built with the development key and must work on a board of its kind first. Without
+    --board: the kinds tagged `default`.
+    """
+    import tempfile
+
+    from harness.boards.health import trial
+    from harness.boards.registry import select
+    from harness.boards.triage import GoldenSilent
+    from harness.kernel.golden import GOLDEN, golden_name, new_golden, pin, source_commit
+    from harness.lease import acquire
+
+    specs = {golden_name(spec): spec for spec in reversed(select(board or [], lab=lab))}
+    commit = source_commit()
+    with tempfile.TemporaryDirectory(prefix="assay-golden-") as name:
+        fresh = Path(name)
+        images = []
+        for spec in specs.values():
+            with err.status(f"building and trying {golden_name(spec)}"):
+                image = new_golden(spec, fresh)
+                pin([image], commit, fresh)
+                try:
+                    with acquire(spec, purpose="assay golden write") as lease:
+                        told = trial(spec, lease, fresh)
+                except GoldenSilent as error:
+                    raise KernelError(
+                        f"the kernel of {spec.kind} cannot become golden: {error.what}",
+                        expected=error.expected,
+                        seen=error.seen,
+                        do="mend the kernel, or the board: `assay boards check` says which",
+                    ) from error
+            images.append(image)
+            out.print(f"{golden_name(spec)}: build {image.build_id.hex()}, {told}", markup=False)
+        path = pin(images, commit, folder or GOLDEN)
+    out.print(f"pinned: {path}", soft_wrap=True, markup=False)

@@ -1,0 +1,276 @@
+"""`assay lease`: who holds which board; give one back, reserve one, take one by force."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from harness.cli.options import LabOption
+
+if TYPE_CHECKING:
+    from contracts.board import BoardSpec, Place
+    from harness.lease import PlaceState
+
+app = typer.Typer(help="Who holds which board; reserve one, release one.", no_args_is_help=True)
+out = Console(highlight=False, soft_wrap=True)
+
+PlaceArgument = Annotated[
+    str, typer.Argument(metavar="PLACE", help="A board, as `assay lease list` names it.")
+]
+WhereArgument = Annotated[
+    str, typer.Argument(metavar="PLACE|KIND", help="A board, or a kind: every board of it.")
+]
+
+
+@app.command("list")
+def lease_list(
+    board: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--board", "-b", metavar="KIND", help="Kind, glob or tag:NAME; repeatable. [default: all]"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    lab: LabOption = None,
+) -> None:
+    """Every board: free, held, reserved, in quarantine.
+
+    Boards of other labs that are held on this machine are listed, too, under the name of their lock.
+    """
+    from harness.boards.registry import load_boards, select
+    from harness.lease.place_state import states, strays
+
+    specs = select(board, lab=lab) if board else load_boards(lab=lab)
+    found = [state for spec in specs for state in states(spec)]
+    others = [] if board else strays(specs)
+    if as_json:
+        typer.echo(json.dumps([_document(state) for state in [*found, *others]], indent=2))
+    else:
+        _print_table(found, others)
+
+
+@app.command("release")
+def lease_release(
+    name: PlaceArgument,
+    force: Annotated[bool, typer.Option("--force", help="Take it from whoever holds it.")] = False,
+    lab: LabOption = None,
+) -> None:
+    """Give a board back that a process holds.
+
+    A lease ends with its process; a process that lives has to be asked, or ended. --force takes the board from it: it
+    finds out within a second, a board with a supply of its own is switched off, and a session of the old lease is
+    refused once a later one was opened.
+    """
+    from contracts.errors import InfraError
+    from harness.lease.files import PlaceFiles
+    from harness.lease.place_state import look
+
+    spec, place = _one_place(name, lab)
+    state = look(spec.kind, place, PlaceFiles.of(place))
+    if force:
+        _release_by_force(spec, place)
+    elif state.holder is None:
+        out.print(f"{place.name} is free already", markup=False)
+    else:
+        raise InfraError(
+            f"{place.name} is held by a process that lives",
+            expected="its end, which gives the board back at once",
+            seen=f"{state.owner} since {state.since} ({state.reason})",
+            do="end that process, or take the board from it with --force",
+        )
+
+
+@app.command("reserve")
+def lease_reserve(
+    name: WhereArgument,
+    time: Annotated[str, typer.Option("--for", metavar="TIME", help="90s, 45m, 2h, 1d, 1h30m; 30d at most.")],
+    note: Annotated[str, typer.Option(help="What for, shown to others.")] = "",
+    lab: LabOption = None,
+) -> None:
+    """Keep a board for yourself; the reservation ends by itself.
+
+    You are `ASSAY_USER`, or user@host. A process that holds the board keeps it until it ends; nobody else gets it
+    after that.
+    """
+    from harness.lease.files import PlaceFiles, user_name
+    from harness.lease.owner import duration
+    from harness.lease.place_state import look
+    from harness.lease.reservation import parse_duration, reserve_all
+
+    seconds = parse_duration(time)
+    places = _places(name, lab)
+    reserve_all([place for _, place in places], seconds, note)
+    for spec, place in places:
+        out.print(f"{place.name} is reserved by {user_name()} for {duration(seconds)}", markup=False)
+        state = look(spec.kind, place, PlaceFiles.of(place))
+        if state.state != "reserved":
+            out.print(
+                f"  it is {state.state} now: {state.owner} since {state.since} ({state.reason})", markup=False
+            )
+
+
+@app.command("unreserve")
+def lease_unreserve(
+    name: WhereArgument,
+    force: Annotated[bool, typer.Option("--force", help="End somebody else's reservation, too.")] = False,
+    lab: LabOption = None,
+) -> None:
+    """End a reservation before its time."""
+    from harness.lease.owner import duration
+    from harness.lease.reservation import unreserve
+
+    for _, place in _places(name, lab):
+        ended = unreserve(place, force=force)
+        if ended is None:
+            out.print(f"{place.name} was not reserved", markup=False)
+            continue
+        left = duration(ended.remaining_s)
+        had = f" (it had {left} left)" if left else ""
+        out.print(f"{place.name} is no longer reserved by {ended.user}{had}", markup=False)
+
+
+def _places(name: str, lab: Sequence[Path] | None) -> list[tuple[BoardSpec, Place]]:
+    """The place of that name, or all of the kind of that name. Raises ConfigError."""
+    from contracts.errors import ConfigError, did_you_mean
+    from harness.boards.registry import load_boards
+    from harness.lease.place_state import strays
+
+    specs = load_boards(lab=lab)
+    known = [(spec, place) for spec in specs for place in spec.places]
+    found = [(spec, place) for spec, place in known if name in (place.name, spec.kind)]
+    if found:
+        return found
+    for spec in specs:
+        if spec.kind == name:
+            raise ConfigError(
+                f"{name} has no boards",
+                expected="places in its board file, or in a lab file",
+                seen="none",
+                do="name a lab file with --lab",
+            )
+    from dataclasses import replace
+
+    others = [(replace(specs[0], kind=s.kind, places=(s.place,), qemu=None), s.place) for s in strays(specs)]
+    names = [*(place.name for _, place in [*known, *others]), *(spec.kind for spec in specs)]
+    found = [(spec, place) for spec, place in others if place.name == name]
+    if not found:
+        raise ConfigError(
+            f"no board {name!r}{did_you_mean(name, names)}",
+            expected=f"one of {', '.join(names)}",
+            seen=name,
+            do="see `assay lease list`",
+        )
+    return found
+
+
+def _one_place(name: str, lab: Sequence[Path] | None) -> tuple[BoardSpec, Place]:
+    from contracts.errors import ConfigError
+
+    found = _places(name, lab)
+    if len(found) > 1:
+        raise ConfigError(
+            f"{name} is a kind of several boards",
+            expected=f"one of {', '.join(place.name for _, place in found)}",
+            seen=name,
+            do="name the board",
+        )
+    return found[0]
+
+
+def _release_by_force(spec: BoardSpec, place: Place) -> None:
+    from contracts.errors import AssayError
+    from harness.lease.force import LET_GO_S, seize
+
+    with seize(spec, place, "lease release --force") as taken:
+        before = taken.before
+        if before is None:
+            out.print(f"{place.name} was held by nobody; epoch {taken.lease.epoch} now", markup=False)
+        else:
+            out.print(
+                f"{place.name} is taken from {before.who} (epoch {before.epoch}; {taken.lease.epoch} now)",
+                markup=False,
+            )
+            if taken.let_go():
+                out.print("  its holder has let go of it", markup=False)
+            else:
+                out.print(
+                    f"  its holder did not let go within {LET_GO_S:g} s (stopped?); whatever it still sends is "
+                    "refused once the board has a new session",
+                    markup=False,
+                )
+        if place.power is None:
+            out.print("  no power switch: a QEMU ends when its holder lets go of it", markup=False)
+            return
+        from targets.drivers import power_of
+
+        try:
+            power_of(place).off()
+        except AssayError as error:
+            error.do = f"the lease is released, but switch {place.name} off by hand: {error.do}"
+            raise
+        out.print("  the board is switched off; its next holder switches it on", markup=False)
+
+
+def _document(state: PlaceState) -> dict[str, object]:
+    return {
+        "kind": state.kind,
+        "place": state.place.name,
+        "lock": state.place.identity,
+        "configured": state.configured,
+        "state": state.state,
+        "owner": state.owner,
+        "since": state.since,
+        "reason": state.reason,
+        "epoch": state.epoch,
+        "age_s": state.age_s,
+        "silent_s": state.silent_s,
+        "reserved_by": state.reserved_by,
+        "remaining_s": state.remaining_s,
+        "holder": None if state.holder is None else state.holder.document(),
+    }
+
+
+def _print_table(found: Sequence[PlaceState], others: Sequence[PlaceState]) -> None:
+    from rich.table import Table
+
+    from harness.cli.options import out as wide
+
+    table = Table()
+    for column in ("board", "state", "by", "for", "why", "epoch"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("board", "state", "epoch"))
+    for state in [*found, *others]:
+        table.add_row(*_row(state), style="dim" if state.state == "free" else None)
+    wide.print(table)
+    if others:
+        wide.print("Boards after the last of this lab belong to another lab, or were removed from this one.")
+
+
+def _row(state: PlaceState) -> list[str]:
+    from rich.markup import escape
+
+    from harness.lease.owner import duration
+    from harness.lease.place_state import SILENT_S
+
+    why = state.reason
+    if state.state == "quarantined":
+        span = f"since {state.since or '?'}"
+    elif state.state == "reserved":
+        span = f"{duration(state.remaining_s) or '?'} more"
+    else:
+        span = duration(state.age_s)
+    if state.state == "held" and state.silent_s is not None and state.silent_s > SILENT_S:
+        why = f"silent for {duration(state.silent_s)}, stopped? {why}"
+    if state.state != "reserved" and state.reserved_by:
+        left = duration(state.remaining_s)
+        why = f"{why}; reserved by {state.reserved_by}{f' for {left} more' if left else ''}"
+    if state.state == "quarantined" and state.holder is not None:
+        why = f"{why}; held by {state.holder.who}"
+    return [
+        escape(text)
+        for text in (state.place.name, state.state, state.owner, span, why, str(state.epoch or ""))
+    ]

@@ -1,0 +1,66 @@
+"""`assay test`, `lint`, `bench`, `setup`, `doctor`: this machine and this checkout."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import typer
+
+from contracts.root import ROOT
+from harness.cli.options import out
+
+WORKERS: Final = "4"  # a worker often waits for a board: more of them than cores keep two cores busy
+PASSES_ARGUMENTS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def _pytest(arguments: list[str]) -> int:
+    """Run pytest in this interpreter's environment and return its exit code."""
+    import subprocess
+
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+
+
+def test(context: typer.Context) -> None:
+    """Lint, then every test, by four workers. Extra arguments go to pytest instead (and skip the lint)."""
+    from harness.checks.lint import run_lint
+
+    if not context.args:
+        code = run_lint()
+        if code:
+            raise typer.Exit(code)
+    raise typer.Exit(_pytest(context.args or ["-n", WORKERS, "suites/host", "suites/board"]))
+
+
+def lint() -> None:
+    """ruff, mypy, clang-format and the dependency direction."""
+    from harness.checks.lint import run_lint
+
+    raise typer.Exit(run_lint())
+
+
+def bench(context: typer.Context) -> None:
+    """Run benches by name, or all.
+
+    report, channel, live, jit, model, loop, lab: every performance figure with its clock, beside its goal. Minutes
+    for all of them.
+    """
+    import subprocess
+
+    raise typer.Exit(
+        subprocess.run(
+            [sys.executable, "-m", "suites.bench", *context.args], cwd=ROOT, check=False
+        ).returncode
+    )
+
+
+def setup() -> None:
+    """Set this machine up and do nothing else: system packages and .venv."""
+    out.print("assay: this machine is set up")  # the launcher has seen to it before it comes here
+
+
+def doctor() -> None:
+    """Check the machine: what Assay needs, what was found, what to do."""
+    from harness.checks.doctor import print_doctor
+
+    raise typer.Exit(print_doctor(out))

@@ -1,0 +1,54 @@
+"""What several commands share: the consoles they print to, and options that mean the same everywhere."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from contracts.root import ROOT
+
+RESULTS: Final = ROOT / "results"
+
+
+def console(width: int = 140) -> Console:
+    """A console for tables: as wide as the terminal, or `width` columns in a log, which has no width of its own."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+
+
+out: Final = console()
+err: Final = Console(stderr=True, highlight=False)
+
+
+class Variant(StrEnum):
+    """Kernel variants."""
+
+    RELEASE = "release"
+    TESTING = "testing"
+
+
+BoardOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--board",
+        "-b",
+        metavar="KIND",
+        help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]",
+    ),
+]
+ResultsOption = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
+LabOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--lab", metavar="FILE", help="Lab file that gives places; repeatable. [default: $ASSAY_LAB]"
+    ),
+]
+KeyOption = Annotated[
+    Path | None, typer.Option("--key", help="Lab key file. [default: the committed development key]")
+]
+BudgetsOption = Annotated[Path | None, typer.Option(help="Budget file. [default: lab-config/budgets.yaml]")]
+VariantOption = Annotated[Variant, typer.Option(help="testing kernels plant faults on request.")]

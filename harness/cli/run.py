@@ -1,0 +1,83 @@
+"""`assay run` and `assay replay`: the loop on every chosen board, and a recorded run again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import RESULTS, BoardOption, BudgetsOption, KeyOption, LabOption, ResultsOption, out
+
+
+def run(
+    board: BoardOption = None,
+    lab: LabOption = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Scenario family for every board. [default: one a kind, see `assay boards`]"),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A Llama GGUF instead of the shipped one; no latency is promised for it."),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**32 - 1, help="Seed of the situations; same seed, same virtual figures."),
+    ] = 1,
+    situations: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Seeded situations a board, after one of warm-up; below 20, host budgets stay inconclusive.",
+        ),
+    ] = 20,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write run.json to this file.")
+    ] = None,
+    results: ResultsOption = RESULTS,
+    budgets: BudgetsOption = None,
+    key: KeyOption = None,
+    define: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="C macro for the release kernels; repeatable.", hidden=True),
+    ] = None,
+) -> None:
+    """Run the whole loop on every chosen board.
+
+    It builds, boots, observes, writes, verifies, swaps, watches and rolls back, and judges every stage.
+    """
+    from harness.cli.run_job import main_job
+
+    raise typer.Exit(
+        main_job(
+            out,
+            board or [],
+            scenario,
+            model,
+            seed,
+            situations,
+            json_file,
+            results,
+            budgets,
+            key,
+            ["./assay", *sys.argv[1:]],
+            define or [],
+            lab or None,
+        )
+    )
+
+
+def replay(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, its folder, or `last`.")],
+    results: ResultsOption = RESULTS,
+    key: KeyOption = None,
+) -> None:
+    """Repeat a recorded run and compare it.
+
+    The run's own images go to its own kernels; every virtual figure must come out the same.
+    """
+    from harness.loop.replay import replay_run
+
+    raise typer.Exit(replay_run(out, name, results, key))

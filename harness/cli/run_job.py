@@ -1,0 +1,156 @@
+"""What `assay run` does around the run: choose boards, build kernels, load the model, show progress, map the verdict."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ai.scenarios import families, situation
+from contracts.board import BoardSpec
+from contracts.errors import AssayError, ConfigError, InfraError, did_you_mean
+from contracts.measurement import Verdict
+from harness.boards.preflight import check, unusable
+from harness.boards.rack import rack
+from harness.boards.registry import select
+from harness.config.keys import load_key
+from harness.host.interrupt import INTERRUPTED, interruptible
+from harness.judge.budgets import DEFAULT_BUDGETS, load_budgets, worst
+from harness.kernel.board_kernel import kernel_for
+from harness.loop.run import Plan, run
+from harness.loop.writer import open_writer
+from harness.runs.history import feed
+from harness.runs.record import new_run
+from harness.terminal.outcome import print_outcome
+from harness.terminal.progress import LiveProgress
+from targets.qemu import qemu_program
+
+
+def _scenario_of(spec: BoardSpec, asked: str | None) -> str:
+    known = families()
+    chosen = asked or spec.scenario or known[0]
+    if chosen not in known:
+        raise ConfigError(
+            f"no scenario {chosen!r}{did_you_mean(chosen, known)}",
+            expected=f"one of {', '.join(known)}",
+            seen=chosen,
+            do="name one with --scenario, or mend the board file",
+        )
+    return chosen
+
+
+def _macro(define: str) -> tuple[str, str]:
+    """A define's name and value; `harness.kernel.build` holds both to their form."""
+    name, equals, value = define.partition("=")
+    if not equals or not value:
+        raise ConfigError(
+            f"--define {define!r} has no value",
+            expected="NAME=VALUE",
+            seen=define,
+            do="give the macro a value, such as 1",
+        )
+    return name, value
+
+
+def _write_report(console: Console, folder: Path) -> None:
+    """Write the run's page and name it. Without one, for a reason of ours, the run's verdict stands."""
+    from harness.report import write_report
+
+    try:
+        console.print(f"report: {write_report(folder)}", soft_wrap=True, markup=False)
+    except AssayError as error:
+        console.print(f"no report was written, the verdict stands: {error}", soft_wrap=True, markup=False)
+
+
+def main_job(
+    console: Console,
+    boards: Sequence[str],
+    scenario: str | None,
+    model: Path | None,
+    seed: int,
+    situations: int,
+    json_file: Path | None,
+    results: Path,
+    budgets_file: Path | None,
+    key_file: Path | None,
+    command: Sequence[str],
+    defines: Sequence[str] = (),
+    lab: Sequence[Path] | None = None,
+) -> int:
+    """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
+
+    `defines` are C macros, NAME=VALUE, that the release kernels are built with. `lab`: lab files;
+    None: those of `ASSAY_LAB`.
+    """
+    specs = select(boards, lab=lab)
+    if json_file is not None:
+        _check_writable(json_file)
+    budgets = load_budgets(budgets_file or DEFAULT_BUDGETS)
+    scenarios = {spec.kind: _scenario_of(spec, scenario) for spec in specs}
+    key = load_key(key_file)
+    macros = dict(_macro(define) for define in defines)
+    if any(spec.qemu is not None for spec in specs):
+        qemu_program()
+    with rack(specs, lab=lab, seed=seed) as found:
+        _preflight(console, found.specs)
+        writer = open_writer(model)
+        name, folder = new_run(results)
+        console.print(f"building kernels for {', '.join(spec.kind for spec in specs)}")
+        kernels = tuple(
+            (
+                spec,
+                kernel_for(spec, "release", key=key_file, extra_defines=macros),
+                kernel_for(spec, "testing", key=key_file),
+            )
+            for spec in found.specs
+        )
+        plan = Plan(kernels, scenarios, situation, writer, key, budgets, seed, situations)
+        stop = threading.Event()
+        with interruptible(console, stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
+            document, verdict = run(plan, folder, name, progress.report, stop, command)
+        if json_file is not None:
+            try:
+                json_file.write_text(json.dumps(document, indent=2) + "\n")
+            except OSError as error:
+                verdict = worst([verdict, Verdict.INFRA])
+                console.print(f"cannot write {json_file}: {error}", markup=False, soft_wrap=True)
+        print_outcome(console, document)
+        _remember(console, results)
+        console.print(f"results: {folder.path}", soft_wrap=True)
+        _write_report(console, folder.path)
+        return INTERRUPTED if document["run"]["interrupted"] else verdict.exit_code
+
+
+def _preflight(console: Console, specs: Sequence[BoardSpec]) -> None:
+    """Tell which kinds cannot be used. Raises InfraError, before a folder is made, when none can."""
+    lacking = unusable(check(specs))
+    for kind, missing in lacking.items():
+        console.print(f"{kind} cannot be used: {missing}", soft_wrap=True, markup=False)
+    if len(lacking) == len(specs):
+        raise InfraError(
+            f"no board can be used of {', '.join(spec.kind for spec in specs)}",
+            expected="one kind, at least, that passes preflight",
+            seen="what is said above",
+            do="mend it, or choose other boards: `assay boards`",
+        )
+
+
+def _remember(console: Console, results: Path) -> None:
+    """Take the run into the history. The record is whole without it, so a failure is told and changes no verdict."""
+    try:
+        feed(results)
+    except AssayError as error:
+        console.print(f"not in the history: {error}", markup=False, soft_wrap=True)
+
+
+def _check_writable(json_file: Path) -> None:
+    if json_file.is_dir() or not json_file.absolute().parent.is_dir():
+        raise ConfigError(
+            f"cannot write {json_file}",
+            expected="a file in a folder that exists",
+            seen="a folder" if json_file.is_dir() else "no such folder",
+            do="name another with --json",
+        )

@@ -1,0 +1,1 @@
+"""What a person writes for the lab: YAML files against strict models, and keys."""

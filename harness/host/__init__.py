@@ -1,0 +1,1 @@
+"""The machine that the lab runs on: locks, turns, quiet, noise, signals."""

@@ -1,0 +1,1 @@
+"""The judge: samples by stage and clock, budgets, verdicts, and what counts as a change."""

@@ -1,0 +1,369 @@
+"""The journey of one extension: observe to watch, one function a stage, each timed on its own clock.
+
+`assay run`, the pytest fixtures and every other front end call this module; none of them judges anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ai.diagnose import NoBottleneck
+from ai.scenarios import Policy
+from contracts.board import EXACT
+from contracts.diagnosis import Diagnosis, Generated, Refusal, TrialObservation, TrialResult
+from contracts.errors import KernelError, ProgramRejected, RequestRefused
+from contracts.measurement import Clock
+from contracts.program import Hook, Program
+from contracts.telemetry import Telemetry
+from contracts.trace import Trace
+from contracts.wire.live import (
+    LoadResponse,
+    ReplayResponse,
+    ResultRecord,
+    RunMode,
+    SwapResponse,
+    TrialResponse,
+)
+from contracts.wire.session import BoardFlag
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board
+from harness.bpf.compile import CompiledObject, compile_c
+from harness.bpf.elf import read_programs
+from harness.bpf.seal import program_id, seal
+from harness.config.keys import LabKey
+from harness.host.noise import Waiting
+from harness.judge.stopwatch import Stopwatch
+
+MAX_REPAIRS: Final = 2
+"""Repair rounds after a first attempt (DESIGN, "The journey of one extension")."""
+
+WATCH_INVOCATIONS: Final = 32
+"""Clean invocations after which a deployed configuration is committed."""
+
+# Which stage each refusal of LOAD belongs to.
+_LOAD_STAGE: Final[Mapping[str, str]] = {
+    "BAD_IMAGE": "unseal",
+    "BAD_VERSION": "unseal",
+    "BAD_SIGNATURE": "unseal",
+    "REFUSED_KIND": "unseal",
+    "VERIFY_REFUSED": "verify",
+    "JIT_FAILED": "jit",
+    "NO_MEMORY": "unseal",
+}
+
+
+class Writer(Protocol):
+    """Who writes programs: a model, or a baseline. `promises_latency` is False for a model that is not ours."""
+
+    name: str
+    model_hash: bytes
+    promises_latency: bool
+
+    def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
+        """What the telemetry means, with the operator's policy of the situation."""
+
+    def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
+        """A program for the diagnosis; `feedback` is what was refused before. Raises ProgramRejected."""
+
+
+class Situation(Protocol):
+    """What the pipeline needs of a situation (`ai.scenarios.Situation` has it)."""
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def workload(self) -> Trace: ...
+    @property
+    def trial(self) -> Trace: ...
+    def judge_trial(self, observed: TrialObservation) -> TrialResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A program that the kernel took: its image, handle and figures, and the code as the board emitted it."""
+
+    program: Program
+    image: bytes
+    response: LoadResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One program that was written, and why it was refused (None: it was deployed).
+
+    `program` and `image` are there once it was compiled and sealed, whatever came of it then.
+    """
+
+    source: str
+    prompt: str
+    tokens: int
+    refusal: Refusal | None
+    program: Program | None = None
+    image: bytes = b""
+
+
+@dataclass(slots=True)
+class Adaptation:
+    """What came of one situation: every attempt, and the deployed program's figures when one passed."""
+
+    diagnosis: Diagnosis | None = None
+    telemetry: Telemetry | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    loaded: Loaded | None = None
+    code: bytes = b""
+    trial_results: tuple[ResultRecord, ...] = ()
+    deployed: bool = False
+    replay: ReplayResponse | None = None
+    after: Telemetry | None = None
+
+    @property
+    def source(self) -> str:
+        """The deployed source, or the last one that was tried, or an empty text."""
+        return self.attempts[-1].source if self.attempts else ""
+
+
+def guest_clock(board: Board) -> Clock:
+    """The clock of figures that the board's kernel measures: modelled where its instructions are its time.
+
+    Silicon counts instructions, too, but not the same ones each time.
+    """
+    exact = EXACT in board.spec.capabilities and board.hello.flags & BoardFlag.INSTRUCTION_COUNTER
+    return Clock.VIRTUAL if exact else Clock.HARDWARE
+
+
+# --- stages ------------------------------------------------------------------------------------------------------
+
+
+def prepare(board: Board, situation: Situation) -> None:
+    """Bring a board to the situation: pristine, its workload replayed once, its trial trace uploaded."""
+    board.pristine()
+    board.client.upload_trace(situation.workload, BlobKind.WORKLOAD)
+    board.client.replay()
+    board.client.upload_trace(situation.trial, BlobKind.TRIAL)
+
+
+def observe(board: Board) -> Telemetry:
+    """Stage 1: what the kernel counted."""
+    return board.client.telemetry()
+
+
+def compile_program(source: str) -> tuple[Program, CompiledObject]:
+    """Stage 4: restricted C to a net_rx program, beside what the compiler made and took. Raises ProgramRejected."""
+    compiled = compile_c(source)
+    programs = [program for program in read_programs(compiled.elf) if program.hook is Hook.NET_RX]
+    if len(programs) != 1:
+        raise ProgramRejected(
+            "the source holds no single net_rx program",
+            stage="compile",
+            reason=f"expected one function in section net_rx, saw {len(programs)}",
+        )
+    return programs[0], compiled
+
+
+def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None = None) -> Loaded:
+    """Stages 8 to 10: the kernel unseals, verifies and JITs. Raises ProgramRejected naming the stage and why."""
+    try:
+        response = board.client.load(image)
+    except RequestRefused as error:
+        stage = _LOAD_STAGE.get(error.status)
+        if stage is None:
+            raise
+        raise ProgramRejected(
+            f"the kernel refused the program in {stage}", stage=stage, reason=error.detail
+        ) from error
+    if watch is not None:
+        clock = guest_clock(board)
+        watch.add("unseal", clock, response.unseal_instructions)
+        watch.add("verify", clock, response.verify_instructions)
+        watch.add("jit", clock, response.jit_instructions)
+    return Loaded(program, image, response)
+
+
+def run_trial(
+    board: Board, loaded: Loaded, mode: RunMode = RunMode.JIT
+) -> tuple[TrialResponse, tuple[ResultRecord, ...], TrialObservation]:
+    """Stage 11: the program's own hook, run dry over the TRIAL upload, and what it did."""
+    response, results = board.client.trial(loaded.response.handle, mode=mode)
+    maps = {
+        definition.name: board.client.read_map(loaded.response.handle, index, trial=True)
+        for index, definition in enumerate(loaded.program.maps)
+    }
+    return response, tuple(results), TrialObservation(tuple(result.verdict for result in results), maps)
+
+
+def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATIONS) -> SwapResponse:
+    """Stage 12: one store-release puts the program on its hook."""
+    return board.client.deploy(loaded.response.handle, watch_invocations)
+
+
+# --- the journey -------------------------------------------------------------------------------------------------
+
+
+def _build(
+    situation: Situation, generated: Generated, key: LabKey, watch: Stopwatch
+) -> tuple[Program, bytes]:
+    """Compile and seal what was written. Raises ProgramRejected."""
+    program, compiled = compile_program(generated.source)
+    watch.add("compile", Clock.HOST, compiled.cpu_s * 1e9)
+    watch.wall.setdefault("compile", []).append(compiled.wall_s * 1e9)
+    with watch.cpu("seal"):
+        image = seal(
+            program,
+            key,
+            model_hash=generated.model_hash,
+            prompt_hash=generated.prompt_hash,
+            seed=situation.seed,
+        )
+    return program, image
+
+
+def _load_and_try(
+    board: Board, situation: Situation, program: Program, image: bytes, watch: Stopwatch
+) -> tuple[Loaded, tuple[ResultRecord, ...]]:
+    """Load and try one image. Raises ProgramRejected; a refused program is unloaded."""
+    with watch.part("uart"):
+        loaded = load(board, program, image, watch)
+    try:
+        with watch.part("uart"):
+            response, results, observed = run_trial(board, loaded)
+        watch.add("trial", guest_clock(board), response.trial_instructions)
+        if response.contained:
+            raise ProgramRejected(
+                "the trial was cut short",
+                stage="trial",
+                reason=f"{response.contained} invocations had to be contained",
+            )
+        outcome = situation.judge_trial(observed)
+        if not outcome.ok:
+            raise ProgramRejected("the oracle refused the program", stage="trial", reason=outcome.reason)
+    except ProgramRejected:
+        with watch.part("uart"):
+            board.client.unload(loaded.response.handle)
+        raise
+    return loaded, results
+
+
+def adapt(
+    board: Board,
+    situation: Situation,
+    writer: Writer,
+    key: LabKey,
+    watch: Stopwatch,
+    on_attempt: Callable[[int], None] = lambda _number: None,
+    out: Adaptation | None = None,
+) -> Adaptation:
+    """Stages 1 to 12 under one stopwatch: from the telemetry request to the deploy's acknowledgement.
+
+    The caller has called `prepare` and holds the machine's turn. Refusals go back to the writer at most MAX_REPAIRS
+    times; `on_attempt` is told the number of each attempt. Returns the adaptation; `deployed` is False when every
+    attempt was refused (no `adapt` sample then). Telemetry without a bottleneck is a refusal by `diagnose`. `out` is
+    filled as it goes, for a caller that wants to know how far an adaptation came that ended in an error.
+    """
+    out = Adaptation() if out is None else out
+    refusals: list[Refusal] = []
+    began = Stopwatch()
+    waiting, compiled_before = Waiting(board.target.pid), len(watch.wall.get("compile", ()))
+    with began.elapsed("adapt"):
+        with watch.elapsed("observe"), watch.part("uart"):
+            out.telemetry = observe(board)
+        try:
+            with watch.cpu("diagnose"):
+                out.diagnosis = writer.diagnose(out.telemetry, situation)
+        except NoBottleneck as error:
+            out.attempts.append(Attempt("", "", 0, Refusal("diagnose", str(error), "")))
+        while out.diagnosis and out.loaded is None and len(refusals) <= MAX_REPAIRS:
+            generated: Generated | None = None
+            program: Program | None = None
+            image, refusal = b"", None
+            on_attempt(len(refusals) + 1)
+            try:
+                generated = writer.generate(out.diagnosis, refusals)
+                watch.add("generate", Clock.HOST, generated.thread_cpu_s * 1e9)
+                watch.wall.setdefault("generate", []).append(generated.wall_s * 1e9)
+                program, image = _build(situation, generated, key, watch)
+                out.loaded, out.trial_results = _load_and_try(board, situation, program, image, watch)
+            except ProgramRejected as error:
+                refusal = Refusal(error.stage, error.reason, generated.source if generated else "")
+                refusals.append(refusal)
+            finally:  # a program that the kernel dies of is what the record is for
+                out.attempts.append(
+                    Attempt(
+                        generated.source if generated else "",
+                        generated.prompt if generated else "",
+                        generated.tokens if generated else 0,
+                        refusal,
+                        program,
+                        image,
+                    )
+                )
+        if out.loaded is not None:
+            with watch.part("uart"):
+                swap = deploy(board, out.loaded)
+            watch.add("deploy", guest_clock(board), swap.swap_instructions)
+            out.deployed = True
+    watch.sum_parts("uart")
+    if out.deployed:
+        watch.add("adapt", Clock.HOST, began.samples[("adapt", Clock.HOST)][0])
+        waited = waiting.so_far_ns()
+        compiler = len(watch.wall.get("compile", ())) - compiled_before
+        for wall, cpu in zip(
+            watch.wall["compile"][-compiler:], watch.samples[("compile", Clock.HOST)][-compiler:], strict=True
+        ):
+            waited += max(0, int(wall - cpu))  # the compiler is a process of its own
+        watch.waited.setdefault("adapt", []).append(float(waited))
+    return out
+
+
+def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) -> None:
+    """Stages 13 and 14: replay the workload through the live hook, see it committed, then roll it back.
+
+    Raises KernelError when the kernel does not commit, or does not answer as the journey demands.
+    """
+    assert adaptation.loaded is not None
+    clock = guest_clock(board)
+    replay = board.client.replay()
+    adaptation.replay = replay
+    adaptation.after = board.client.telemetry()
+    if replay.contained or replay.rollbacks:
+        raise KernelError(
+            "a verified program was rolled back",
+            expected="no contained invocation in the watch window",
+            seen=f"{replay.contained} contained, {replay.rollbacks} rollbacks",
+            do="replay the run; the image and the trace are in its folder",
+        )
+    if replay.packets >= WATCH_INVOCATIONS and not replay.committed:
+        raise KernelError(
+            "the kernel did not commit the configuration",
+            expected=f"a commit after {WATCH_INVOCATIONS} clean invocations",
+            seen=f"{replay.program_invocations} invocations and no commit",
+        )
+    watch.add("execute", clock, replay.instructions_max)
+    watch.add("watch", clock, replay.replay_instructions)
+    adaptation.code = board.client.read_code(adaptation.loaded.response.handle)
+    swap = board.client.rollback()
+    watch.add("rollback", clock, swap.swap_instructions)
+
+
+def describe(program: Program) -> dict[str, object]:
+    """What a record says of a program."""
+    return {
+        "program_id": program_id(program).hex(),
+        "slots": program.slots,
+        "hook": program.hook.name.lower(),
+        "maps": [
+            {
+                "name": m.name,
+                "type": m.type.name.lower(),
+                "key": m.key_size,
+                "value": m.value_size,
+                "entries": m.max_entries,
+            }
+            for m in program.maps
+        ],
+    }

@@ -1,0 +1,169 @@
+"""`assay replay RUN`: the recorded images on the recorded kernels again; every virtual figure must be the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from contracts.errors import ConfigError, ProgramRejected
+from contracts.wire.uploads import BlobKind
+from harness.boards.board import Board, open_board
+from harness.boards.registry import select_one
+from harness.bpf.seal import unseal
+from harness.config.keys import LabKey, load_key
+from harness.judge.stopwatch import Stopwatch
+from harness.kernel.build import KernelImage
+from harness.lease import Lease, acquire
+from harness.loop import pipeline
+from harness.loop.drill import drill
+from harness.runs.record import find_run, read_json
+
+_HOST_STAGES: Final = ("diagnose", "generate", "compile", "review", "analyse", "seal")
+
+Figures = dict[tuple[str, str], list[float]]
+"""Virtual figures, in the order they were taken, by place (a situation, the drill) and stage."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """One virtual figure that did not come out again."""
+
+    kind: str
+    place: str
+    stage: str
+    recorded: list[float]
+    seen: list[float]
+
+
+def replay_run(console: Console, name: str, results: Path, key_file: Path | None) -> int:
+    """Replay a run; prints what differs. Returns 0 when every figure is the same, 1 otherwise."""
+    folder = find_run(name, results, "run")
+    document = read_json(folder / "run.json")
+    if document["run"].get("job", "run") != "run":
+        raise ConfigError(
+            f"{name} is a session of tests",
+            expected="a run of `assay run`: it holds the images to replay",
+            seen=f"job: {document['run']['job']}",
+            do="name a run; a test is repeated with pytest and the session's --seed",
+        )
+    key = load_key(key_file)
+    differences: list[Difference] = []
+    compared = 0
+    for entry in document["boards"]:
+        spec = select_one(entry["kind"])
+        recorded = _recorded_figures(entry)
+        if not recorded:
+            console.print(f"{entry['kind']}: no virtual figure is on record, nothing to replay")
+            continue
+        with acquire(
+            spec, purpose="assay replay", waiting=lambda why: console.print(f"waiting: {why}", markup=False)
+        ) as lease:
+            seen = _replay_board(folder / entry["kind"], lease, entry, key, document["run"]["seed"])
+        for place in sorted(recorded.keys() | seen.keys()):
+            was, now = recorded.get(place, []), seen.get(place, [])
+            compared += max(len(was), len(now))
+            if was != now:
+                differences.append(Difference(entry["kind"], *place, was, now))
+        drilled = " and the drill" if entry.get("drill") else ""
+        console.print(f"{entry['kind']}: {len(entry['situations'])} situations{drilled} replayed")
+    for item in differences:
+        console.print(
+            f"{item.kind} {item.place} {item.stage}: recorded {item.recorded}, now {item.seen}",
+            markup=False,
+        )
+    console.print(f"{compared} virtual figures compared, {len(differences)} differ")
+    if not compared:
+        raise ConfigError(
+            f"run {name} holds no virtual figure",
+            expected="at least one situation in which the kernel took a program",
+            seen="none",
+            do="replay a run in which it did",
+        )
+    return 1 if differences else 0
+
+
+def _recorded_figures(entry: dict[str, Any]) -> Figures:
+    """Every virtual figure of a board's record."""
+    out: Figures = {
+        (f"situation {situation['index']:02d}", stage): figures
+        for situation in entry["situations"]
+        for stage, figures in situation["virtual"].items()
+    }
+    return out | {("drill", cause): [float(n)] for cause, n in entry.get("drill", {}).items()}
+
+
+def _replay_board(folder: Path, lease: Lease, entry: dict[str, Any], key: LabKey, seed: int) -> Figures:
+    """Figures of every program that reached the kernel, and of the drill, on the kernels kept in the run's folder."""
+    out: Figures = {}
+    spec = lease.spec
+    image = _recorded_kernel(folder, "kernel", entry["build_id"], spec.firmware)
+    with open_board(spec, key, image, lease=lease, seed=seed) as board:
+        for situation in entry["situations"]:
+            place = f"situation {situation['index']:02d}"
+            seen = _replay_situation(board, folder / f"{situation['index']:02d}", situation, key)
+            out |= {(place, stage): figures for stage, figures in seen.items()}
+    if entry.get("drill"):
+        testing = _recorded_kernel(folder, "testing", entry["testing_build_id"], spec.firmware)
+        out |= {
+            ("drill", cause): [float(n)]
+            for cause, n in drill(spec, key, testing, Stopwatch(), lease=lease).items()
+        }
+    return out
+
+
+def _recorded(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path.parent} is not whole", expected=f"a file {path.name}", seen=str(error), do="run it again"
+        ) from error
+
+
+def _recorded_kernel(folder: Path, name: str, build_id: str, firmware: str) -> KernelImage:
+    elf, img = folder / f"{name}.elf", folder / f"{name}.img"
+    _recorded(elf)
+    data = _recorded(img)
+    return KernelImage(
+        board=firmware,
+        variant="testing" if name == "testing" else "release",
+        elf=elf,
+        img=img,
+        build_id=bytes.fromhex(build_id),
+        size=len(data),
+        sha256=hashlib.sha256(data).digest(),
+    )
+
+
+def _replay_situation(
+    board: Board, folder: Path, situation: dict[str, Any], key: LabKey
+) -> dict[str, list[float]]:
+    """Every attempt again, in order: loaded and tried, the deployed one executed and rolled back as well."""
+    watch = Stopwatch()
+    client = board.client
+    board.pristine()
+    client.upload(BlobKind.WORKLOAD, _recorded(folder / "workload.trace"))
+    client.replay()
+    client.upload(BlobKind.TRIAL, _recorded(folder / "trial.trace"))
+    clock = pipeline.guest_clock(board)
+    for number, attempt in enumerate(situation["attempts"], start=1):
+        if attempt["stage"] in _HOST_STAGES:
+            continue  # it never reached the kernel
+        image = _recorded(folder / f"attempt{number}.abxt")
+        try:
+            loaded = pipeline.load(board, unseal(image, key.public).program, image, watch)
+        except ProgramRejected:
+            continue  # as recorded; where it was not, its figures are missing
+        response, results, _ = pipeline.run_trial(board, loaded)
+        watch.add("trial", clock, response.trial_instructions)
+        if attempt["stage"] != "deploy":
+            client.unload(loaded.response.handle)
+            continue
+        watch.add("deploy", clock, pipeline.deploy(board, loaded).swap_instructions)
+        adaptation = pipeline.Adaptation(loaded=loaded, trial_results=results, deployed=True)
+        pipeline.execute_and_watch(board, adaptation, watch)
+    return {stage: values for (stage, at), values in watch.samples.items() if at is clock}

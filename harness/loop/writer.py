@@ -1,0 +1,40 @@
+"""Who writes the programs of a run: the shipped model, or another GGUF through the slow path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ai.diagnose import diagnose
+from ai.generate import Generator
+from ai.model import SHIPPED, Model
+from contracts.diagnosis import Diagnosis, Generated, Refusal
+from contracts.telemetry import Telemetry
+from harness.loop.pipeline import Situation
+
+
+class ModelWriter:
+    """A model behind the pipeline's `Writer`. One generation at a time: callers hold the machine's turn.
+
+    `promises_latency` is True for the shipped model alone.
+    """
+
+    def __init__(self, model: Model, *, promises_latency: bool) -> None:
+        self.model = model
+        self._generator = Generator(model)
+        self.name = model.path.name
+        self.model_hash = model.hash
+        self.promises_latency = promises_latency
+
+    def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
+        """The bottleneck in the telemetry, with the situation's policy as parameters. Raises NoBottleneck."""
+        return diagnose(telemetry, situation.policy)
+
+    def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
+        """One program. Raises ProgramRejected (stage `generate`) when the model ends without a whole program."""
+        return self._generator.generate(diagnosis, feedback)
+
+
+def open_writer(model: Path | None) -> ModelWriter:
+    """The writer for `--model`; None is the shipped model. Raises ModelError."""
+    return ModelWriter(Model(model or SHIPPED), promises_latency=model is None)

@@ -1,0 +1,20 @@
+"""The pytest plugin: boards by `--board`, budgets as assertions, faults of the lab told from faults of the kernel.
+
+`pytest --help` tells the options, `pytest --fixtures` what a test may ask for. Each idea has a file of its own.
+"""
+
+from __future__ import annotations
+
+pytest_plugins = (
+    "harness.pytest_lab.options",
+    "harness.pytest_lab.session",
+    "harness.pytest_lab.gate",
+    "harness.pytest_lab.kinds",
+    "harness.pytest_lab.fixtures",
+    "harness.pytest_lab.verdicts",
+    "harness.pytest_lab.retry",
+    "harness.pytest_lab.durations",
+    "harness.pytest_lab.one_verdict",
+    "harness.pytest_lab.worker_death",
+    "harness.pytest_lab.scheduling",
+)

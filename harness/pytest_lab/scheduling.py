@@ -1,0 +1,310 @@
+"""pytest-xdist's scheduler for a lab: a worker stays with one board kind, places are capacity (`workload`)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from harness.pytest_lab.chosen import specs_of
+from harness.pytest_lab.durations import known_durations
+from harness.pytest_lab.state import BOARD_FIXTURES, board_fixtures, is_worker, kind_of, lab_of
+from harness.pytest_lab.workload import UNKNOWN_S, Capacity, Work, Workload
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
+
+    from contracts.board import BoardSpec
+
+MIN_PENDING: Final = 2  # a worker begins a test once it knows the one after it, or that there is none
+_LOOK_S: Final = 0.2  # for how long what is known of a kind's places is believed
+_FOLDER: Final = pytest.StashKey[Path]()
+_GIVEN: Final = "assay_collection"
+
+
+class BoardScheduling:
+    """Hands tests to workers as `harness.pytest_lab.workload` says, two at a time; one scheduler for the life of a session.
+
+    `workers` are expected at the start; nothing runs before each has collected, and all have collected the same.
+    A worker without a test stands by while others' tests are still to be given out, and is shut down after that.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        workers: int,
+        works: Callable[[Sequence[str]], Sequence[Work]],
+        capacity: Callable[[str, Sequence[int]], Capacity],
+    ) -> None:
+        self.config = config
+        self.begun: set[str] = set()
+        """Tests that a worker has begun, by id."""
+        self.ended: set[str] = set()
+        """Tests whose last report has come, by id."""
+        self.interrupted: set[WorkerController] = set()
+        """Workers that were interrupted: their tests are not run again."""
+        self.broken = 0
+        """Files that could not be collected."""
+        self._expected = workers
+        self._works = works
+        self._capacity = capacity
+        self._nodes: dict[WorkerController, list[str] | None] = {}
+        self._collected = 0
+        self._collection: list[str] | None = None
+        self._workload = Workload((), self._capacity_now)
+
+    @property
+    def nodes(self) -> list[WorkerController]:
+        """Workers that are up."""
+        return list(self._nodes)
+
+    @property
+    def collection_is_completed(self) -> bool:
+        """Whether as many workers as were started have collected."""
+        return self._collected >= self._expected
+
+    @property
+    def tests_finished(self) -> bool:
+        """Whether no worker will be given anything more; each may still have a last test to run."""
+        if not self.collection_is_completed or self._workload.left:
+            return False
+        return all(len(self._given(node)) < MIN_PENDING for node in self._nodes)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether tests are still to be run."""
+        return bool(self._workload.left) or any(self._given(node) for node in self._nodes)
+
+    def add_node(self, node: WorkerController) -> None:
+        """A worker is up, and will collect."""
+        self._nodes[node] = None
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """A worker has collected. One that comes late and has collected otherwise is not used."""
+        self._collected += 1
+        self._nodes[node] = list(collection)
+        if self._collection is not None and self._nodes[node] != self._collection:
+            self._differs(node, self._collection)
+            self._nodes[node] = None
+            node.shutdown()
+
+    def schedule(self) -> None:
+        """Give out tests: the first time once all have collected, then whenever a new worker has."""
+        if self._collection is None:
+            first, *others = (node for node, collection in self._nodes.items() if collection is not None)
+            collection = self._nodes[first] or []
+            different = [node for node in others if self._nodes[node] != collection]
+            for node in different:
+                self._differs(node, collection)
+            self._collection = collection
+            broken = self.broken - len(different)
+            if broken and not self.config.getoption("continue_on_collection_errors"):
+                self._stop(f"{broken} errors during collection")  # as pytest does without workers
+            elif not different:
+                self._workload = Workload(self._works(collection), self._capacity_now)
+        self._feed()
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:  # noqa: ARG002
+        """A worker is through with a test and begins its next."""
+        self._workload.completed(node.gateway.id, item_index)
+        self._feed()
+
+    def mark_test_pending(self, item: str) -> None:
+        """Refused: a test that was begun has its verdict; a second try is the worker's own, and reported once."""
+        raise NotImplementedError(f"{item} is not run again: it has its verdict")
+
+    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
+        """Refused: this scheduler asks no worker for tests back."""
+        raise NotImplementedError(f"{node.gateway.id} gave tests back that nobody asked for: {indices}")
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """A worker is gone. Returns the test that it left in the middle; the others of its tests are given out again.
+
+        Raises KeyError for a worker that was never up.
+        """
+        del self._nodes[node]
+        given = self._given(node)
+        collection = self._collection or []
+        unrun = [index for index in given if collection[index] not in self.begun]
+        in_hand = [collection[index] for index in given if collection[index] in self.begun - self.ended]
+        self._workload.leave(node.gateway.id, () if node in self.interrupted else unrun)
+        self._feed()
+        return in_hand[0] if in_hand and node not in self.interrupted else None
+
+    def _given(self, node: WorkerController) -> Sequence[int]:
+        return self._workload.given(node.gateway.id)
+
+    def _capacity_now(self, kind: str) -> Capacity:
+        return self._capacity(kind, [worker_pid(node) for node in self._nodes])
+
+    def _feed(self) -> None:
+        """Every worker gets what it may run; who gets nothing more runs its last test and ends, or stands by."""
+        able = [node for node, known in self._nodes.items() if known is not None and not node.shutting_down]
+        for pending in range(MIN_PENDING):
+            for node in able:
+                if len(self._given(node)) != pending:
+                    continue
+                index = self._workload.take(node.gateway.id)
+                if index is not None:
+                    node.send_runtest_some([index])
+        for node in able:
+            given = len(self._given(node))
+            stands_by = given == 0 and self._workload.left > 0
+            if given < MIN_PENDING and not stands_by:
+                node.shutdown()
+
+    def _stop(self, why: str) -> None:
+        session = self.config.pluginmanager.getplugin("dsession")
+        if session is not None:
+            session.shouldstop = why
+
+    def _differs(self, node: WorkerController, collection: Sequence[str]) -> None:
+        from xdist.report import report_collection_diff
+
+        text = report_collection_diff(
+            list(collection), self._nodes[node] or [], "the first worker", node.gateway.id
+        )
+        report = pytest.CollectReport(
+            nodeid=node.gateway.id,
+            outcome="failed",
+            longrepr=text or "different tests were collected",
+            result=[],
+        )
+        self.config.hook.pytest_collectreport(report=report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count what could not be collected."""
+        self.broken += report.failed
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Remember that a worker has begun this test."""
+        self.begun.add(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember that this test has its verdict: a worker that dies from now on, even in it, takes nothing back."""
+        if report.when == "teardown":
+            self.ended.add(report.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
+        """Tell a worker that was interrupted from one that died."""
+        if error == "keyboard-interrupt":
+            self.interrupted.add(node)
+
+
+def worker_pid(node: WorkerController) -> int:
+    """The worker's process; 0 for one on another machine."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    return process.pid if process is not None else 0
+
+
+class LivePlaces:
+    """How many places each kind has right now, for a run whose workers are known by their process ids."""
+
+    def __init__(self, specs: Sequence[BoardSpec], unusable: Collection[str]) -> None:
+        self._specs = {spec.kind: spec for spec in specs}
+        self._unusable = unusable
+        self._seen: dict[str, tuple[float, Capacity]] = {}
+
+    def __call__(self, kind: str, workers: Sequence[int]) -> Capacity:
+        """Places that a worker of this run holds or could take, and those that others hold or have reserved."""
+        spec = self._specs.get(kind)
+        if spec is None or kind in self._unusable:
+            return Capacity(0)
+        now = time.monotonic()
+        at, seen = self._seen.get(kind, (-_LOOK_S, Capacity(0)))
+        if now - at >= _LOOK_S:
+            seen = self._look(spec, workers)
+            self._seen[kind] = (now, seen)
+        return seen
+
+    def _look(self, spec: BoardSpec, workers: Sequence[int]) -> Capacity:
+        from contracts.errors import InfraError
+        from harness.lease import states
+
+        try:
+            found = [state for state in states(spec) if state.state != "quarantined"]
+        except InfraError:  # the test that asks for a lease tells it
+            return Capacity(spec.instances)
+        usable = sum(
+            state.holder.pid in workers if state.holder is not None else state.usable for state in found
+        )
+        return Capacity(usable, len(found) - usable)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker where to write what its tests need; the controller itself collects nothing."""
+    config = node.config
+    if _FOLDER not in config.stash:
+        config.stash[_FOLDER] = Path(tempfile.mkdtemp(prefix="assay-collection-"))
+    node.workerinput[_GIVEN] = str(config.stash[_FOLDER])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """In a worker: write what each test needs, before xdist tells the controller that there are tests."""
+    if not is_worker(session.config):
+        return
+    told: dict[str, str] = session.config.workerinput  # type: ignore[attr-defined]
+    needs = {item.nodeid: _needs(item) for item in session.items if kind_of(item)}
+    path = Path(told[_GIVEN]) / f"{told['workerid']}.json"
+    path.write_text(json.dumps(needs), encoding="utf-8")
+
+
+def _needs(item: pytest.Item) -> tuple[str, str, int]:
+    """Kind, image and places of a test on a board. One without a board fixture may open a board for itself."""
+    fixtures = list(board_fixtures(item))
+    image = BOARD_FIXTURES[fixtures[0]] if fixtures else ""
+    return kind_of(item) or "", image, 2 if "board_pair" in fixtures else 1
+
+
+def read_works(folder: Path, durations: dict[str, float], collection: Sequence[str]) -> list[Work]:
+    """What a worker has written of the collection, with durations of earlier runs.
+
+    A worker on another machine writes where nobody here reads: its tests are told apart by no kind then.
+    """
+    needs: dict[str, tuple[str, str, int]] = {}
+    for path in sorted(folder.glob("*.json")):
+        needs = json.loads(path.read_text(encoding="utf-8"))
+        break
+    usual_s = median(durations.values()) if durations else UNKNOWN_S
+    works = []
+    for nodeid in collection:
+        kind, image, places = needs.get(nodeid, ("", "", 0))
+        module = "" if kind else nodeid.partition("::")[0]
+        works.append(Work(kind, image, places, durations.get(nodeid, usual_s), module))
+    return works
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BoardScheduling | None:
+    """Ours for `-n` and `--dist=load`; a user who asks for another one gets it."""
+    _ = log
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.workermanage import parse_tx_spec_config
+
+    durations = known_durations(config)
+    scheduler = BoardScheduling(
+        config,
+        len(parse_tx_spec_config(config)),
+        lambda collection: read_works(config.stash[_FOLDER], durations, collection),
+        LivePlaces(specs_of(config), lab_of(config).unusable),
+    )
+    config.pluginmanager.register(scheduler, "assay-scheduler")
+    return scheduler
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the workers wrote."""
+    if _FOLDER in config.stash:
+        shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Records of runs: written, found again, compared, kept."""

@@ -1,0 +1,157 @@
+"""`assay compare A B` of two sessions of tests: what each test measured, test by test, virtual figures judged."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from contracts.measurement import NS_PER_UNIT, Clock, Verdict
+from harness.judge.change import THRESHOLD, Change, HostChange, host_table, percent_text, ratio_interval
+from harness.runs.figures import Figures, Measured, TestRow
+
+_Key = tuple[str, str, Clock, int]
+"""Test id, stage, clock, and which of the test's measurements of that stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestChange:
+    """What one test measured on the virtual clock, in both sessions; `samples` are its inputs, one by one."""
+
+    __test__ = False  # pytest is not to take it for a test case
+
+    test: str
+    stat: str
+    figure: Change
+    samples: tuple[Change, ...]
+
+    @property
+    def worst(self) -> float:
+        """The greatest ratio among the figure and its samples."""
+        return max(self.figure.ratio, *(sample.ratio for sample in self.samples), 0.0)
+
+    @property
+    def is_regression(self) -> bool:
+        """The figure, or any one sample, above the threshold."""
+        return self.worst > 1 + THRESHOLD
+
+    @property
+    def reading(self) -> str:
+        """What to make of it."""
+        if self.is_regression:
+            return "[bold red]regression[/]"
+        if self.worst > 1:
+            return f"grew, within {THRESHOLD:.0%}"
+        better = self.figure.is_improvement or any(sample.is_improvement for sample in self.samples)
+        return "[green]improvement[/]" if better else "same"
+
+
+def _measured(figures: Figures) -> dict[_Key, tuple[TestRow, Measured]]:
+    """Every figure that a test of the session took."""
+    found: dict[_Key, tuple[TestRow, Measured]] = {}
+    for test in figures.document.tests:
+        for row in test.measurements:
+            nth = 0
+            while (key := (test.id, row.name, row.clock, nth)) in found:
+                nth += 1
+            if row.value is not None:
+                found[key] = (test, row)
+    return found
+
+
+def session_changes(before: Figures, after: Figures) -> tuple[list[TestChange], list[HostChange], list[str]]:
+    """Virtual changes, host changes, and a line for each figure that could not be judged.
+
+    Nothing is alike in sessions of two seeds. A figure is judged when both sessions have it by the same statistic
+    over as many samples.
+    """
+    old, new = _measured(before), _measured(after)
+    virtual: list[TestChange] = []
+    host: list[HostChange] = []
+    notes = [f"{_name(key)}: in {before.label}, not in {after.label}" for key in old if key not in new]
+    notes += [f"{_name(key)}: in {after.label}, not in {before.label}" for key in new if key not in old]
+    if before.document.run.seed != after.document.run.seed:
+        notes.append(
+            f"{before.label} has seed {before.document.run.seed}, {after.label} {after.document.run.seed}"
+        )
+        return [], [], notes
+    for key, (test, was) in old.items():
+        if key not in new:
+            continue
+        now = new[key][1]
+        if was.clock is Clock.HOST:
+            host += _host_change(test.id, was, now)
+        elif was.clock is Clock.VIRTUAL and (was.stat, was.samples) == (now.stat, now.samples):
+            alike = len(was.samples_list) == len(now.samples_list)
+            pairs = zip(was.samples_list, now.samples_list, strict=True) if alike else ()
+            samples = tuple(Change(was.name, first, second) for first, second in pairs)
+            figure = Change(was.name, _ns(was), _ns(now))
+            virtual.append(TestChange(test.id, was.stat.value if was.stat else "", figure, samples))
+        else:
+            notes.append(f"{_name(key)}: not judged, {_why(was, now)}")
+    return virtual, host, notes
+
+
+def _name(key: _Key) -> str:
+    test, stage, clock, nth = key
+    return f"{test}: {stage} ({clock.value}{f', measurement {nth + 1}' if nth else ''})"
+
+
+def _why(was: Measured, now: Measured) -> str:
+    if was.clock is Clock.HARDWARE:
+        return "a board's own counters are not exact"
+    return f"{was.stat} of {was.samples} samples before, {now.stat} of {now.samples} after"
+
+
+def _ns(row: Measured) -> float:
+    return round((row.value or 0.0) * NS_PER_UNIT.get(row.unit, 1.0), 6)
+
+
+def _host_change(test: str, was: Measured, now: Measured) -> list[HostChange]:
+    before, after = was.samples_list or [_ns(was)], now.samples_list or [_ns(now)]
+    figure = Change(was.name, statistics.median(before), statistics.median(after))
+    return [HostChange(test, figure, ratio_interval(before, after))]
+
+
+def _virtual_table(changes: list[TestChange], before: str, after: str) -> Table:
+    table = Table(title=f"instructions, {before} -> {after}", title_justify="left")
+    table.add_column("test", overflow="fold")
+    for column in ("stage", "stat"):
+        table.add_column(column, no_wrap=True)
+    for column in ("before", "after", "change", "worst sample"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("reading", no_wrap=True)
+    for change in changes:
+        table.add_row(
+            escape(change.test),
+            change.figure.stage,
+            change.stat,
+            f"{change.figure.before:,.0f}",
+            f"{change.figure.after:,.0f}",
+            percent_text(change.figure.ratio),
+            percent_text(max(sample.ratio for sample in change.samples)) if change.samples else "-",
+            change.reading,
+        )
+    return table
+
+
+def compare_sessions(console: Console, before: Figures, after: Figures) -> int:
+    """Print what two sessions' tests measured. Returns 1 on a virtual regression, 76 when nothing was comparable."""
+    virtual, host, notes = session_changes(before, after)
+    if virtual:
+        console.print(_virtual_table(virtual, before.label, after.label))
+    if host:
+        console.print(host_table(host, "test"))
+    for line in notes:
+        console.print(line, markup=False, soft_wrap=True)
+    regressions = sum(change.is_regression for change in virtual)
+    console.print(
+        f"{len(virtual)} virtual figures compared, regressions above {THRESHOLD:.0%}: {regressions}"
+    )
+    if not virtual:
+        console.print("nothing to judge: compare sessions of the same tests with one --seed", markup=False)
+        return Verdict.INCONCLUSIVE.exit_code
+    return Verdict.FAIL.exit_code if regressions else 0

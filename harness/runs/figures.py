@@ -1,0 +1,194 @@
+"""The figures of a recorded run, or of the committed baseline, as comparisons and the history read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.errors import ConfigError, did_you_mean
+from contracts.measurement import Clock, Stat, Verdict
+from contracts.root import ROOT
+from harness.runs.record import DEFAULT_RESULTS, Job, find_run, read_json
+
+BASELINE: Final = ROOT / "lab-config" / "baseline.json"
+
+# Names that stand for a document and are not a run's.
+_WORDS: Final = ("baseline", "last")
+
+
+class _Read(BaseModel):
+    """A part of a document: what later versions add is ignored, what is needed must be there."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Stage(_Read):
+    """A stage's row: its judged value in `unit` on `clock`; None where nothing was measured."""
+
+    name: str
+    value: float | None
+    unit: str
+    clock: Clock
+    stat: Stat | None
+    samples: int
+    limit: float | None = None
+    verdict: Verdict
+
+
+class Program(_Read):
+    """The program that a situation deployed."""
+
+    program_id: str
+
+
+class Attempt(_Read):
+    """One program written: the stage that refused it, or `deploy`."""
+
+    stage: str
+
+
+class Situation(_Read):
+    """One seeded situation: its samples by stage, in ns (virtual: instructions)."""
+
+    index: int
+    warmup: bool
+    family: str
+    seed: int
+    attempts: list[Attempt]
+    program: Program | None = None
+    virtual: dict[str, list[float]]
+    host: dict[str, list[float]] = {}
+
+    @property
+    def identity(self) -> tuple[str, int, str, tuple[str, ...]]:
+        """Equal for two situations that put the same input through the same program after the same attempts."""
+        stages = tuple(attempt.stage for attempt in self.attempts)
+        return (self.family, self.seed, self.program.program_id if self.program else "", stages)
+
+
+class Measured(Stage):
+    """What a test asked a budget about: the row, and its samples in ns (warm-up included)."""
+
+    samples_list: list[float] = []
+
+
+class TestRow(_Read):
+    """One test of a session, as far as its figures go."""
+
+    __test__ = False  # pytest is not to take it for a test case
+
+    id: str
+    kind: str | None = None
+    verdict: Verdict
+    build_id: str | None = None
+    measurements: list[Measured] = []
+
+
+class Board(_Read):
+    """One board's part of a document."""
+
+    kind: str
+    build_id: str
+    scenario: str
+    verdict: Verdict
+    error: str = ""
+    stages: list[Stage]
+    situations: list[Situation]
+
+    def rows(self, clock: Clock) -> dict[str, Stage]:
+        """Its measured stages on one clock, by name."""
+        return {row.name: row for row in self.stages if row.clock is clock and row.value is not None}
+
+
+class About(_Read):
+    """What a document says of its run. A session of tests has no situations."""
+
+    job: Job = "run"
+    name: str
+    started: str
+    seed: int
+    situations: int = 0
+    verdict: Verdict
+    interrupted: bool = False
+
+
+class Document(_Read):
+    """`run.json` of a run or of a session of tests, or a baseline made of a run (its virtual figures only)."""
+
+    version: Literal[1] = Field(alias="schema")
+    run: About
+    boards: list[Board]
+    tests: list[TestRow] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A document, the file it was read from, and what to call it in a table."""
+
+    label: str
+    path: Path
+    document: Document
+
+    @property
+    def boards(self) -> Mapping[str, Board]:
+        """Its boards by kind."""
+        return {board.kind: board for board in self.document.boards}
+
+
+def parse(content: Any, path: Path) -> Document:
+    """Read a document. Raises ConfigError, naming the key, when `content` is not one."""
+    try:
+        return Document.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"]) or "the file"
+        raise ConfigError(
+            f"{path} is not a run's record: {where}: {first['msg']}",
+            expected="a run.json as docs/schemas/run.schema.json has it",
+            seen=repr(first["input"])[:80],
+            do="name a finished run, or make one with `assay run`",
+        ) from error
+
+
+def load(
+    name: str, results: Path = DEFAULT_RESULTS, baseline: Path = BASELINE, job: Job | None = None
+) -> Figures:
+    """The figures of a run's name or folder, a JSON file, `last` (of a job, where one is named), or `baseline`.
+
+    Raises ConfigError, with the nearest name, for what is none of them.
+    """
+    if name == "baseline":
+        if not baseline.is_file():
+            raise ConfigError(
+                f"no baseline at {baseline}",
+                expected="the virtual figures of an earlier run",
+                seen="no such file",
+                do="make a run with `assay run`, then `assay baseline write last`",
+            )
+        path = baseline
+    elif Path(name).is_file():
+        path = Path(name)
+    else:
+        path = _recorded(name, results, job)
+    document = parse(read_json(path), path)
+    label = f"baseline ({document.run.name})" if path == baseline else document.run.name
+    return Figures(label, path, document)
+
+
+def _recorded(name: str, results: Path, job: Job | None) -> Path:
+    try:
+        return find_run(name, results, job) / "run.json"
+    except ConfigError as error:
+        meant = did_you_mean(name, _WORDS)
+        if name in _WORDS or not meant:
+            raise
+        raise ConfigError(
+            f"no run {name!r} under {results}{meant}",
+            expected="a run's name, its folder, a JSON file, `last` or `baseline`",
+            seen=name,
+            do="list the folder, or make a run with `assay run`",
+        ) from error

@@ -1,0 +1,232 @@
+"""A test session's record: one row a test, appended as its verdict comes; `run.json` and the exit code at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from contracts.errors import InfraError
+from contracts.measurement import Verdict
+from harness.runs.rows import RowFile
+
+if TYPE_CHECKING:
+    import pytest
+
+    from harness.runs.record import Folder
+
+TESTS: Final = "tests.jsonl"
+TRANSCRIPTS: Final = "transcripts"
+_OK: Final = ("pass", "marginal")
+SEVERITY: Final = ("pass", "skip", "marginal", "inconclusive", "infra", "fail")
+"""A test is what the worst of its phases is; one of them skipped is a test skipped."""
+
+
+@dataclass(slots=True)
+class _Phases:
+    """What has come of one test so far."""
+
+    verdict: str = "pass"
+    message: str = ""
+    duration_s: float = 0.0
+    sections: dict[tuple[str, str], None] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+class SessionRecord:
+    """Rows by test as reports come; the controller (or the only process) alone has one.
+
+    Nothing is written before `open`, or before the first test on a board: rows wait until then. A folder that cannot
+    be written loses rows, which `unwritten` tells, and never a verdict.
+    """
+
+    def __init__(self, root: Path, *, seed: int, command: Sequence[str]) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.verdicts: dict[str, list[str]] = {}
+        """Every verdict of each test that has one; more than one is a mistake."""
+        self.unwritten: list[str] = []
+        self.retried: list[str] = []
+        self.lost: list[str] = []
+        self.figures: list[str] = []
+        self._root = root
+        self._seed = seed
+        self._command = list(command)
+        self._began = time.monotonic()
+        self._started = datetime.now(UTC)
+        self._folder: Folder | None = None
+        self._file: RowFile | None = None
+        self._name = ""
+        self._wanted = False
+        self._written = 0
+        self._phases: dict[tuple[str, str], _Phases] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder, once there is one."""
+        return self._folder.path if self._folder else None
+
+    def open(self, *, wanted: bool) -> Path:
+        """Make the run's folder. Unless `wanted`, it goes again when no test on a board comes. Raises InfraError."""
+        from harness.runs.record import new_run
+
+        if self._folder is None:
+            self._name, self._folder = new_run(self._root)
+            self._file = RowFile(self._folder.path / TESTS)
+        self._wanted = self._wanted or wanted
+        return self._folder.path
+
+    def add(self, report: pytest.TestReport) -> dict[str, Any] | None:
+        """Take one phase's report; returns the test's row when it was the last phase."""
+        worker = _worker(report)
+        key = (report.nodeid, worker)
+        phases = self._phases.setdefault(key, _Phases())
+        told = getattr(report, "assay", None) or _told(report)
+        verdict = told["verdict"]
+        if SEVERITY.index(verdict) > SEVERITY.index(phases.verdict):
+            phases.verdict, phases.message = verdict, told["message"]
+        phases.duration_s += report.duration + told.get("earlier_s", 0.0)
+        phases.about |= told
+        if not report.passed:
+            phases.sections[str(report.when), report.longreprtext] = None
+        phases.sections |= dict.fromkeys((str(title), str(text)) for title, text in report.sections)
+        if report.when in ("setup", "call"):
+            return None
+        del self._phases[key]
+        row = _row(report.nodeid, worker, phases)
+        self._take(row, phases.about)
+        return row
+
+    def _take(self, row: dict[str, Any], about: dict[str, Any]) -> None:
+        self.rows.append(row)
+        self.verdicts.setdefault(row["id"], []).append(row["verdict"])
+        self.lost += about.get("lost", ())
+        self.unwritten += about.get("unwritten", ())
+        if len(row["attempts"]) > 1:
+            tries = ", then ".join(f"{told['verdict']} on {told['place']}" for told in row["attempts"])
+            why = row["attempts"][0]["message"].partition("\n")[0]
+            self.retried.append(f"{row['id']}: {tries} ({why})")
+        for figure in row["measurements"]:
+            if figure["verdict"] in ("marginal", "fail") or figure["missed_stretch"]:
+                self.figures.append(
+                    f"{row['id']}: {figure['name']} ({figure['clock']} clock) {_figure(figure)}"
+                )
+        if row["kind"] is not None:
+            self._wanted = True
+        if self._file is not None and self._wanted:
+            self._write()
+
+    def _write(self) -> None:
+        """Append the rows that wait. What cannot be written is told and not tried again."""
+        assert self._file is not None
+        waiting, self._written = self.rows[self._written :], len(self.rows)
+        for row in waiting:
+            try:
+                self._file.append(row)
+            except InfraError as error:
+                self.unwritten.append(f"the row of {row['id']}: {error.what} ({error.seen})")
+
+    def verdict(self) -> Verdict:
+        """The session's verdict so far; `skip` when there is no test at all."""
+        if not self.rows:
+            return Verdict.SKIP
+        from harness.judge.budgets import worst
+
+        return worst([Verdict(row["verdict"]) for row in self.rows])
+
+    def finish(self, *, exit_code: int, interrupted: bool) -> None:
+        """Write `run.json`, or remove a folder that nobody needs."""
+        if self._folder is None or self._file is None:
+            return
+        if not self._wanted:
+            shutil.rmtree(self._folder.path, ignore_errors=True)
+            self._folder = None
+            return
+        from harness.runs.commit import commit_of
+
+        self._write()
+        try:
+            self._file.close()
+        except InfraError as error:
+            self.unwritten.append(f"rows of {TESTS}: {error.what} ({error.seen})")
+        verdict = Verdict.INCONCLUSIVE if not self.rows else self.verdict()
+        document = {
+            "schema": 1,
+            "run": {
+                "name": self._name,
+                "job": "tests",
+                "started": self._started.isoformat(timespec="seconds"),
+                "wall_s": round(time.monotonic() - self._began, 3),
+                "seed": self._seed,
+                "command": self._command,
+                "python": platform.python_version(),
+                "verdict": verdict.value,
+                "interrupted": interrupted,
+                "exit": exit_code,
+                "commit": commit_of(),
+            },
+            "boards": [],
+            "tests": self.rows,
+        }
+        try:
+            self._folder.write_json("run.json", document)
+        except InfraError as error:
+            self.unwritten.append(f"run.json: {error.what} ({error.seen})")
+
+    def last_words(self) -> list[str]:
+        """What of the record was lost, for people; empty when it is whole."""
+        if not self.unwritten:
+            return []
+        where = self.folder or self._root
+        return [
+            f"the record in {where} is not whole: {len(self.unwritten)} parts of it could not be written",
+            *(f"  {line}" for line in self.unwritten[:10]),
+            *([f"  and {len(self.unwritten) - 10} more"] if len(self.unwritten) > 10 else []),
+            "  do: make room or mend the folder's permissions, or name another one with --results, and run again",
+        ]
+
+
+def _worker(report: pytest.TestReport) -> str:
+    name = getattr(report, "worker_id", None)
+    if name is None:
+        with contextlib.suppress(AttributeError):
+            name = report.node.gateway.id
+    return str(name or "")
+
+
+def _told(report: pytest.TestReport) -> dict[str, Any]:
+    """A report that no worker of ours made, such as xdist's of a worker that died."""
+    verdict = "fail" if report.failed else "skip" if report.skipped else "pass"
+    return {"verdict": verdict, "message": "" if report.passed else report.longreprtext[:4000]}
+
+
+def _row(nodeid: str, worker: str, phases: _Phases) -> dict[str, Any]:
+    about = phases.about
+    fine = phases.verdict in _OK
+    return {
+        "id": nodeid,
+        "kind": about.get("kind"),
+        "verdict": phases.verdict,
+        "duration_s": round(phases.duration_s, 6),
+        "attempts": about.get("attempts", []),
+        "message": "" if fine else phases.message,
+        "sections": [] if fine else [list(section) for section in phases.sections],
+        "measurements": about.get("measurements", []),
+        "transcript": about.get("transcript"),
+        "build_id": about.get("build_id"),
+        "worker": worker,
+    }
+
+
+def _figure(figure: dict[str, Any]) -> str:
+    stretch = f", stretch {figure['stretch']:g}" if figure["stretch"] is not None else ""
+    missed = ", stretch missed" if figure["missed_stretch"] else ""
+    return (
+        f"{figure['value']:.4g} {figure['unit']}, {figure['stat']} of {figure['samples']}: {figure['verdict']}"
+        f" (limit {figure['limit']:g}{stretch}){missed}"
+    )

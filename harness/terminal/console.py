@@ -1,0 +1,169 @@
+"""`assay console BOARD`: a running board's channel, live: frames, events and log, and a few commands by hand."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+
+from contracts.board import BoardSpec
+from contracts.errors import AssayError, InfraError, RequestRefused
+from contracts.wire.events import EVENTS, Event, LogEvent
+from contracts.wire.frames import FrameKind, ResponseHeader
+from contracts.wire.messages import MESSAGES
+from contracts.wire.schema import RecordError, layout
+from harness.boards.board import Board, open_board
+from harness.channel.frames import Frame
+from harness.channel.transcript import message_name, status_name
+from harness.config.keys import LabKey
+from harness.kernel.build import KernelImage
+
+_MESSAGES: Final = {message.number: message for message in MESSAGES}
+_BYTES_SHOWN: Final = 24
+_POLL_S: Final = 0.2
+HELP: Final = "status, telemetry, echo TEXT, pristine, registers, quit (or Ctrl-C)"
+
+
+def describe(frame: Frame) -> str:
+    """One frame as a line of text: kind, message, sequence, and its decoded fields."""
+    kind, number, payload = frame.header.kind, frame.header.message, frame.payload
+    lead = f"#{frame.header.sequence} {message_name(frame)}"
+    if kind == FrameKind.RESPONSE and len(payload) >= ResponseHeader.wire_size():
+        header = ResponseHeader.unpack(payload[: ResponseHeader.wire_size()])
+        payload = payload[ResponseHeader.wire_size() :]
+        lead += f" {status_name(header.status)}"
+        if header.status:
+            return f"{lead}: {payload.decode('utf-8', 'replace')}"
+    record = None
+    if kind == FrameKind.EVENT and number in EVENTS:
+        record = EVENTS[Event(number)]
+    elif number in _MESSAGES:
+        message = _MESSAGES[number]
+        record = message.request if kind == FrameKind.REQUEST else message.response
+    if record is None:
+        return f"{lead} {_short(payload)}"
+    try:
+        value = record.unpack(payload)
+    except RecordError as error:
+        return f"{lead} {_short(payload)} ({error})"
+    if isinstance(value, LogEvent):
+        return f"{lead} {value.text.decode('utf-8', 'replace')}"
+    fields = (f"{field.name}={_short(getattr(value, field.name))}" for field in layout(record))
+    return f"{lead} {' '.join(fields)}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, bytes):
+        return value[:_BYTES_SHOWN].hex() + ("..." if len(value) > _BYTES_SHOWN else "")
+    if isinstance(value, tuple):
+        return f"[{len(value)}]"
+    return str(value)
+
+
+class _Watcher:
+    """Prints every frame of a board's channel. Called from the reader thread too: rich's console is locked."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._began = time.monotonic()
+
+    def __call__(self, direction: str, frame: Frame) -> None:
+        at = time.monotonic() - self._began
+        colour = {FrameKind.EVENT: "yellow", FrameKind.REQUEST: "cyan"}.get(
+            FrameKind(frame.header.kind), "green"
+        )
+        self._out.print(
+            f"[dim]{at:9.4f}[/] [{colour}]{direction} {escape(describe(frame))}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _teller(out: Console) -> Callable[[str], None]:
+    return lambda why: out.print(why, highlight=False, markup=False)
+
+
+def _obey(board: Board, line: str, out: Console) -> bool:
+    """Do what a line says; False ends the console. Refusals are printed, a dead board raises."""
+    word, _, rest = line.strip().partition(" ")
+    try:
+        match word:
+            case "":
+                pass
+            case "quit" | "exit" | "q":
+                return False
+            case "status":
+                _table(board.client.status(), out)
+            case "telemetry":
+                _table(board.client.telemetry(), out)
+            case "echo":
+                out.print(repr(board.client.echo(rest.encode())), highlight=False, markup=False)
+            case "pristine":
+                board.pristine()
+            case "registers":
+                out.print(_registers(board), highlight=False, markup=False)
+            case _:
+                out.print(f"unknown command {word!r}; commands: {HELP}", highlight=False, markup=False)
+    except RequestRefused as error:
+        out.print(str(error), highlight=False, markup=False)
+    return True
+
+
+def _registers(board: Board) -> str:
+    """The cores' registers, or why there are none; a board that is lost says so by itself."""
+    try:
+        return board.registers()
+    except InfraError as error:
+        return str(error)
+
+
+def _table(record: object, out: Console) -> None:
+    for name in getattr(type(record), "__slots__", ()):
+        out.print(f"  {name:20} {getattr(record, name)}", highlight=False, markup=False)
+
+
+def _serve(board: Board, source: int, out: Console) -> None:
+    """Lines from the descriptor `source` until quit or end of file; meanwhile the board is watched for its end."""
+    waiting = b""
+    while True:
+        if select.select([source], [], [], _POLL_S)[0]:
+            piece = os.read(source, 4096)
+            waiting += piece
+            while b"\n" in waiting:
+                line, waiting = waiting.split(b"\n", 1)
+                if not _obey(board, line.decode("utf-8", "replace"), out):
+                    return
+            if not piece:
+                return
+        board.check_alive()
+
+
+def run_console(
+    spec: BoardSpec,
+    image: KernelImage,
+    key: LabKey,
+    *,
+    source: TextIO | None = None,
+    out: Console | None = None,
+) -> int:
+    """Boot `image` on `spec`, print its channel live and obey commands from `source` (stdin).
+
+    Returns 0 at the end of input or on `quit`, 130 on Ctrl-C, and a lost board's or a dead kernel's exit code.
+    """
+    out = out or Console()
+    try:
+        with open_board(spec, key, image, watch=_Watcher(out), waiting=_teller(out)) as board:
+            out.print(f"{spec.kind} is up; commands: {HELP}", highlight=False, markup=False)
+            _serve(board, (source or sys.stdin).fileno(), out)
+    except KeyboardInterrupt:
+        return 130
+    except AssayError as error:
+        out.print(str(error), highlight=False, markup=False)
+        return error.exit_code
+    return 0
