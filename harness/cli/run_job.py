@@ -17,11 +17,11 @@ from harness.boards.preflight import check, unusable
 from harness.boards.rack import rack
 from harness.boards.registry import select
 from harness.config.keys import load_key
-from harness.host.interrupt import INTERRUPTED, interruptible
 from harness.judge.budgets import DEFAULT_BUDGETS, load_budgets, worst
 from harness.kernel.board_kernel import kernel_for
 from harness.loop.run import Plan, run
 from harness.loop.writer import open_writer
+from harness.machine.interrupt import INTERRUPTED, interruptible
 from harness.runs.history import feed
 from harness.runs.record import new_run
 from harness.terminal.outcome import print_outcome

@@ -23,8 +23,8 @@ from elftools.elf.sections import SymbolTableSection
 from contracts.errors import BuildError, ConfigError, did_you_mean
 from contracts.root import ROOT
 from harness.config.keys import LabKey, load_key
-from harness.host.file_lock import file_lock
 from harness.kernel.third_party import fetch_source
+from harness.machine.file_lock import file_lock
 
 FIRMWARE: Final = ROOT / "firmware"
 IMAGE_SIZE_MAX: Final = 256 * 1024

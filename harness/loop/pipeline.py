@@ -33,8 +33,8 @@ from harness.bpf.compile import CompiledObject, compile_c
 from harness.bpf.elf import read_programs
 from harness.bpf.seal import program_id, seal
 from harness.config.keys import LabKey
-from harness.host.noise import Waiting
 from harness.judge.stopwatch import Stopwatch
+from harness.machine.noise import Waiting
 
 MAX_REPAIRS: Final = 2
 """Repair rounds after a first attempt (DESIGN, "The journey of one extension")."""

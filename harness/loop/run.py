@@ -20,8 +20,6 @@ from contracts.measurement import Budget, Clock, Measurement, Verdict
 from contracts.progress import Progress
 from harness.boards.board import open_board
 from harness.config.keys import LabKey
-from harness.host.quiet import Quiet
-from harness.host.turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, TurnGivenUp, host_turn
 from harness.judge.budgets import STAGES, Judged, judge, skipped, worst
 from harness.judge.stopwatch import Stopwatch
 from harness.kernel.build import KernelImage
@@ -30,6 +28,8 @@ from harness.loop import pipeline
 from harness.loop.artifacts import write_situation
 from harness.loop.drill import drill
 from harness.loop.pipeline import Adaptation, Writer
+from harness.machine.quiet import Quiet
+from harness.machine.turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, TurnGivenUp, host_turn
 from harness.runs.record import SCHEMA_VERSION, Folder
 
 SITUATIONS: Final = 20

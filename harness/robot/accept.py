@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from contracts.board import BoardSpec
 from contracts.measurement import Verdict
-from harness.host.interrupt import INTERRUPTED
 from harness.judge.budgets import worst
+from harness.machine.interrupt import INTERRUPTED
 from harness.robot.merge import infra_row, read_rows, write_output
 from harness.robot.process import OUTPUT, STOP_S, RobotProcess, verdicts
 from harness.robot.rows import INTERRUPTED_TEXT

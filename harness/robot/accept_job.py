@@ -25,11 +25,11 @@ from harness.boards.preflight import check, unusable
 from harness.boards.rack import rack
 from harness.boards.registry import LAB_VARIABLE, lab_files, select
 from harness.config.keys import load_key
-from harness.host.interrupt import interruptible
-from harness.host.quiet_files import QuietFiles
 from harness.judge.budgets import DEFAULT_BUDGETS, Judged, load_budgets
 from harness.kernel.board_kernel import kernel_for
 from harness.kernel.build import Variant
+from harness.machine.interrupt import interruptible
+from harness.machine.quiet_files import QuietFiles
 from harness.report import write_report
 from harness.robot.accept import KERNELS, Acceptance, KindOutcome, Step, accept, document
 from harness.robot.html import row_text

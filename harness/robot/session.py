@@ -18,8 +18,6 @@ from contracts.wire.events import RollbackCause, RollbackEvent
 from contracts.wire.image import ImageFlag
 from harness.boards.board import Board, open_board
 from harness.config.keys import LabKey, load_key
-from harness.host.quiet_files import QuietFiles
-from harness.host.turn import TURN_TIMEOUT_S, host_turn
 from harness.judge.budgets import DEFAULT_BUDGETS, Budgets, Judged, skipped
 from harness.judge.stopwatch import Stopwatch
 from harness.kernel.build import KernelImage
@@ -30,6 +28,8 @@ from harness.loop.drill import Defect, deploy_defective, rollback_of
 from harness.loop.pipeline import Adaptation
 from harness.loop.run import NOT_BUILT, situation_seed
 from harness.loop.writer import ModelWriter
+from harness.machine.quiet_files import QuietFiles
+from harness.machine.turn import TURN_TIMEOUT_S, host_turn
 from harness.runs.record import Folder
 
 Variant = Literal["release", "testing"]

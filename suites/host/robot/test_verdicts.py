@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import InfraError
-from harness.host.quiet_files import QuietFiles
 from harness.judge.budgets import Budgets
+from harness.machine.quiet_files import QuietFiles
 from harness.robot.accept import KindOutcome
 from harness.robot.accept_job import sum_up
 from harness.robot.rows import is_infra

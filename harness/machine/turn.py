@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import InfraError
-from harness.host.file_lock import GivenUp, file_lock
+from harness.machine.file_lock import GivenUp, file_lock
 
 TURN_TIMEOUT_S: Final = 300.0
 SLOW_TURN_TIMEOUT_S: Final = 3600.0

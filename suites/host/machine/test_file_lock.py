@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from contracts.root import ROOT
-from harness.host.file_lock import GivenUp, file_lock
+from harness.machine.file_lock import GivenUp, file_lock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from harness.host.file_lock import file_lock
+from harness.machine.file_lock import file_lock
 path, count = Path(sys.argv[1]), Path(sys.argv[1] + ".count")
 print("up", flush=True)
 while True:

@@ -1,4 +1,4 @@
-"""`Quiet` between the processes of one job: the same promise as `harness.host.quiet`, kept by two lock files.
+"""`Quiet` between the processes of one job: the same promise as `harness.machine.quiet`, kept by two lock files.
 
 The room is shared by who is busy and taken whole by who is alone; the door is taken first, by both, and held while
 waiting for the room, so that one who wants to be alone is not overtaken for ever by a stream of busy ones.

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from contracts.errors import InfraError
-from harness.host.turn import TurnGivenUp, host_turn
+from harness.machine.turn import TurnGivenUp, host_turn
 
 
 def test_one_waiting_for_the_turn_can_be_told_to_give_up() -> None:

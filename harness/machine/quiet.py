@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts.errors import InfraError
-from harness.host.turn import TurnGivenUp
+from harness.machine.turn import TurnGivenUp
 
 _LOOK_AGAIN_S: Final = 0.1
 

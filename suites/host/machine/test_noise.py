@@ -13,7 +13,7 @@ from contracts.root import ROOT
 
 _MEASURE = """
 import os, subprocess, sys, time
-from harness.host.noise import Waiting
+from harness.machine.noise import Waiting
 def spin(s):
     end = time.monotonic() + s
     while time.monotonic() < end: pass

@@ -13,8 +13,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from contracts.errors import BuildError, ConfigError
-from harness.kernel.build import IMAGE_SIZE_MAX, ROOT, KernelImage, Variant, build_kernel, known_boards
 from harness.config.keys import write_new_key
+from harness.kernel.build import IMAGE_SIZE_MAX, ROOT, KernelImage, Variant, build_kernel, known_boards
 
 BOARDS: Final = known_boards()
 FP_OPERAND: Final = re.compile(r"(?<![\w.])[bhsdqv]\d{1,2}(\.\d+[bhsd])?\b")

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from contracts.errors import InfraError
-from harness.host.quiet import Quiet
-from harness.host.turn import TurnGivenUp
+from harness.machine.quiet import Quiet
+from harness.machine.turn import TurnGivenUp
 
 
 def _never() -> bool:
