@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernel/memlayout.h"
+#include "arch/arm64/memlayout.h"
 
 struct memory_region {
     const char *name;

@@ -3,7 +3,7 @@
 
 #include "channel/channel.h"
 #include "kernel/kernel.h"
-#include "kernel/telemetry.h"
+#include "traffic/telemetry.h"
 #include "live/live.h"
 
 /* Everything from the checks to the store-release: what a swap costs the one who asks for it. */

@@ -115,7 +115,7 @@ extern struct pool code_memory;
 #define HOOKS_MAX   3u
 #define HISTORY_MAX 8u /* configurations kept: the active one and seven rollback points */
 
-/* Programs of one hook in order of priority. Verdicts combine as kernel/hooks.h says. */
+/* Programs of one hook in order of priority. Verdicts combine as live/hooks.h says. */
 struct chain {
     uint32_t count;
     struct program *programs[CHAIN_MAX];

@@ -4,7 +4,7 @@
 
 #include "bpf/bpf.h"
 #include "channel/channel.h"
-#include "kernel/trace.h"
+#include "traffic/trace.h"
 
 /*
  * Copies a frame into the receive buffer (always the same one, so a program that writes to its packet leaves the

@@ -1,8 +1,8 @@
 /* REPLAY and TELEMETRY: an uploaded workload through telemetry and the live hooks, on virtual time. */
 #include "channel/channel.h"
-#include "kernel/hooks.h"
+#include "live/hooks.h"
 #include "kernel/kernel.h"
-#include "kernel/telemetry.h"
+#include "traffic/telemetry.h"
 #include "live/live.h"
 #include "live/packet.h"
 

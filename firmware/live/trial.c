@@ -3,8 +3,8 @@
 
 #include "channel/channel.h"
 #include "kernel/kernel.h"
-#include "kernel/telemetry.h"
-#include "kernel/trace.h"
+#include "traffic/telemetry.h"
+#include "traffic/trace.h"
 #include "live/arena.h"
 #include "live/live.h"
 #include "live/packet.h"

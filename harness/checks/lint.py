@@ -42,6 +42,8 @@ def linters(root: Path = ROOT) -> list[Linter]:
     if c_files:
         command = (str(tools / "clang-format"), "--dry-run", "-Werror", *c_files)
         found.insert(2, Linter("clang-format", command, ".venv/bin/clang-format -i FILE"))
+        checker = str(Path(__file__).with_name("c_style.py"))
+        found.insert(3, Linter("c style", (sys.executable, checker, *c_files), "see firmware/README.md"))
     return found
 
 

@@ -8,7 +8,7 @@
 #include "arch/arm64/cpu.h"
 #include "arch/arm64/sysreg.h"
 #include "board.h"
-#include "kernel/memlayout.h"
+#include "arch/arm64/memlayout.h"
 
     .section .text.boot, "ax"
 

@@ -9,7 +9,7 @@
 #include "arch/arm64/boot_map.h"
 #include "arch/arm64/sysreg.h"
 #include "board.h"
-#include "kernel/memlayout.h"
+#include "arch/arm64/memlayout.h"
 
 #define ENTRIES     512U
 #define PAGES(size) ((size) / PAGE_SIZE)

@@ -1,6 +1,6 @@
 /* The linker script, run through the C preprocessor with the board's header. */
 #include "board.h"
-#include "kernel/memlayout.h"
+#include "arch/arm64/memlayout.h"
 
 ENTRY(_start)
 
@@ -49,7 +49,7 @@ SECTIONS
     } :data
     kernel_image_end = .;
 
-    ASSERT(kernel_image_end - kernel_text_start <= IMAGE_SIZE, "the image with its .bss outgrew IMAGE_SIZE (kernel/memlayout.h)")
+    ASSERT(kernel_image_end - kernel_text_start <= IMAGE_SIZE, "the image with its .bss outgrew IMAGE_SIZE (arch/arm64/memlayout.h)")
 
     /DISCARD/ : { *(.comment) *(.eh_frame*) *(.ARM.*) *(.note.GNU-stack) }
 }

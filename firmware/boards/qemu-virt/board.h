@@ -2,7 +2,7 @@
 #ifndef ASSAY_BOARD_H
 #define ASSAY_BOARD_H
 
-#include "kernel/memlayout.h"
+#include "arch/arm64/memlayout.h"
 
 #define BOARD_NAME        "qemu-virt"
 #define BOARD_RAM_BASE    0x40000000

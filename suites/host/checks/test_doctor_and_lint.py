@@ -81,6 +81,7 @@ def test_clean_source_passes_every_linter(project: Path) -> None:
     ("file", "source", "linter"),
     [
         ("probe.c", "int probe( void ){return 1;}\n", "clang-format"),
+        ("firmware/kernel/x.c", '#include "live/config.h"\n', "c style"),
         ("harness/x.py", '"""X."""\n\nimport os\n', "ruff check"),
         ("harness/x.py", '"""X."""\n\nNAME = \'a\'\n', "ruff format"),
         ("harness/x.py", '"""X."""\n\nNAME: int = "a"\n', "mypy"),
@@ -90,6 +91,7 @@ def test_clean_source_passes_every_linter(project: Path) -> None:
 )
 def test_each_linter_fails_what_it_is_there_for(project: Path, file: str, source: str, linter: str) -> None:
     assert run_lint(Console(file=io.StringIO()), project, only=[linter]) == 0
+    (project / file).parent.mkdir(parents=True, exist_ok=True)
     (project / file).write_text(source)
     console, text = printed()
     assert run_lint(console, project, only=[linter]) == 1

@@ -16,7 +16,7 @@ from harness.config.keys import LabKey, load_key
 from harness.kernel.third_party import fetch_source
 
 FIRMWARE = ROOT / "firmware"
-SOURCES = ("kernel/telemetry.c", "kernel/trace.c", "live/image.c", "live/sha256.c", "live/pool.c")
+SOURCES = ("traffic/telemetry.c", "traffic/trace.c", "live/image.c", "live/sha256.c", "live/pool.c")
 DECLARATIONS = """
 void telemetry_reset(void);
 void telemetry_packet(const uint8_t *frame, uint32_t length, uint64_t arrival_ns);

@@ -4,7 +4,7 @@
  * of which the TOP_ENTRIES largest are reported. A count is never below the true one, and exact while no more than
  * SKETCH_ENTRIES keys were seen. Every step is a bounded loop over a fixed table.
  */
-#include "kernel/telemetry.h"
+#include "traffic/telemetry.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Traces: TraceRecord headers, each followed by its frame and zeros up to a multiple of 8 bytes. */
-#include "kernel/trace.h"
+#include "traffic/trace.h"
 
 static size_t padded(uint32_t length)
 {

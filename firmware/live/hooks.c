@@ -1,7 +1,7 @@
 /* Dispatch of an event to the programs of its hook. */
-#include "kernel/hooks.h"
+#include "live/hooks.h"
 
-#include "kernel/telemetry.h"
+#include "traffic/telemetry.h"
 #include "live/live.h"
 
 /* One at a time: hooks are not nested, and run on the boot core. */
