@@ -2,8 +2,9 @@
 #ifndef ASSAY_LIVE_ARENA_H
 #define ASSAY_LIVE_ARENA_H
 
+#include "bpf/bpf.h"
 #include "kernel/memory.h"
-#include "live/live.h"
+#include "live/extension.h"
 
 #define ARENA_VERIFIER_SIZE   0x400000u /* bpf_verify_arena_size() is at most this */
 #define ARENA_EMIT_OFFSET     0x400000u /* where the JIT writes before the code is copied */
@@ -20,9 +21,10 @@ struct program_memory {
     uint8_t slot_flags[BPF_MAX_SLOTS];
 };
 
-_Static_assert(ARENA_PROGRAMS_OFFSET + PROGRAMS_MAX * sizeof(struct program_memory) <= ARENA_SIZE,
+_Static_assert(ARENA_PROGRAMS_OFFSET + EXTENSIONS_MAX * sizeof(struct program_memory) <= ARENA_SIZE,
                "arena too small");
 
+/* By extension_index. */
 static inline struct program_memory *arena_program(uint32_t index)
 {
     return (struct program_memory *)(ARENA_VA + ARENA_PROGRAMS_OFFSET) + index;

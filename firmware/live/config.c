@@ -4,9 +4,9 @@
  * whole. Configurations live in a ring of HISTORY_MAX; the one that is overwritten is the oldest rollback point, and
  * that happens in a handler only, where no hook runs.
  */
-#include <string.h>
+#include "live/config.h"
 
-#include "live/live.h"
+#include <string.h>
 
 static struct live_config ring[HISTORY_MAX];
 const struct live_config *config_pointer __attribute__((aligned(8)));
@@ -14,18 +14,9 @@ static uint32_t active_at; /* index of the active one in the ring */
 static uint32_t depth;     /* rollback points before it */
 static uint32_t generation, rollbacks;
 
-struct watch watch;
-static struct {
-    uint32_t size; /* of the window */
-    bool passed;   /* and nobody has been told yet */
-    uint32_t generation;
-} window;
-
 void config_init(void)
 {
     memset(ring, 0, sizeof(ring));
-    memset(&watch, 0, sizeof(watch));
-    memset(&window, 0, sizeof(window));
     active_at = 0;
     depth = 0;
     generation = 0;
@@ -57,21 +48,21 @@ uint32_t config_deployed(void)
     return count;
 }
 
-struct program *config_program_at(struct slot slot)
+struct extension *config_extension_at(struct slot slot)
 {
     const struct chain *chain = &config_active()->hooks[slot.hook];
     for (uint32_t i = 0; i < chain->count; i++) {
-        if (chain->programs[i]->slot.priority == slot.priority)
-            return chain->programs[i];
+        if (chain->extensions[i]->slot.priority == slot.priority)
+            return chain->extensions[i];
     }
     return NULL;
 }
 
-static bool holds(const struct live_config *config, const struct program *program)
+static bool holds(const struct live_config *config, const struct extension *extension)
 {
-    const struct chain *chain = &config->hooks[program->slot.hook];
+    const struct chain *chain = &config->hooks[extension->slot.hook];
     for (uint32_t i = 0; i < chain->count; i++) {
-        if (chain->programs[i] == program)
+        if (chain->extensions[i] == extension)
             return true;
     }
     return false;
@@ -83,60 +74,60 @@ static struct live_config *kept(uint32_t back)
     return &ring[(active_at + HISTORY_MAX - back) % HISTORY_MAX];
 }
 
-bool config_holds(const struct program *program, bool history)
+bool config_holds(const struct extension *extension, bool history)
 {
     for (uint32_t back = 0; back <= (history ? depth : 0); back++) {
-        if (holds(kept(back), program))
+        if (holds(kept(back), extension))
             return true;
     }
     return false;
 }
 
-const char *config_deploy_fault(const struct program *program)
+const char *config_deploy_fault(const struct extension *extension)
 {
-    if (program->slot.hook == ASSAY_HOOK_TEST)
+    if (extension->slot.hook == ASSAY_HOOK_TEST)
         return "a net_rx or timer program: the test hook is for RUN";
-    const struct chain *chain = &config_active()->hooks[program->slot.hook];
-    if (chain->count == CHAIN_MAX && config_program_at(program->slot) == NULL)
+    const struct chain *chain = &config_active()->hooks[extension->slot.hook];
+    if (chain->count == CHAIN_MAX && config_extension_at(extension->slot) == NULL)
         return "at most 4 programs on a hook: deploy with the priority of the one to replace";
     return NULL;
 }
 
 /* Puts the program where its priority says, in place of the one of the same priority. */
-static void chain_put(struct chain *chain, struct program *program)
+static void chain_put(struct chain *chain, struct extension *extension)
 {
     uint32_t at = 0;
-    while (at < chain->count && chain->programs[at]->slot.priority < program->slot.priority)
+    while (at < chain->count && chain->extensions[at]->slot.priority < extension->slot.priority)
         at++;
-    if (at == chain->count || chain->programs[at]->slot.priority != program->slot.priority) {
+    if (at == chain->count || chain->extensions[at]->slot.priority != extension->slot.priority) {
         for (uint32_t i = chain->count; i > at; i--)
-            chain->programs[i] = chain->programs[i - 1];
+            chain->extensions[i] = chain->extensions[i - 1];
         chain->count++;
     }
-    chain->programs[at] = program;
+    chain->extensions[at] = extension;
 }
 
-void config_deploy(struct program *program)
+void config_deploy(struct extension *extension)
 {
     uint32_t next_at = (active_at + 1) % HISTORY_MAX;
     struct live_config *next = &ring[next_at];
     *next = *kept(0);
-    chain_put(&next->hooks[program->slot.hook], program);
+    chain_put(&next->hooks[extension->slot.hook], extension);
     __atomic_store_n(&config_pointer, next, __ATOMIC_RELEASE);
     active_at = next_at;
     depth = depth < HISTORY_MAX - 1 ? depth + 1 : depth;
     generation++;
 }
 
-bool config_take_back(const struct program *program)
+bool config_take_back(const struct extension *extension)
 {
     uint32_t back = 1;
-    if (program != NULL && !holds(kept(0), program))
+    if (extension != NULL && !holds(kept(0), extension))
         return false;
-    while (back <= depth && program != NULL && holds(kept(back), program))
+    while (back <= depth && extension != NULL && holds(kept(back), extension))
         back++;
     if (back > depth) {
-        if (program == NULL)
+        if (extension == NULL)
             return false;
         /* Every kept configuration holds the culprit: only an empty one is safe, and no way leads back from it. */
         active_at = (active_at + 1) % HISTORY_MAX;
@@ -149,43 +140,5 @@ bool config_take_back(const struct program *program)
     __atomic_store_n(&config_pointer, &ring[active_at], __ATOMIC_RELEASE);
     generation++;
     rollbacks++;
-    return true;
-}
-
-void watch_open(struct program *program, uint32_t invocations)
-{
-    watch.program = invocations == 0 ? NULL : program;
-    window.size = invocations;
-    watch.remaining = invocations;
-    window.passed = invocations == 0;
-    window.generation = generation;
-}
-
-uint32_t watch_remaining(void)
-{
-    return watch.program == NULL ? 0 : watch.remaining;
-}
-
-void watch_close(const struct program *program)
-{
-    if (program == NULL || watch.program == program) {
-        watch.program = NULL;
-        window.passed = false;
-    }
-}
-
-void watch_pass(void)
-{
-    watch.program = NULL;
-    window.passed = true;
-}
-
-bool watch_take_commit(struct assay_commit_event *event)
-{
-    if (!window.passed)
-        return false;
-    window.passed = false;
-    event->generation = window.generation;
-    event->invocations = window.size;
     return true;
 }

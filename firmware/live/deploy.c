@@ -1,19 +1,23 @@
 /* DEPLOY and ROLLBACK, and live's part in STATUS, PRISTINE and boot. */
-#include <string.h>
-
 #include "channel/channel.h"
 #include "kernel/kernel.h"
+#include "live/code.h"
+#include "live/config.h"
+#include "live/env.h"
+#include "live/extension.h"
+#include "live/invoke.h"
+#include "live/maps.h"
+#include "live/results.h"
+#include "live/watch.h"
 #include "traffic/telemetry.h"
-#include "live/live.h"
 
 /* Everything from the checks to the store-release: what a swap costs the one who asks for it. */
-static bool deploy(struct program *program, uint32_t watch_invocations, struct load_error *error)
+static bool deploy(struct extension *extension, uint32_t watch_invocations, struct refusal *refusal)
 {
-    if (!program_inherit(program, config_program_at(program->slot), error))
+    if (!extension->ops->bind(extension, config_extension_at(extension->slot), refusal))
         return false;
-    program->calls_left = program->clean_calls;
-    config_deploy(program);
-    watch_open(program, watch_invocations);
+    config_deploy(extension);
+    watch_open(extension, watch_invocations, config_generation());
     return true;
 }
 
@@ -37,19 +41,19 @@ uint16_t handle_DEPLOY(const uint8_t *request, size_t size, struct reply *reply)
 {
     (void)size;
     const struct assay_deploy_request *want = (const void *)request;
-    struct program *program = program_find(want->handle);
-    if (program == NULL)
+    struct extension *extension = extension_find(want->handle);
+    if (extension == NULL)
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "DEPLOY: expected: a loaded program, seen: handle %u", want->handle);
-    const char *fault = config_deploy_fault(program);
+    const char *fault = config_deploy_fault(extension);
     if (fault != NULL)
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE, "DEPLOY: expected: %s", fault);
-    struct load_error error = {0};
+    struct refusal refusal = {0};
     uint64_t window = pmu_begin();
-    bool good = deploy(program, want->watch_invocations, &error);
+    bool good = deploy(extension, want->watch_invocations, &refusal);
     uint64_t cost = pmu_end(window);
     if (!good)
-        return reply_refuse(reply, error.status, "DEPLOY: %s", error.text);
+        return reply_refuse(reply, refusal.status, "DEPLOY: %s", refusal.text);
     report_commit();
     return swapped(reply, cost);
 }
@@ -77,42 +81,44 @@ void live_status(struct assay_status_response *status)
 {
     status->generation = config_generation();
     status->rollback_depth = config_depth();
-    status->loaded_programs = programs_loaded();
+    status->loaded_programs = extensions_loaded();
     status->deployed_programs = config_deployed();
-    status->invocations = contained.invocations;
-    status->faults_contained = contained.faults;
-    status->overruns_contained = contained.overruns;
+    status->invocations = invoke_counts.invocations;
+    status->faults_contained = invoke_counts.faults;
+    status->overruns_contained = invoke_counts.overruns;
     status->rollbacks = config_rollbacks();
     status->watch_remaining = watch_remaining();
-    status->map_pool_used = (uint32_t)map_memory.used;
-    status->map_pool_size = (uint32_t)map_memory.size;
-    status->code_pool_used = (uint32_t)code_memory.used;
-    status->code_pool_size = (uint32_t)code_memory.size;
+    status->map_pool_used = (uint32_t)maps_pool.used;
+    status->map_pool_size = (uint32_t)maps_pool.size;
+    status->code_pool_used = (uint32_t)code_pool.used;
+    status->code_pool_size = (uint32_t)code_pool.size;
 }
 
 static void start_afresh(void)
 {
     config_init();
+    watch_init();
     maps_init();
-    programs_init();
+    extensions_init();
     results_clear();
     telemetry_reset();
     env_real_time();
     env_seed(0);
-    contained = (struct containment_counts){0};
+    invoke_counts = (struct invoke_counts){0};
 }
 
 /* Frees everything one by one before it starts afresh, so that a leak shows itself here. */
 void live_pristine(void)
 {
     config_init();
-    for (uint32_t handle = 1; programs_loaded() > 0; handle++) {
-        struct program *program = program_find(handle);
-        if (program != NULL)
-            program_free(program);
+    watch_init();
+    for (uint32_t handle = 1; extensions_loaded() > 0; handle++) {
+        struct extension *extension = extension_find(handle);
+        if (extension != NULL)
+            extension_free(extension);
     }
-    if (map_memory.used != 0 || code_memory.used != 0)
-        panic("live: pools are not empty after every program was freed");
+    if (maps_pool.used != 0 || code_pool.used != 0)
+        panic("live: pools are not empty after every extension was freed");
     start_afresh();
 }
 

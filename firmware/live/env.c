@@ -1,7 +1,9 @@
 /* Time and chance as programs see them: both are the run's own, so that a run can be repeated. */
+#include "live/env.h"
+
+#include "bpf/bpf.h"
 #include "channel/channel.h"
 #include "kernel/kernel.h"
-#include "live/live.h"
 
 static bool is_virtual;
 static uint64_t virtual_ns;

@@ -1,23 +1,23 @@
-/* Dispatch of an event to the programs of its hook. */
+/* Dispatch of an event to the extensions of its hook. */
 #include "live/hooks.h"
 
+#include "live/config.h"
+#include "live/invoke.h"
+#include "live/watch.h"
 #include "traffic/telemetry.h"
-#include "live/live.h"
 
-/* One at a time: hooks are not nested, and run on the boot core. */
-static struct invocation invocation;
-
-/* Calls one program; false when the call was contained. */
-static inline bool call(struct program *program, void *context, struct hook_calls *calls, uint64_t *value)
+/* Calls one extension; false when the call was contained. */
+static inline bool call(struct extension *extension, void *context, struct hook_calls *calls, uint64_t *value)
 {
-    *value = invoke(&invocation, program, &program->live, context, 0, NET_PASS);
+    struct invocation *invocation = invoke_here();
+    *value = invoke(invocation, extension, &extension->bindings[EXTENSION_LIVE], context, 0, NET_PASS);
     calls->calls++;
-    if (__builtin_expect(invocation.cause != INVOKE_CLEAN, 0)) {
-        invoke_report(&invocation);
+    if (__builtin_expect(invocation->cause != INVOKE_CLEAN, 0)) {
+        invoke_report(invocation);
         calls->contained++;
         return false;
     }
-    watch_clean_call(program);
+    watch_clean_call(extension);
     return true;
 }
 
@@ -26,7 +26,7 @@ uint32_t hooks_net_rx(struct bpf_xdp_ctx *context, struct hook_calls *calls)
     const struct chain *chain = &config_active()->hooks[BPF_HOOK_NET_RX];
     for (uint32_t i = 0; i < chain->count; i++) {
         uint64_t value;
-        if (!call(chain->programs[i], context, calls, &value))
+        if (!call(chain->extensions[i], context, calls, &value))
             return NET_PASS;
         if ((uint32_t)value != NET_PASS)
             return (uint32_t)value <= NET_TX ? (uint32_t)value : NET_ABORTED;
@@ -39,7 +39,7 @@ void hooks_timer(struct bpf_timer_ctx *context, struct hook_calls *calls)
     const struct chain *chain = &config_active()->hooks[BPF_HOOK_TIMER];
     for (uint32_t i = 0; i < chain->count; i++) {
         uint64_t value;
-        if (!call(chain->programs[i], context, calls, &value))
+        if (!call(chain->extensions[i], context, calls, &value))
             return;
     }
 }

@@ -4,13 +4,13 @@
  *
  *   net_rx  the first verdict other than XDP_PASS ends the chain and is the packet's; all pass: XDP_PASS. A number
  *           that is no verdict counts as XDP_ABORTED, as in Linux.
- *   timer   every program runs; results are ignored.
+ *   timer   every extension runs; results are ignored.
  *
  * A call that had to be contained ends the chain, and the packet passes: an extension is an addition, so without it
  * traffic flows as if it had never been there.
  */
-#ifndef ASSAY_HOOKS_H
-#define ASSAY_HOOKS_H
+#ifndef ASSAY_LIVE_HOOKS_H
+#define ASSAY_LIVE_HOOKS_H
 
 #include <stdint.h>
 
@@ -18,11 +18,11 @@
 
 /* What one event cost. */
 struct hook_calls {
-    uint32_t calls;     /* of programs */
+    uint32_t calls;     /* of extensions */
     uint32_t contained; /* of these, abandoned: 0 or 1 */
 };
 
-/* The verdict on a packet: NET_* of telemetry.h. In a batch (live.h), on the boot core. */
+/* The verdict on a packet: NET_* of telemetry.h. In a batch (invoke.h), on the boot core. */
 uint32_t hooks_net_rx(struct bpf_xdp_ctx *context, struct hook_calls *calls);
 void hooks_timer(struct bpf_timer_ctx *context, struct hook_calls *calls);
 

@@ -1,6 +1,7 @@
 /* Unsealing: layout, version, signature, then every field of the header and of the map records. */
 #include "live/image.h"
 
+#include "live/kinds.h"
 #include "live/sha256.h"
 #include "monocypher.h"
 
@@ -81,12 +82,19 @@ static bool check_flags(const struct assay_image_header *header, struct image_re
 #endif
 }
 
+static bool is_known_kind(uint32_t kind)
+{
+#define KNOWN(known, operations) kind == (known) ||
+    return EXTENSION_KINDS(KNOWN) false;
+#undef KNOWN
+}
+
 static bool check_header(const struct assay_image_header *header, struct image_refusal *refusal)
 {
     if (header->reserved != 0)
         return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "reserved", "0", header->reserved);
-    if (header->kind != ASSAY_IMAGE_KIND_BPF)
-        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, "kind", "1 (eBPF)", header->kind);
+    if (!is_known_kind(header->kind))
+        return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, "kind", EXTENSION_KINDS_TEXT, header->kind);
     if (!check_flags(header, refusal))
         return false;
     if (header->hook > ASSAY_HOOK_TIMER)

@@ -6,11 +6,15 @@
  *
  * The watchdog is one alarm, armed for a whole batch; a call only moves its deadline, one register write.
  */
+#include "live/invoke.h"
+
 #include <stddef.h>
 
 #include "channel/channel.h"
 #include "kernel/kernel.h"
-#include "live/live.h"
+#include "live/code.h"
+#include "live/config.h"
+#include "live/watch.h"
 
 #define BATCH_ALARM_NS  1000000000u /* before the first call of a batch moves it */
 #define HELPER_ALARM_NS 1000u       /* an alarm that found a helper running comes again after this */
@@ -23,20 +27,21 @@
 #define PROBE_WORDS    1024u
 #define PROBE_ALARM_NS 500u
 
-uint64_t invoke_enter(void *context, uint64_t size, uintptr_t code, struct invocation *invocation,
-                      void **live);
 extern const uint8_t invoke_leave[];
 
 _Static_assert(offsetof(struct invocation, saved) == 0, "INVOCATION_SAVED of invoke.S");
 
-struct containment_counts contained;
+struct invoke_counts invoke_counts;
+
+/* Reached through the per-CPU blocks. */
+static struct invocation invocations[CPU_MAX];
 
 /* Instructions from the one that was stopped to the first of live_contain_fault, or of `expired`. */
 static uint64_t fault_entry_cost, alarm_entry_cost;
 
 static bool in_code(const struct invocation *invocation, uint64_t pc)
 {
-    return pc - invocation->binding->code < invocation->binding->code_bytes;
+    return pc - invocation->binding->entry < invocation->binding->code_bytes;
 }
 
 /* Ends the call: the exception returns to invoke_leave as if the code had returned the fallback. */
@@ -54,22 +59,22 @@ static void abandon(struct trap_frame *frame, const struct invocation *invocatio
 /* On the exception stack, IRQs masked. `before`: instructions that passed before `entered` was read. */
 static void contain(struct trap_frame *frame, struct invocation *invocation, uint32_t cause, uint64_t before)
 {
-    struct program *program = invocation->program;
+    struct extension *extension = invocation->extension;
     invocation->rolled_back = false;
-    if (invocation->binding == &program->live) {
-        invocation->rolled_back = config_take_back(program);
+    if (invocation->binding == &extension->bindings[EXTENSION_LIVE]) {
+        invocation->rolled_back = config_take_back(extension);
         invocation->released = pmu_begin();
         invocation->rollback_instructions = before + pmu_end(invocation->entered);
-        watch_close(program);
+        watch_close(extension);
     }
     invocation->cause = cause;
-    invocation->code_offset = (uint32_t)(frame->elr - invocation->binding->code);
+    invocation->code_offset = (uint32_t)(frame->elr - invocation->binding->entry);
     if (cause == ASSAY_ROLLBACK_CAUSE_FAULT) {
-        contained.faults++;
+        invoke_counts.faults++;
         invocation->esr = (uint32_t)frame->esr;
         invocation->fault_address = frame->far;
     } else {
-        contained.overruns++;
+        invoke_counts.overruns++;
         invocation->esr = 0;
         invocation->fault_address = 0;
     }
@@ -124,7 +129,7 @@ void invoke_report(struct invocation *invocation)
     struct assay_rollback_event event = {
         .cause = invocation->cause,
         .generation = config_generation(),
-        .handle = invocation->program->handle,
+        .handle = invocation->extension->handle,
         .esr = invocation->esr,
         .code_offset = invocation->code_offset,
         .fault_address = invocation->fault_address,
@@ -141,27 +146,29 @@ void invoke_report(struct invocation *invocation)
  */
 static uint64_t probe(const uint32_t *words, size_t size, uint64_t bound_ticks, uint32_t cause)
 {
-    static struct program program;
-    static struct invocation invocation;
-    struct binding binding = {.code = pool_take(&code_memory, size), .code_bytes = (uint32_t)size};
-    if (binding.code == 0 || !code_write(binding.code, words, size))
+    static struct extension extension;
+    struct invocation *invocation = invoke_here();
+    struct binding binding = {.entry = pool_take(&code_pool, size), .code_bytes = (uint32_t)size};
+    if (binding.entry == 0 || !code_write(binding.entry, words, size))
         panic("live: the JIT region cannot be written");
-    program.bound_ticks = bound_ticks;
+    extension.bound_ticks = bound_ticks;
 
     invoke_batch_begin();
     uint64_t before = pmu_begin();
-    uint64_t value = invoke(&invocation, &program, &binding, NULL, 0, 42);
+    uint64_t value = invoke(invocation, &extension, &binding, NULL, 0, 42);
     invoke_batch_end();
-    pool_give(&code_memory, binding.code);
-    if (invocation.cause != cause || value != 42)
+    pool_give(&code_pool, binding.entry);
+    if (invocation->cause != cause || value != 42)
         panic("live: a defect in JIT code was not contained");
-    return (uint32_t)(invocation.entered - before) - invocation.code_offset / 4;
+    return (uint32_t)(invocation->entered - before) - invocation->code_offset / 4;
 }
 
 /* The alarm stops a run of NOPs, and its PC tells how many were executed. */
 void invoke_init(void)
 {
     static uint32_t words[PROBE_WORDS];
+    for (uint32_t core = 0; core < CPU_MAX; core++)
+        cpus[core].invocation = &invocations[core];
     words[0] = A64_UDF;
     fault_entry_cost =
         probe(words, sizeof(words[0]), timer_ns_to_ticks(BATCH_ALARM_NS), ASSAY_ROLLBACK_CAUSE_FAULT);
@@ -169,5 +176,5 @@ void invoke_init(void)
         words[i] = i == PROBE_WORDS - 1 ? A64_B_SELF : A64_NOP;
     alarm_entry_cost =
         probe(words, sizeof(words), timer_ns_to_ticks(PROBE_ALARM_NS), ASSAY_ROLLBACK_CAUSE_OVERRUN);
-    contained = (struct containment_counts){0};
+    invoke_counts = (struct invoke_counts){0};
 }

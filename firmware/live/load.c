@@ -1,8 +1,7 @@
-/* LOAD, UNLOAD, READ_CODE: programs come, go, and show their code. */
-#include <string.h>
-
+/* LOAD, UNLOAD, READ_CODE: extensions come, go, and show their code. */
 #include "channel/channel.h"
-#include "live/live.h"
+#include "live/config.h"
+#include "live/extension.h"
 
 uint16_t handle_LOAD(const uint8_t *request, size_t size, struct reply *reply)
 {
@@ -13,24 +12,19 @@ uint16_t handle_LOAD(const uint8_t *request, size_t size, struct reply *reply)
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "LOAD: expected: a finished IMAGE upload, seen: none");
     struct load_cost cost = {0};
-    struct load_error error = {0};
-    const struct program *program = program_load(image, image_size, &cost, &error);
-    if (program == NULL)
-        return reply_refuse(reply, error.status, "%s", error.text);
+    struct refusal refusal = {0};
+    const struct extension *extension = extension_load(image, image_size, &cost, &refusal);
+    if (extension == NULL)
+        return reply_refuse(reply, refusal.status, "%s", refusal.text);
     struct assay_load_response *body = reply_body(reply, sizeof(*body));
-    body->handle = program->handle;
-    body->slots = program->bpf.slots;
-    body->map_count = program->bpf.map_count;
-    body->code_bytes = program->live.code_bytes;
+    body->handle = extension->handle;
+    body->code_bytes = extension->bindings[EXTENSION_LIVE].code_bytes;
     body->unseal_instructions = cost.unseal;
     body->verify_instructions = cost.verify;
     body->jit_instructions = cost.jit;
-    body->wcet = program->bpf.wcet;
-    body->bound_ns = program->bound_ns;
-    body->processed = program->verdict.processed;
-    body->peak_states = program->verdict.peak_states;
-    body->stack_bytes = program->bpf.stack_bytes;
-    body->code_va = program->live.code;
+    body->bound_ns = extension->bound_ns;
+    body->code_va = extension->bindings[EXTENSION_LIVE].entry;
+    extension->ops->describe(extension, body);
     return ASSAY_STATUS_OK;
 }
 
@@ -38,22 +32,22 @@ uint16_t handle_UNLOAD(const uint8_t *request, size_t size, struct reply *reply)
 {
     (void)size;
     const struct assay_handle_request *want = (const void *)request;
-    struct program *program = program_find(want->handle);
-    if (program == NULL)
+    struct extension *extension = extension_find(want->handle);
+    if (extension == NULL)
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "UNLOAD: expected: a loaded program, seen: handle %u", want->handle);
-    if (config_holds(program, false))
+    if (config_holds(extension, false))
         return reply_refuse(
             reply, ASSAY_STATUS_BAD_STATE,
             "UNLOAD: expected: a program that is not deployed, seen: handle %u on its hook; roll back "
             "first",
             want->handle);
-    if (config_holds(program, true))
+    if (config_holds(extension, true))
         return reply_refuse(
             reply, ASSAY_STATUS_BAD_STATE,
             "UNLOAD: expected: a program that no rollback point needs, seen: handle %u in one of %u",
             want->handle, config_depth());
-    program_free(program);
+    extension_free(extension);
     return ASSAY_STATUS_OK;
 }
 
@@ -61,11 +55,12 @@ uint16_t handle_READ_CODE(const uint8_t *request, size_t size, struct reply *rep
 {
     (void)size;
     const struct assay_read_request *want = (const void *)request;
-    const struct program *program = program_find(want->handle);
-    if (program == NULL)
+    const struct extension *extension = extension_find(want->handle);
+    if (extension == NULL)
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "READ_CODE: expected: a loaded program, seen: handle %u", want->handle);
-    uint32_t total = program->live.code_bytes;
+    const struct binding *binding = &extension->bindings[EXTENSION_LIVE];
+    uint32_t total = binding->code_bytes;
     if (want->offset > total)
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "READ_CODE: expected: an offset up to %u, seen: %u", total, want->offset);
@@ -73,6 +68,6 @@ uint16_t handle_READ_CODE(const uint8_t *request, size_t size, struct reply *rep
     body->total = total;
     size_t left = total - want->offset;
     size_t room = reply_room(reply);
-    (void)reply_append(reply, (const uint8_t *)program->live.code + want->offset, left < room ? left : room);
+    (void)reply_append(reply, (const uint8_t *)binding->entry + want->offset, left < room ? left : room);
     return ASSAY_STATUS_OK;
 }

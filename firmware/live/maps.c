@@ -1,51 +1,63 @@
 /* Refcounted maps in the map pool. */
+#include "live/maps.h"
+
 #include <string.h>
 
+#include "assay_messages.h"
 #include "kernel/memory.h"
-#include "live/live.h"
 
 #define MAP_GRAIN 64u
 
-struct pool map_memory;
+struct pool maps_pool;
 static struct live_map table[LIVE_MAPS_MAX];
 
 void maps_init(void)
 {
-    pool_init(&map_memory, MAP_POOL_VA, MAP_POOL_SIZE, MAP_GRAIN);
+    pool_init(&maps_pool, MAP_POOL_VA, MAP_POOL_SIZE, MAP_GRAIN);
     memset(table, 0, sizeof(table));
 }
 
-static struct live_map *refuse(struct map_refusal *refusal, uint32_t status, const char *reason)
+/* A free entry with a map in it; null: *reason (static text) says why, *status under which status. */
+static struct live_map *make(const struct bpf_map_def *def, const void *init, size_t init_size,
+                             uint16_t *status, const char **reason)
 {
-    *refusal = (struct map_refusal){(uint16_t)status, reason};
-    return NULL;
-}
-
-struct live_map *maps_create(const struct bpf_map_def *def, const void *init, size_t init_size,
-                             struct map_refusal *refusal)
-{
-    const char *reason = "this shape is refused";
-    size_t footprint = bpf_map_footprint(def, &reason);
+    *status = ASSAY_STATUS_BAD_IMAGE;
+    *reason = "this shape is refused";
+    size_t footprint = bpf_map_footprint(def, reason);
     if (footprint == 0)
-        return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, reason);
+        return NULL;
+    *status = ASSAY_STATUS_NO_MEMORY;
+    *reason = "expected: at most 256 maps at a time; unload programs";
     uint32_t i = 0;
     while (i < LIVE_MAPS_MAX && table[i].refs != 0)
         i++;
     if (i == LIVE_MAPS_MAX)
-        return refuse(refusal, ASSAY_STATUS_NO_MEMORY,
-                      "expected: at most 256 maps at a time; unload programs");
-    uintptr_t memory = pool_take(&map_memory, footprint);
+        return NULL;
+    *reason = "the map pool (4 MiB) has no room for it: unload programs or use smaller maps";
+    uintptr_t memory = pool_take(&maps_pool, footprint);
     if (memory == 0)
-        return refuse(refusal, ASSAY_STATUS_NO_MEMORY,
-                      "the map pool (4 MiB) has no room for it: unload programs or use smaller maps");
+        return NULL;
+    *status = ASSAY_STATUS_BAD_IMAGE;
+    *reason = "an initial value is for frozen array maps, and at most as large as the map";
     table[i].map = bpf_map_init((void *)memory, def, init, init_size);
     if (table[i].map == NULL) {
-        pool_give(&map_memory, memory);
-        return refuse(refusal, ASSAY_STATUS_BAD_IMAGE,
-                      "an initial value is for frozen array maps, and at most as large as the map");
+        pool_give(&maps_pool, memory);
+        return NULL;
     }
-    table[i].refs = 1;
     return &table[i];
+}
+
+struct live_map *maps_create(const struct bpf_map_def *def, const void *init, size_t init_size,
+                             const char *what, struct refusal *refusal)
+{
+    uint16_t status;
+    const char *reason;
+    struct live_map *map = make(def, init, init_size, &status, &reason);
+    if (map == NULL)
+        (void)refuse(refusal, status, "%s %s: %s", what, def->name, reason);
+    else
+        map->refs = 1;
+    return map;
 }
 
 void maps_hold(struct live_map *map)
@@ -58,7 +70,7 @@ void maps_drop(struct live_map *map)
     if (map == NULL || map->refs == 0)
         return;
     if (--map->refs == 0) {
-        pool_give(&map_memory, (uintptr_t)map->map);
+        pool_give(&maps_pool, (uintptr_t)map->map);
         map->map = NULL;
     }
 }

@@ -13,7 +13,7 @@
 void plant_write(uint8_t *code, const struct program *program)
 {
     uint64_t counter = (uint64_t)(uintptr_t)&program->calls_left;
-    bool fault = (program->flags & ASSAY_IMAGE_FLAG_PLANT_FAULT) != 0;
+    bool fault = (program->extension->flags & ASSAY_IMAGE_FLAG_PLANT_FAULT) != 0;
     uint32_t words[PLANT_BYTES / 4] = {
         MOVZ_X9(counter & 0xffff, 0),
         MOVK_X9((counter >> 16) & 0xffff, 1),
@@ -35,9 +35,8 @@ void plant_write(uint8_t *code, const struct program *program)
     memcpy(code, words, sizeof(words));
 }
 
-void plant_accept_unverified(struct program *program)
+void plant_accept_unverified(struct bpf_prog *bpf)
 {
-    struct bpf_prog *bpf = &program->bpf;
     memset(bpf->slot_flags, BPF_SLOT_REACHED, bpf->slots);
     bpf->wcet = UNVERIFIED_WCET;
     bpf->subprog_count = 1;

@@ -1,13 +1,13 @@
 /* Defects that the kernel plants in deployed code on request: testing kernels only, absent from release ones. */
-#ifndef ASSAY_PLANT_H
-#define ASSAY_PLANT_H
+#ifndef ASSAY_LIVE_PLANT_H
+#define ASSAY_LIVE_PLANT_H
 
 #ifdef ASSAY_TESTING
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "live/live.h"
+#include "live/program.h"
 
 #define PLANT_BYTES 64u
 
@@ -18,7 +18,7 @@
 void plant_write(uint8_t *code, const struct program *program);
 
 /* Accepts a program that the verifier did not see: every slot reached, one function, a bound of its own. */
-void plant_accept_unverified(struct program *program);
+void plant_accept_unverified(struct bpf_prog *bpf);
 
 #endif
 #endif

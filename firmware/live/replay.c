@@ -1,10 +1,14 @@
 /* REPLAY and TELEMETRY: an uploaded workload through telemetry and the live hooks, on virtual time. */
 #include "channel/channel.h"
-#include "live/hooks.h"
 #include "kernel/kernel.h"
-#include "traffic/telemetry.h"
-#include "live/live.h"
+#include "live/config.h"
+#include "live/env.h"
+#include "live/hooks.h"
+#include "live/invoke.h"
 #include "live/packet.h"
+#include "live/results.h"
+#include "live/watch.h"
+#include "traffic/telemetry.h"
 
 #define TIMER_CALLS_MAX 100000u
 
@@ -20,7 +24,7 @@ struct replay {
 static void count(struct replay *replay, const struct hook_calls *calls, uint64_t instructions)
 {
     struct assay_commit_event event;
-    contained.invocations += calls->calls;
+    invoke_counts.invocations += calls->calls;
     replay->program_calls += calls->calls;
     replay->contained += calls->contained;
     if (calls->calls != 0 && calls->contained == 0) {
@@ -73,7 +77,7 @@ static uint64_t deployed_seed(void)
     uint64_t seed = 0;
     for (uint32_t hook = 0; hook < HOOKS_MAX; hook++) {
         for (uint32_t i = 0; i < config->hooks[hook].count; i++)
-            seed = seed * 31 + config->hooks[hook].programs[i]->seed;
+            seed = seed * 31 + config->hooks[hook].extensions[i]->seed;
     }
     return seed;
 }

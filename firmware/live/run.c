@@ -1,12 +1,13 @@
-/* RUN: a program of the `test` hook, on memory that comes with the request; its maps are cleared at each request. */
+/* RUN: an extension of the `test` hook, on memory that comes with the request; its state is cleared at each request. */
 #include <string.h>
 
 #include "channel/channel.h"
 #include "kernel/kernel.h"
-#include "live/live.h"
+#include "live/env.h"
+#include "live/extension.h"
+#include "live/invoke.h"
 
-#define REPEAT_MAX      10000u
-#define UNVERIFIED_FUEL 1000000u
+#define REPEAT_MAX 10000u
 
 _Static_assert(sizeof(struct assay_run_response) + TEST_MEM_MAX <= REPLY_MAX, "TEST_MEM_MAX");
 
@@ -14,7 +15,7 @@ _Static_assert(sizeof(struct assay_run_response) + TEST_MEM_MAX <= REPLY_MAX, "T
 static uint8_t test_memory[TEST_MEM_MAX] __attribute__((aligned(16)));
 
 struct run {
-    struct program *program;
+    struct extension *extension;
     const uint8_t *memory; /* test_mem_size bytes that each repetition starts with */
     uint64_t r0;
     uint64_t min, max, total; /* instructions of a call */
@@ -30,54 +31,51 @@ static void count(struct run *run, uint64_t instructions)
 /* Every repetition starts alike: fresh memory, time 0, the seed's first random number. */
 static void start_over(const struct run *run)
 {
-    memcpy(test_memory, run->memory, run->program->bpf.test_mem_size);
+    memcpy(test_memory, run->memory, run->extension->test_mem_size);
     env_virtual_time(0);
-    env_seed(run->program->seed);
+    env_seed(run->extension->seed);
 }
 
 static uint16_t run_jit(struct run *run, uint32_t repeat, struct reply *reply)
 {
-    static struct invocation invocation;
-    struct program *program = run->program;
+    struct invocation *invocation = invoke_here();
+    struct extension *extension = run->extension;
     invoke_batch_begin();
     for (uint32_t i = 0; i < repeat; i++) {
         start_over(run);
         uint64_t window = pmu_begin();
-        run->r0 = invoke(&invocation, program, &program->live, test_memory, program->bpf.test_mem_size, 0);
+        run->r0 = invoke(invocation, extension, &extension->bindings[EXTENSION_LIVE], test_memory,
+                         extension->test_mem_size, 0);
         count(run, pmu_end(window));
-        if (invocation.cause != INVOKE_CLEAN)
+        if (invocation->cause != INVOKE_CLEAN)
             break;
     }
     invoke_batch_end();
-    if (invocation.cause == ASSAY_ROLLBACK_CAUSE_FAULT)
-        return reply_refuse(reply, ASSAY_STATUS_CONTAINED,
-                            "RUN: the program faulted at code offset %u: ESR 0x%x, FAR 0x%lx",
-                            invocation.code_offset, invocation.esr, (unsigned long)invocation.fault_address);
-    if (invocation.cause != INVOKE_CLEAN)
+    if (invocation->cause == ASSAY_ROLLBACK_CAUSE_FAULT)
+        return reply_refuse(
+            reply, ASSAY_STATUS_CONTAINED, "RUN: the program faulted at code offset %u: ESR 0x%x, FAR 0x%lx",
+            invocation->code_offset, invocation->esr, (unsigned long)invocation->fault_address);
+    if (invocation->cause != INVOKE_CLEAN)
         return reply_refuse(reply, ASSAY_STATUS_CONTAINED,
                             "RUN: the program exceeded its bound of %lu ns at code offset %u",
-                            (unsigned long)program->bound_ns, invocation.code_offset);
+                            (unsigned long)extension->bound_ns, invocation->code_offset);
     return ASSAY_STATUS_OK;
 }
 
 static uint16_t run_interpreter(struct run *run, uint32_t repeat, struct reply *reply)
 {
-    static const char *const ends[] = {"ended", "out of bounds", "beyond its WCET", "at a bad instruction",
-                                       "at a bad call"};
-    struct program *program = run->program;
-    uint64_t fuel =
-        (program->flags & ASSAY_IMAGE_FLAG_SKIP_VERIFY) != 0 ? UNVERIFIED_FUEL : program->bpf.wcet;
+    struct extension *extension = run->extension;
     for (uint32_t i = 0; i < repeat; i++) {
-        struct bpf_run out;
+        struct interpreted out;
         start_over(run);
         uint64_t window = pmu_begin();
-        bpf_interp(&program->bpf, test_memory, fuel, &out);
+        extension->ops->interpret(extension, EXTENSION_LIVE, test_memory, &out);
         count(run, pmu_end(window));
-        run->r0 = out.r0;
-        if (out.end != BPF_RUN_OK)
-            return reply_refuse(
-                reply, ASSAY_STATUS_CONTAINED, "RUN: the program ended %s at slot %u, address 0x%lx",
-                ends[out.end <= BPF_RUN_BAD_CALL ? out.end : 0], out.slot, (unsigned long)out.address);
+        run->r0 = out.value;
+        if (out.fault != NULL)
+            return reply_refuse(reply, ASSAY_STATUS_CONTAINED,
+                                "RUN: the program ended %s at slot %u, address 0x%lx", out.fault, out.slot,
+                                (unsigned long)out.address);
     }
     return ASSAY_STATUS_OK;
 }
@@ -85,23 +83,22 @@ static uint16_t run_interpreter(struct run *run, uint32_t repeat, struct reply *
 uint16_t handle_RUN(const uint8_t *request, size_t size, struct reply *reply)
 {
     const struct assay_run_request *want = (const void *)request;
-    struct program *program = program_find(want->handle);
+    struct extension *extension = extension_find(want->handle);
     size_t memory_size = size - sizeof(*want);
-    if (program == NULL || program->slot.hook != ASSAY_HOOK_TEST)
+    if (extension == NULL || extension->slot.hook != ASSAY_HOOK_TEST)
         return reply_refuse(
             reply, ASSAY_STATUS_BAD_ARGUMENT, "RUN: expected: a loaded program of the test hook, seen: %s %u",
-            program == NULL ? "no program with handle" : "another hook's, handle", want->handle);
-    if (memory_size != program->bpf.test_mem_size)
+            extension == NULL ? "no program with handle" : "another hook's, handle", want->handle);
+    if (memory_size != extension->test_mem_size)
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT, "RUN: expected: %u bytes of memory, seen: %u",
-                            program->bpf.test_mem_size, (uint32_t)memory_size);
+                            extension->test_mem_size, (uint32_t)memory_size);
     if (want->mode > ASSAY_RUN_MODE_INTERPRET || want->repeat == 0 || want->repeat > REPEAT_MAX)
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "RUN: expected: mode 0 or 1 and 1 to %u repetitions, seen: mode %u, %u",
                             REPEAT_MAX, want->mode, want->repeat);
-    for (uint32_t i = 0; i < program->bpf.map_count; i++)
-        bpf_map_clear(program->live.maps[i]->map);
+    extension->ops->clear(extension, EXTENSION_LIVE);
 
-    struct run run = {.program = program, .memory = request + sizeof(*want), .min = UINT64_MAX};
+    struct run run = {.extension = extension, .memory = request + sizeof(*want), .min = UINT64_MAX};
     uint16_t status = want->mode == ASSAY_RUN_MODE_JIT ? run_jit(&run, want->repeat, reply)
                                                        : run_interpreter(&run, want->repeat, reply);
     env_real_time();

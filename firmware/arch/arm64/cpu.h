@@ -29,7 +29,8 @@ struct cpu {
     uint32_t faults;             /* faults reported: 1 in a panic, 2 when that panic faulted too */
     uint32_t active_line;        /* interrupt being handled, or INTC_NONE */
     uint32_t reserved;
-    void *live;                  /* invocation record of the running extension, owned by firmware/live */
+    void *live;                  /* `invocation` while an extension runs here, else null */
+    void *invocation;            /* this core's call of an extension; both are owned by firmware/live */
 } __attribute__((aligned(CPU_SIZE))); /* no two cores share a cache line */
 
 _Static_assert(offsetof(struct cpu, kernel_sp) == CPU_KERNEL_SP, "CPU_KERNEL_SP");
