@@ -8,7 +8,7 @@
 #include "channel/plant.h"
 #include "channel/session.h"
 
-#define CHUNK 256U /* bytes taken from the ring at a time */
+#define CHUNK 256u /* bytes taken from the ring at a time */
 
 static struct frame_decoder decoder;
 static uint8_t chunk[CHUNK];
@@ -28,7 +28,7 @@ static void send_events(void)
 {
     /* Bounded by what the queue can hold; events that interrupts add meanwhile wait for the next turn. */
     for (uint32_t i = 0; i < ASSAY_MAX_PAYLOAD; i++) {
-        size_t size = events_take(event_wire, sizeof event_wire);
+        size_t size = events_take(event_wire, sizeof(event_wire));
         if (size == 0)
             return;
         send(event_wire, size);
@@ -41,7 +41,7 @@ void channel_init(void)
     PLANT_SILENCE();
     frame_decoder_init(&decoder);
     session_init();
-    channel_log(LOG_INFO, ready, sizeof ready - 1);
+    channel_log(LOG_INFO, ready, sizeof(ready) - 1);
     send_events();
 }
 
@@ -49,7 +49,7 @@ bool channel_poll(void)
 {
     if (chunk_used == chunk_size) {
         chunk_used = 0;
-        chunk_size = uart_read(chunk, sizeof chunk);
+        chunk_size = uart_read(chunk, sizeof(chunk));
     }
     struct frame frame;
     bool ready;

@@ -10,13 +10,13 @@
  *         const struct assay_deploy_request *want = (const void *)request;
  *         if (want->handle >= PROGRAMS)
  *             return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT, "expected: a handle below %u, seen: %u", ...);
- *         struct assay_swap_response *body = reply_body(reply, sizeof *body);
+ *         struct assay_swap_response *body = reply_body(reply, sizeof(*body));
  *         body->generation = ...;
  *         return ASSAY_STATUS_OK;
  *     }
  */
-#ifndef ASSAY_CHANNEL_H
-#define ASSAY_CHANNEL_H
+#ifndef ASSAY_CHANNEL_CHANNEL_H
+#define ASSAY_CHANNEL_CHANNEL_H
 
 #include <stdbool.h>
 #include <stddef.h>

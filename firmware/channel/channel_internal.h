@@ -1,6 +1,6 @@
 /* What the channel's own files share and nobody else needs. */
-#ifndef ASSAY_CHANNEL_INTERNAL_H
-#define ASSAY_CHANNEL_INTERNAL_H
+#ifndef ASSAY_CHANNEL_CHANNEL_INTERNAL_H
+#define ASSAY_CHANNEL_CHANNEL_INTERNAL_H
 
 #include "assay_messages.h"
 

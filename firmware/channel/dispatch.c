@@ -70,9 +70,10 @@ uint16_t reply_text(struct reply *into, uint16_t status, int length)
 
 static const struct message *message_of(uint16_t number)
 {
-    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++)
+    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         if (messages[i].number == number && messages[i].handler != NULL)
             return &messages[i];
+    }
     return NULL;
 }
 
@@ -80,30 +81,35 @@ static const struct message *message_of(uint16_t number)
 static uint16_t authenticate(const struct message *message, const struct frame *frame)
 {
     uint16_t status = session_check(frame);
-    if (status == ASSAY_STATUS_NO_SESSION)
+    if (status == ASSAY_STATUS_NO_SESSION) {
         return reply_refuse(&reply, status, "%s needs an open session, seen: session %u", message->name,
                             frame->header.session);
-    if (status == ASSAY_STATUS_BAD_MAC)
+    }
+    if (status == ASSAY_STATUS_BAD_MAC) {
         return reply_refuse(&reply, status, "%s needs a MAC with the session's key, seen: %s", message->name,
                             frame->mac == NULL ? "none" : "another");
-    if (!session_take(frame->header.sequence, message->number == ASSAY_MSG_BLOB_WRITE))
+    }
+    if (!session_take(frame->header.sequence, message->number == ASSAY_MSG_BLOB_WRITE)) {
         return reply_refuse(&reply, ASSAY_STATUS_STALE_SEQUENCE, "expected: a sequence above %u, seen: %u",
                             session_highest(), frame->header.sequence);
+    }
     return ASSAY_STATUS_OK;
 }
 
 static uint16_t execute(const struct frame *frame)
 {
     const struct message *message = message_of(frame->header.message);
-    if (message == NULL)
+    if (message == NULL) {
         return reply_refuse(&reply, ASSAY_STATUS_UNKNOWN_MESSAGE, "message %x is not in this kernel",
                             frame->header.message);
+    }
     bool size_is_right =
         message->has_tail ? frame->payload_size >= message->size : frame->payload_size == message->size;
-    if (!size_is_right)
+    if (!size_is_right) {
         return reply_refuse(&reply, ASSAY_STATUS_BAD_LENGTH, "%s: expected: %s%u bytes, seen: %u",
                             message->name, message->has_tail ? "at least " : "", message->size,
                             (uint32_t)frame->payload_size);
+    }
     if (message->authenticated) {
         uint16_t status = authenticate(message, frame);
         if (status != ASSAY_STATUS_OK)
@@ -119,8 +125,9 @@ static const struct answer *find_answer(const struct frame *frame)
         const struct answer *answer = &answers[i];
         if (answer->wire_size != 0 && answer->crc == frame->crc &&
             answer->request_size == frame->signed_size &&
-            memcmp(&answer->request, &frame->header, sizeof frame->header) == 0)
+            memcmp(&answer->request, &frame->header, sizeof(frame->header)) == 0) {
             return answer;
+        }
     }
     return NULL;
 }
@@ -145,13 +152,13 @@ const uint8_t *dispatch(const struct frame *frame, size_t *size)
         .sequence = frame->header.sequence,
         .session = frame->header.session,
     };
-    struct frame_part parts[] = {{&lead, sizeof lead}, {reply.body, reply.size}};
+    struct frame_part parts[] = {{&lead, sizeof(lead)}, {reply.body, reply.size}};
     struct answer *answer = &answers[next_answer];
     next_answer = (next_answer + 1) % ASSAY_CREDITS;
     answer->request = frame->header;
     answer->crc = frame->crc;
     answer->request_size = (uint32_t)frame->signed_size;
-    answer->wire_size = frame_encode(&header, parts, 2, answer->wire, sizeof answer->wire);
+    answer->wire_size = frame_encode(&header, parts, 2, answer->wire, sizeof(answer->wire));
     *size = answer->wire_size;
     return answer->wire;
 }

@@ -1,6 +1,6 @@
 /* From a good frame to its response: duplicates, authentication, length, handler. */
-#ifndef ASSAY_DISPATCH_H
-#define ASSAY_DISPATCH_H
+#ifndef ASSAY_CHANNEL_DISPATCH_H
+#define ASSAY_CHANNEL_DISPATCH_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -6,7 +6,7 @@
 #include "arch/arm64/cpu.h"
 #include "channel/channel.h"
 
-#define QUEUE_SIZE 8192U /* bytes; a power of two */
+#define QUEUE_SIZE 8192u /* bytes; a power of two */
 
 struct entry {
     uint16_t size; /* of the payload */
@@ -42,7 +42,7 @@ bool channel_event(uint16_t event, const void *record, size_t record_size, const
     fits = fits && sizeof(struct entry) + record_size + tail_size <= QUEUE_SIZE - (queue.head - queue.tail);
     if (fits) {
         struct entry entry = {.size = (uint16_t)(record_size + tail_size), .event = event};
-        queue_put(&entry, sizeof entry);
+        queue_put(&entry, sizeof(entry));
         queue_put(record, record_size);
         queue_put(tail, tail_size);
     } else {
@@ -55,7 +55,7 @@ bool channel_event(uint16_t event, const void *record, size_t record_size, const
 bool channel_log(enum channel_log_level level, const char *text, size_t length)
 {
     struct assay_log_event event = {.level = (uint32_t)level};
-    return channel_event(ASSAY_EVENT_LOG, &event, sizeof event, text, length);
+    return channel_event(ASSAY_EVENT_LOG, &event, sizeof(event), text, length);
 }
 
 size_t events_encode_now(uint16_t event, const struct frame_part *parts, size_t part_count, uint8_t *out,
@@ -73,7 +73,7 @@ size_t events_take(uint8_t *out, size_t out_size)
     uint64_t daif = irq_save();
     bool any = queue.head != queue.tail;
     if (any) {
-        queue_get(&entry, sizeof entry);
+        queue_get(&entry, sizeof(entry));
         queue_get(payload, entry.size);
     }
     irq_restore(daif);

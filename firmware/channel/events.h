@@ -1,6 +1,6 @@
 /* The event queue: filled by anybody on the boot core, emptied between commands. */
-#ifndef ASSAY_EVENTS_H
-#define ASSAY_EVENTS_H
+#ifndef ASSAY_CHANNEL_EVENTS_H
+#define ASSAY_CHANNEL_EVENTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

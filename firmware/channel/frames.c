@@ -40,7 +40,7 @@ uint32_t frame_crc32c(uint32_t crc, const void *bytes, size_t size)
 
 void frame_decoder_init(struct frame_decoder *decoder)
 {
-    memset(decoder, 0, sizeof *decoder);
+    memset(decoder, 0, sizeof(*decoder));
 }
 
 /* Decodes COBS in place (the output never overtakes the input). Returns the decoded size, or 0 if it is no COBS. */
@@ -75,19 +75,19 @@ static bool frame_parse(struct frame_decoder *decoder, struct frame *out)
         stats->crc_errors++;
         return false;
     }
-    memcpy(&out->header, decoder->raw, sizeof out->header);
+    memcpy(&out->header, decoder->raw, sizeof(out->header));
     bool has_mac = (out->header.flags & ASSAY_FRAME_FLAG_MAC) != 0;
     size_t mac_size = has_mac ? ASSAY_MAC_SIZE : 0;
-    if ((out->header.flags & ~ASSAY_FRAME_FLAG_MAC) != 0 || size < sizeof out->header + mac_size ||
-        size - sizeof out->header - mac_size > ASSAY_MAX_PAYLOAD) {
+    if ((out->header.flags & ~ASSAY_FRAME_FLAG_MAC) != 0 || size < sizeof(out->header) + mac_size ||
+        size - sizeof(out->header) - mac_size > ASSAY_MAX_PAYLOAD) {
         stats->malformed++;
         return false;
     }
     out->signed_bytes = decoder->raw;
     out->signed_size = size - mac_size;
     out->mac = has_mac ? decoder->raw + out->signed_size : NULL;
-    out->payload = decoder->raw + sizeof out->header;
-    out->payload_size = out->signed_size - sizeof out->header;
+    out->payload = decoder->raw + sizeof(out->header);
+    out->payload_size = out->signed_size - sizeof(out->header);
     stats->received++;
     return true;
 }
@@ -99,7 +99,7 @@ size_t frame_decoder_push(struct frame_decoder *decoder, const uint8_t *bytes, s
     for (size_t taken = 0; taken < size;) {
         uint8_t byte = bytes[taken++];
         if (byte != 0) {
-            if (decoder->used < sizeof decoder->raw) {
+            if (decoder->used < sizeof(decoder->raw)) {
                 decoder->raw[decoder->used++] = byte;
             } else if (!decoder->discarding) {
                 decoder->discarding = true;
@@ -150,13 +150,13 @@ size_t frame_encode(const struct assay_frame_header *header, const struct frame_
     if (body + body / 254 + 2 > out_size)
         return 0;
     struct cobs_writer writer = {.out = out, .code_at = 0, .at = 1};
-    uint32_t crc = frame_crc32c(0, header, sizeof *header);
-    cobs_put(&writer, header, sizeof *header);
+    uint32_t crc = frame_crc32c(0, header, sizeof(*header));
+    cobs_put(&writer, header, sizeof(*header));
     for (size_t i = 0; i < part_count; i++) {
         crc = frame_crc32c(crc, parts[i].bytes, parts[i].size);
         cobs_put(&writer, parts[i].bytes, parts[i].size);
     }
-    cobs_put(&writer, &crc, sizeof crc);
+    cobs_put(&writer, &crc, sizeof(crc));
     out[writer.code_at] = (uint8_t)(writer.at - writer.code_at);
     out[writer.at++] = 0;
     return writer.at;

@@ -4,8 +4,8 @@
  * On the wire: COBS(header | payload | [mac] | crc) 0x00 (contracts/wire/frames.py). 0x00 occurs nowhere else,
  * so after any damage the decoder is back in step at the next one.
  */
-#ifndef ASSAY_FRAMES_H
-#define ASSAY_FRAMES_H
+#ifndef ASSAY_CHANNEL_FRAMES_H
+#define ASSAY_CHANNEL_FRAMES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 #include "assay_messages.h"
 
-#define FRAME_CRC_SIZE 4U
+#define FRAME_CRC_SIZE 4u
 #define FRAME_BODY_MIN (sizeof(struct assay_frame_header) + FRAME_CRC_SIZE)
 #define FRAME_BODY_MAX (FRAME_BODY_MIN + ASSAY_MAX_PAYLOAD + ASSAY_MAC_SIZE) /* before COBS */
 #define FRAME_COBS_MAX (FRAME_BODY_MAX + FRAME_BODY_MAX / 254 + 1)

@@ -1,6 +1,6 @@
 /* Faults built into a kernel on purpose (`extra_defines` of harness/kernel/build.py). Without such a define: nothing. */
-#ifndef ASSAY_PLANT_H
-#define ASSAY_PLANT_H
+#ifndef ASSAY_CHANNEL_PLANT_H
+#define ASSAY_CHANNEL_PLANT_H
 
 #include "arch/arm64/cpu.h"
 

@@ -6,23 +6,23 @@
 #include "channel/plant.h"
 #include "drivers/uart.h"
 
-#define NOWHERE 0xffff8000dead0000UL /* in the kernel's half, in no region of memlayout.h */
+#define NOWHERE 0xffff8000dead0000ull /* in the kernel's half, in no region of memlayout.h */
 
 /* Goes down the stack until the guard page ends it. The volatile array keeps every frame, and the calls, real. */
 static __attribute__((noinline)) uint32_t fall(uint32_t depth)
 {
     volatile uint8_t weight[512];
-    weight[depth % sizeof weight] = (uint8_t)depth;
+    weight[depth % sizeof(weight)] = (uint8_t)depth;
     if (depth == UINT32_MAX)
         return 0;
-    return fall(depth + 1) + weight[depth % sizeof weight];
+    return fall(depth + 1) + weight[depth % sizeof(weight)];
 }
 
 static size_t a_frame(uint8_t *wire, size_t size)
 {
     struct assay_log_event event = {.level = LOG_INFO};
     static const char text[] = "there is no end to this";
-    struct frame_part parts[] = {{&event, sizeof event}, {text, sizeof text - 1}};
+    struct frame_part parts[] = {{&event, sizeof(event)}, {text, sizeof(text) - 1}};
     return events_encode_now(ASSAY_EVENT_LOG, parts, 2, wire, size);
 }
 
@@ -31,12 +31,13 @@ static _Noreturn void flood(bool with_frames)
 {
     static uint8_t wire[FRAME_WIRE_MAX];
     for (uint32_t round = 0;; round++) {
-        size_t size = sizeof wire;
-        if (with_frames)
-            size = a_frame(wire, sizeof wire);
-        else
+        size_t size = sizeof(wire);
+        if (with_frames) {
+            size = a_frame(wire, sizeof(wire));
+        } else {
             for (size_t i = 0; i < size; i++)
-                wire[i] = (uint8_t)(i * 7U + round);
+                wire[i] = (uint8_t)(i * 7u + round);
+        }
         uart_write(wire, size);
     }
 }
@@ -44,7 +45,7 @@ static _Noreturn void flood(bool with_frames)
 static _Noreturn void stop_in_mid_frame(void)
 {
     static uint8_t wire[FRAME_WIRE_MAX];
-    uart_write(wire, a_frame(wire, sizeof wire) / 2);
+    uart_write(wire, a_frame(wire, sizeof(wire)) / 2);
     stand_still();
 }
 

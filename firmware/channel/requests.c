@@ -19,10 +19,11 @@ uint16_t handle_HELLO(const uint8_t *request, size_t size, struct reply *reply)
 {
     (void)size;
     const struct assay_hello_request *hello = (const void *)request;
-    if (hello->protocol != ASSAY_PROTOCOL_VERSION)
+    if (hello->protocol != ASSAY_PROTOCOL_VERSION) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_VERSION, "expected: protocol %u, seen: %u",
                             ASSAY_PROTOCOL_VERSION, hello->protocol);
-    struct assay_hello_response *body = reply_body(reply, sizeof *body);
+    }
+    struct assay_hello_response *body = reply_body(reply, sizeof(*body));
     body->protocol = ASSAY_PROTOCOL_VERSION;
     body->abi = ASSAY_ABI_VERSION;
     body->max_payload = ASSAY_MAX_PAYLOAD;
@@ -35,10 +36,10 @@ uint16_t handle_HELLO(const uint8_t *request, size_t size, struct reply *reply)
     body->epoch = session_epoch();
     body->image_max = ASSAY_IMAGE_MAX;
     body->trace_max = ASSAY_TRACE_MAX;
-    memcpy(body->board_nonce, session_make_nonce(hello->host_nonce), sizeof body->board_nonce);
-    memcpy(body->build_id, build_id(), sizeof body->build_id);
+    memcpy(body->board_nonce, session_make_nonce(hello->host_nonce), sizeof(body->board_nonce));
+    memcpy(body->build_id, build_id(), sizeof(body->build_id));
     size_t length = strlen(build_board);
-    memcpy(body->board, build_board, length < sizeof body->board ? length : sizeof body->board - 1);
+    memcpy(body->board, build_board, length < sizeof(body->board) ? length : sizeof(body->board) - 1);
     return ASSAY_STATUS_OK;
 }
 
@@ -50,15 +51,16 @@ uint16_t handle_OPEN(const uint8_t *request, size_t size, struct reply *reply)
     uint32_t number = session_open(open, dispatch_sequence(), &status);
     if (status == ASSAY_STATUS_BAD_STATE)
         return reply_refuse(reply, status, "expected: HELLO before OPEN, for a fresh board nonce");
-    if (status == ASSAY_STATUS_BAD_MAC)
-        return reply_refuse(
-            reply, status,
-            "the proof is not this kernel's: it was built with another channel key, or another "
-            "HELLO came between");
-    if (status == ASSAY_STATUS_STALE_EPOCH)
+    if (status == ASSAY_STATUS_BAD_MAC) {
+        return reply_refuse(reply, status,
+                            "the proof is not this kernel's: it was built with another "
+                            "channel key, or another HELLO came between");
+    }
+    if (status == ASSAY_STATUS_STALE_EPOCH) {
         return reply_refuse(reply, status, "expected: epoch %u or above, seen: %u", session_epoch(),
                             open->epoch);
-    struct assay_open_response *body = reply_body(reply, sizeof *body);
+    }
+    struct assay_open_response *body = reply_body(reply, sizeof(*body));
     body->session = number;
     return ASSAY_STATUS_OK;
 }
@@ -66,17 +68,17 @@ uint16_t handle_OPEN(const uint8_t *request, size_t size, struct reply *reply)
 uint16_t handle_ECHO(const uint8_t *request, size_t size, struct reply *reply)
 {
     PLANT_HANG();
-    if (!reply_append(reply, request, size))
+    if (!reply_append(reply, request, size)) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_LENGTH, "expected: at most %u bytes to echo, seen: %u",
                             (uint32_t)REPLY_MAX, (uint32_t)size);
+    }
     return ASSAY_STATUS_OK;
 }
 
 uint16_t handle_STATUS(const uint8_t *request, size_t size, struct reply *reply)
 {
-    (void)request;
-    (void)size;
-    struct assay_status_response *body = reply_body(reply, sizeof *body);
+    (void)request, (void)size;
+    struct assay_status_response *body = reply_body(reply, sizeof(*body));
     live_status(body);
     channel_frame_status(body);
     body->measure_overhead = pmu_overhead();
@@ -86,9 +88,7 @@ uint16_t handle_STATUS(const uint8_t *request, size_t size, struct reply *reply)
 
 uint16_t handle_PRISTINE(const uint8_t *request, size_t size, struct reply *reply)
 {
-    (void)request;
-    (void)size;
-    (void)reply;
+    (void)request, (void)size, (void)reply;
     live_pristine();
     uploads_pristine();
     return ASSAY_STATUS_OK;
@@ -102,9 +102,7 @@ static void end_of_power(void)
 
 uint16_t handle_POWER_OFF(const uint8_t *request, size_t size, struct reply *reply)
 {
-    (void)request;
-    (void)size;
-    (void)reply;
+    (void)request, (void)size, (void)reply;
     channel_after_reply(end_of_power);
     return ASSAY_STATUS_OK;
 }

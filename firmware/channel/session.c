@@ -7,8 +7,8 @@
 #include "kernel/build_info.h"
 #include "monocypher.h"
 
-#define SESSION_KEY_SIZE 32U
-#define WINDOW           64U
+#define SESSION_KEY_SIZE 32u
+#define WINDOW           64u
 
 static const uint8_t proof_text[] = {'a', 's', 's', 'a', 'y', ' ', 'o', 'p', 'e', 'n'};
 
@@ -26,7 +26,7 @@ static struct {
 
 void session_init(void)
 {
-    memset(&session, 0, sizeof session);
+    memset(&session, 0, sizeof(session));
 }
 
 const uint8_t *session_make_nonce(const uint8_t *host_nonce)
@@ -37,8 +37,8 @@ const uint8_t *session_make_nonce(const uint8_t *host_nonce)
     crypto_blake2b_keyed_init(&hash, ASSAY_NONCE_SIZE, build_channel_key, CHANNEL_KEY_SIZE);
     crypto_blake2b_update(&hash, host_nonce, ASSAY_NONCE_SIZE);
     crypto_blake2b_update(&hash, session.nonce, ASSAY_NONCE_SIZE);
-    crypto_blake2b_update(&hash, (const uint8_t *)&session.nonces_made, sizeof session.nonces_made);
-    crypto_blake2b_update(&hash, (const uint8_t *)&ticks, sizeof ticks);
+    crypto_blake2b_update(&hash, (const uint8_t *)&session.nonces_made, sizeof(session.nonces_made));
+    crypto_blake2b_update(&hash, (const uint8_t *)&ticks, sizeof(ticks));
     crypto_blake2b_final(&hash, session.nonce);
     session.nonce_is_fresh = true;
     return session.nonce;
@@ -58,12 +58,12 @@ uint32_t session_open(const struct assay_open_request *request, uint32_t sequenc
     uint8_t key[SESSION_KEY_SIZE];
     uint8_t proof[ASSAY_MAC_SIZE];
     crypto_blake2b_ctx hash;
-    crypto_blake2b_keyed_init(&hash, sizeof key, build_channel_key, CHANNEL_KEY_SIZE);
+    crypto_blake2b_keyed_init(&hash, sizeof(key), build_channel_key, CHANNEL_KEY_SIZE);
     crypto_blake2b_update(&hash, request->host_nonce, ASSAY_NONCE_SIZE);
     crypto_blake2b_update(&hash, session.nonce, ASSAY_NONCE_SIZE);
-    crypto_blake2b_update(&hash, (const uint8_t *)&request->epoch, sizeof request->epoch);
+    crypto_blake2b_update(&hash, (const uint8_t *)&request->epoch, sizeof(request->epoch));
     crypto_blake2b_final(&hash, key);
-    crypto_blake2b_keyed(proof, sizeof proof, key, sizeof key, proof_text, sizeof proof_text);
+    crypto_blake2b_keyed(proof, sizeof(proof), key, sizeof(key), proof_text, sizeof(proof_text));
     if (crypto_verify16(proof, request->proof) != 0) {
         *status = ASSAY_STATUS_BAD_MAC;
     } else if (request->epoch < session.epoch) {
@@ -72,12 +72,12 @@ uint32_t session_open(const struct assay_open_request *request, uint32_t sequenc
         *status = ASSAY_STATUS_OK;
         session.nonce_is_fresh = false;
         session.epoch = request->epoch;
-        memcpy(session.key, key, sizeof key);
+        memcpy(session.key, key, sizeof(key));
         session.highest = sequence;
         session.used = 1;
         session.number = ++session.opened;
     }
-    crypto_wipe(key, sizeof key);
+    crypto_wipe(key, sizeof(key));
     return *status == ASSAY_STATUS_OK ? session.number : 0;
 }
 
@@ -88,7 +88,7 @@ uint16_t session_check(const struct frame *frame)
     if (frame->mac == NULL)
         return ASSAY_STATUS_BAD_MAC;
     uint8_t mac[ASSAY_MAC_SIZE];
-    crypto_blake2b_keyed(mac, sizeof mac, session.key, sizeof session.key, frame->signed_bytes,
+    crypto_blake2b_keyed(mac, sizeof(mac), session.key, sizeof(session.key), frame->signed_bytes,
                          frame->signed_size);
     return crypto_verify16(mac, frame->mac) == 0 ? ASSAY_STATUS_OK : ASSAY_STATUS_BAD_MAC;
 }
@@ -105,7 +105,7 @@ bool session_take(uint32_t sequence, bool reorder)
     uint32_t behind = session.highest - sequence;
     if (!reorder || behind >= WINDOW || (session.used >> behind & 1) != 0)
         return false;
-    session.used |= UINT64_C(1) << behind;
+    session.used |= 1ull << behind;
     return true;
 }
 

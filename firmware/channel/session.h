@@ -4,8 +4,8 @@
  * Session key = BLAKE2b-256(key = channel key; host nonce | board nonce | epoch). A session's requests carry its
  * number, a MAC, and a sequence that was not used before in this session.
  */
-#ifndef ASSAY_SESSION_H
-#define ASSAY_SESSION_H
+#ifndef ASSAY_CHANNEL_SESSION_H
+#define ASSAY_CHANNEL_SESSION_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,10 +1,10 @@
 /* The upload buffers and their three messages. See uploads.h and channel.h. */
 #include "channel/uploads.h"
 
-#include "channel/channel.h"
-#include "channel/frames.h"
 #include <string.h>
 
+#include "channel/channel.h"
+#include "channel/frames.h"
 #include "kernel/memory.h"
 
 _Static_assert(ASSAY_IMAGE_MAX <= BLOB_POOL_SIZE, "the image buffer is larger than its pool");
@@ -49,10 +49,11 @@ uint16_t handle_BLOB_BEGIN(const uint8_t *request, size_t size, struct reply *re
     struct upload *upload = upload_of(begin->kind);
     if (upload == NULL)
         return refuse_kind(reply, begin->kind);
-    if (begin->size == 0 || begin->size > limit_of(begin->kind))
+    if (begin->size == 0 || begin->size > limit_of(begin->kind)) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "expected: 1 to %u bytes for blob kind %u, seen: %u", limit_of(begin->kind),
                             begin->kind, begin->size);
+    }
     *upload = (struct upload){.size = begin->size, .crc = begin->crc};
     return ASSAY_STATUS_OK;
 }
@@ -63,15 +64,17 @@ uint16_t handle_BLOB_WRITE(const uint8_t *request, size_t size, struct reply *re
     struct upload *upload = upload_of(write->kind);
     if (upload == NULL)
         return refuse_kind(reply, write->kind);
-    if (upload->size == 0 || upload->whole)
+    if (upload->size == 0 || upload->whole) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "expected: BLOB_BEGIN for blob kind %u before a write", write->kind);
-    uint32_t count = (uint32_t)(size - sizeof *write);
-    if (write->offset > upload->size || count > upload->size - write->offset)
+    }
+    uint32_t count = (uint32_t)(size - sizeof(*write));
+    if (write->offset > upload->size || count > upload->size - write->offset) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "expected: bytes within the %u announced, seen: %u at offset %u", upload->size,
                             count, write->offset);
-    memcpy(buffer_of(write->kind) + write->offset, request + sizeof *write, count);
+    }
+    memcpy(buffer_of(write->kind) + write->offset, request + sizeof(*write), count);
     upload->written += count;
     return ASSAY_STATUS_OK;
 }
@@ -83,14 +86,16 @@ uint16_t handle_BLOB_END(const uint8_t *request, size_t size, struct reply *repl
     struct upload *upload = upload_of(end->kind);
     if (upload == NULL)
         return refuse_kind(reply, end->kind);
-    if (upload->size == 0)
+    if (upload->size == 0) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "expected: BLOB_BEGIN for blob kind %u before its end", end->kind);
+    }
     uint32_t crc = frame_crc32c(0, buffer_of(end->kind), upload->size);
-    if (crc != upload->crc)
+    if (crc != upload->crc) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "expected: CRC-32C %08x over %u bytes, seen: %08x after %u bytes written",
                             upload->crc, upload->size, crc, upload->written);
+    }
     upload->whole = true;
     return ASSAY_STATUS_OK;
 }

@@ -1,6 +1,6 @@
 /* Uploads: one buffer a kind, written in any order, whole only when its CRC says so. */
-#ifndef ASSAY_UPLOADS_H
-#define ASSAY_UPLOADS_H
+#ifndef ASSAY_CHANNEL_UPLOADS_H
+#define ASSAY_CHANNEL_UPLOADS_H
 
 /* Drops every upload. For PRISTINE. */
 void uploads_pristine(void);

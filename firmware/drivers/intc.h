@@ -1,6 +1,6 @@
 /* Interrupt controller, whichever the board has: GICv2 / GIC-400, or BCM2836 local + BCM2835 ARMCTRL. */
-#ifndef ASSAY_INTC_H
-#define ASSAY_INTC_H
+#ifndef ASSAY_DRIVERS_INTC_H
+#define ASSAY_DRIVERS_INTC_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* 32-bit device registers. Ordering between devices and memory is the caller's (dsb). */
-#ifndef ASSAY_MMIO_H
-#define ASSAY_MMIO_H
+#ifndef ASSAY_DRIVERS_MMIO_H
+#define ASSAY_DRIVERS_MMIO_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* What the two Pi boards share. */
-#ifndef ASSAY_PI_H
-#define ASSAY_PI_H
+#ifndef ASSAY_DRIVERS_PI_H
+#define ASSAY_DRIVERS_PI_H
 
 /* Puts the PL011 on GPIO14/15. Boot only. */
 void pi_gpio_uart(void);

@@ -3,10 +3,10 @@
 
 #include "drivers/timer.h"
 
-#define EVENT_INST_RETIRED 0x08UL
-#define PMCR_E             1UL
-#define COUNTER_0          1UL
-#define COUNTER_31         0x80000000UL
+#define EVENT_INST_RETIRED 0x08ull
+#define PMCR_E             1ull
+#define COUNTER_0          1ull
+#define COUNTER_31         0x80000000ull
 
 static enum pmu_source source;
 static uint32_t overhead;
@@ -16,7 +16,6 @@ static uint64_t wraps; /* 2^32 times the overflows that pmu_instructions has see
 static inline uint64_t read_counter(void)
 {
     uint64_t count;
-
     __asm__ volatile("isb\n\tmrs %0, pmevcntr0_el0" : "=r"(count) : : "memory");
     return count;
 }
@@ -29,28 +28,23 @@ __attribute__((noinline)) uint64_t pmu_begin(void)
 __attribute__((noinline)) uint64_t pmu_end(uint64_t begin)
 {
     uint64_t elapsed;
-
-    if (source == PMU_INST_RETIRED) {
+    if (source == PMU_INST_RETIRED)
         elapsed = (uint32_t)(read_counter() - begin);
-    } else {
+    else
         elapsed = timer_now_ns() - begin;
-    }
     return elapsed > overhead ? elapsed - overhead : 0;
 }
 
 uint64_t pmu_instructions(void)
 {
-    uint64_t overflowed;
-    uint64_t count;
-
-    if (source != PMU_INST_RETIRED) {
+    if (source != PMU_INST_RETIRED)
         return timer_now_ns();
-    }
-    count = read_counter();
+    uint64_t count = read_counter();
+    uint64_t overflowed;
     __asm__ volatile("mrs %0, pmovsclr_el0" : "=r"(overflowed));
     if ((overflowed & COUNTER_0) != 0) {
         __asm__ volatile("msr pmovsclr_el0, %0\n\tisb" : : "r"(COUNTER_0));
-        wraps += 1UL << 32;
+        wraps += 1ull << 32;
         count = read_counter(); /* the first read may be from before the wrap */
     }
     return wraps + count;
@@ -59,11 +53,9 @@ uint64_t pmu_instructions(void)
 static void calibrate(void)
 {
     uint32_t least = UINT32_MAX;
-
     overhead = 0;
-    for (uint32_t i = 0; i < 8U; i++) {
+    for (uint32_t i = 0; i < 8u; i++) {
         uint32_t cost = (uint32_t)pmu_end(pmu_begin());
-
         least = cost < least ? cost : least;
     }
     overhead = least;
@@ -71,19 +63,17 @@ static void calibrate(void)
 
 void pmu_init(void)
 {
-    uint64_t before;
-    uint64_t pmcr;
-
-    __asm__ volatile("msr pmcntenclr_el0, %0" : : "r"(COUNTER_31 | (COUNTER_31 - 1U)));
-    __asm__ volatile("msr pmintenclr_el1, %0" : : "r"(COUNTER_31 | (COUNTER_31 - 1U)));
+    __asm__ volatile("msr pmcntenclr_el0, %0" : : "r"(COUNTER_31 | (COUNTER_31 - 1u)));
+    __asm__ volatile("msr pmintenclr_el1, %0" : : "r"(COUNTER_31 | (COUNTER_31 - 1u)));
     __asm__ volatile("msr pmevtyper0_el0, %0" : : "r"(EVENT_INST_RETIRED)); /* at EL0 and EL1 */
     __asm__ volatile("msr pmevcntr0_el0, xzr");
     __asm__ volatile("msr pmovsclr_el0, %0" : : "r"(COUNTER_0));
+    uint64_t pmcr;
     __asm__ volatile("mrs %0, pmcr_el0" : "=r"(pmcr));
     __asm__ volatile("msr pmcr_el0, %0" : : "r"(pmcr | PMCR_E));
     __asm__ volatile("msr pmcntenset_el0, %0\n\tisb" : : "r"(COUNTER_0));
 
-    before = read_counter();
+    uint64_t before = read_counter();
     source = read_counter() != before ? PMU_INST_RETIRED : PMU_CNTVCT;
     calibrate();
 }
@@ -91,7 +81,6 @@ void pmu_init(void)
 void pmu_pause(void)
 {
     uint64_t pmcr;
-
     __asm__ volatile("mrs %0, pmcr_el0" : "=r"(pmcr));
     __asm__ volatile("msr pmcr_el0, %0\n\tisb" : : "r"(pmcr & ~PMCR_E) : "memory");
 }
@@ -99,7 +88,6 @@ void pmu_pause(void)
 void pmu_resume(void)
 {
     uint64_t pmcr;
-
     __asm__ volatile("mrs %0, pmcr_el0" : "=r"(pmcr));
     __asm__ volatile("msr pmcr_el0, %0\n\tisb" : : "r"(pmcr | PMCR_E) : "memory");
 }

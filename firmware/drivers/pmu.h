@@ -4,8 +4,8 @@
  * Under QEMU's -icount one instruction is one virtual ns and counts are exact. Without icount QEMU counts nothing;
  * pmu_init notices, pmu_source() says so, and every figure becomes nanoseconds of CNTVCT instead.
  */
-#ifndef ASSAY_PMU_H
-#define ASSAY_PMU_H
+#ifndef ASSAY_DRIVERS_PMU_H
+#define ASSAY_DRIVERS_PMU_H
 
 #include <stdint.h>
 

@@ -9,15 +9,15 @@
 #include "drivers/mmio.h"
 #include "drivers/uart.h"
 
-#define PM_RSTC (PM_VA + 0x1cU)
-#define PM_RSTS (PM_VA + 0x20U)
-#define PM_WDOG (PM_VA + 0x24U)
+#define PM_RSTC (PM_VA + 0x1cu)
+#define PM_RSTS (PM_VA + 0x20u)
+#define PM_WDOG (PM_VA + 0x24u)
 
-#define PASSWORD       0x5a000000U
-#define RSTC_WRCFG     0x00000030U
-#define RSTC_FULL      0x00000020U
-#define RSTS_PARTITION 0x00000555U /* every other bit: partition 63 */
-#define WDOG_TICKS     10U         /* of 16 us */
+#define PASSWORD       0x5a000000u
+#define RSTC_WRCFG     0x00000030u
+#define RSTC_FULL      0x00000020u
+#define RSTS_PARTITION 0x00000555u /* every other bit: partition 63 */
+#define WDOG_TICKS     10u         /* of 16 us */
 
 static _Noreturn void restart(uint32_t partition)
 {
@@ -26,9 +26,8 @@ static _Noreturn void restart(uint32_t partition)
     mmio_write(PM_RSTS, PASSWORD | (mmio_read(PM_RSTS) & ~(PASSWORD | RSTS_PARTITION)) | partition);
     mmio_write(PM_WDOG, PASSWORD | WDOG_TICKS);
     mmio_write(PM_RSTC, PASSWORD | (mmio_read(PM_RSTC) & ~(PASSWORD | RSTC_WRCFG)) | RSTC_FULL);
-    for (;;) {
+    for (;;)
         wait_for_interrupt();
-    }
 }
 
 _Noreturn void power_off(void)

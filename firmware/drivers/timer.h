@@ -1,6 +1,6 @@
 /* The generic timer: a clock, and one one-shot alarm a core. Nothing ticks. */
-#ifndef ASSAY_TIMER_H
-#define ASSAY_TIMER_H
+#ifndef ASSAY_DRIVERS_TIMER_H
+#define ASSAY_DRIVERS_TIMER_H
 
 #include <stdbool.h>
 #include <stdint.h>

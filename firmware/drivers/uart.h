@@ -1,13 +1,13 @@
 /* PL011: received bytes in a ring filled by interrupt, bounded polling transmit. */
-#ifndef ASSAY_UART_H
-#define ASSAY_UART_H
+#ifndef ASSAY_DRIVERS_UART_H
+#define ASSAY_DRIVERS_UART_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Bytes; a power of two. Every frame the host has credit for fits: it may send them all while a command runs. */
-#define UART_RING_SIZE 16384U
+#define UART_RING_SIZE 16384u
 
 struct uart_stats {
     uint64_t rx_bytes;

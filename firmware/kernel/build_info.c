@@ -7,7 +7,7 @@
 /* An ELF note (name size, description size, type, "GNU\0", description) that the linker fills in. */
 extern const uint8_t kernel_build_id_note[];
 
-#define NOTE_DESCRIPTION 16U
+#define NOTE_DESCRIPTION 16u
 
 /* Kept though nobody may read one of them: an image says what it is. */
 #define FACT __attribute__((used, retain))

@@ -1,13 +1,13 @@
 /* What this image was built from. Written by harness/kernel/build.py. */
-#ifndef ASSAY_BUILD_INFO_H
-#define ASSAY_BUILD_INFO_H
+#ifndef ASSAY_KERNEL_BUILD_INFO_H
+#define ASSAY_KERNEL_BUILD_INFO_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BUILD_ID_SIZE    20U
-#define PUBLIC_KEY_SIZE  32U
-#define CHANNEL_KEY_SIZE 32U
+#define BUILD_ID_SIZE    20u
+#define PUBLIC_KEY_SIZE  32u
+#define CHANNEL_KEY_SIZE 32u
 
 /* 20 bytes over the linked image: equal ids mean equal images. */
 const uint8_t *build_id(void);

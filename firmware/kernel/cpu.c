@@ -4,7 +4,7 @@
 #include "kernel/kernel.h"
 #include "kernel/start.h"
 
-#define SECONDARY_WAIT_NS 1000000000UL
+#define SECONDARY_WAIT_NS 1000000000ull
 
 struct cpu cpus[CPU_MAX];
 
@@ -12,7 +12,6 @@ void cpu_blocks_init(void)
 {
     for (uint32_t core = 0; core < CPU_MAX; core++) {
         uint64_t stacks = STACKS_VA + core * STACK_STRIDE;
-
         cpus[core].core = core;
         cpus[core].kernel_sp = stacks + KERNEL_STACK_BASE + KERNEL_STACK_SIZE;
         cpus[core].exception_sp = stacks + EXCEPTION_STACK_BASE + EXCEPTION_STACK_SIZE;
@@ -24,18 +23,15 @@ void cpu_blocks_init(void)
 void cpu_online(void)
 {
     struct cpu *cpu = this_cpu();
-
     __asm__("mrs %0, mpidr_el1" : "=r"(cpu->mpidr));
-    __atomic_store_n(&cpu->online, 1U, __ATOMIC_RELEASE);
+    __atomic_store_n(&cpu->online, 1u, __ATOMIC_RELEASE);
 }
 
 uint32_t cores_online(void)
 {
     uint32_t mask = 0;
-
-    for (uint32_t core = 0; core < CPU_MAX; core++) {
+    for (uint32_t core = 0; core < CPU_MAX; core++)
         mask |= __atomic_load_n(&cpus[core].online, __ATOMIC_ACQUIRE) << core;
-    }
     return mask;
 }
 
@@ -46,9 +42,8 @@ void cpu_start_secondaries(void)
     /* They run a few hundred instructions and sleep; wait, so that no measurement counts them. */
     uint64_t end = timer_now_ns() + SECONDARY_WAIT_NS;
 
-    while (cores_online() != (1U << CPU_MAX) - 1U && timer_now_ns() < end) {
+    while (cores_online() != (1u << CPU_MAX) - 1u && timer_now_ns() < end)
         __asm__ volatile("yield"); /* under -icount the cores take turns */
-    }
 #endif
 }
 
@@ -57,9 +52,8 @@ _Noreturn void secondary_main(uint32_t core)
 {
     (void)core;
     intc_init_core();
-    __asm__ volatile("msr cntv_ctl_el0, xzr\n\tmsr pmcntenclr_el0, %0\n\tisb" : : "r"(0xffffffffUL));
+    __asm__ volatile("msr cntv_ctl_el0, xzr\n\tmsr pmcntenclr_el0, %0\n\tisb" : : "r"(0xffffffffull));
     cpu_online();
-    for (;;) {
+    for (;;)
         wait_for_interrupt();
-    }
 }

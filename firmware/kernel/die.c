@@ -15,18 +15,14 @@ static uint32_t walk(const struct trap_frame *frame, uint64_t *out)
 {
     uint64_t fp = frame->x[29];
     uint32_t count = 0;
-
     out[count++] = frame->elr;
     while (count < FAULT_BACKTRACE_MAX) {
         const uint64_t *record = (const uint64_t *)fp;
-
-        if ((fp & 0xfU) != 0 || fp - STACKS_VA > STACKS_SIZE - 16U || !vm_readable(fp) || record[1] == 0) {
+        if ((fp & 0xfu) != 0 || fp - STACKS_VA > STACKS_SIZE - 16u || !vm_readable(fp) || record[1] == 0)
             break;
-        }
         out[count++] = record[1];
-        if (record[0] <= fp) { /* records climb: anything else is damage, or a loop */
+        if (record[0] <= fp) /* records climb: anything else is damage, or a loop */
             break;
-        }
         fp = record[0];
     }
     return count;
@@ -44,7 +40,7 @@ static void fill(struct fault_report *report, enum fault_kind kind, const struct
     report->spsr = frame->spsr;
     report->esr = frame->esr;
     report->far = frame->far;
-    if (message != 0) {
+    if (message != NULL) {
         format(report->text, sizeof(report->text), "panic: %s", message);
     } else if (kind == FAULT_FIQ) {
         format(report->text, sizeof(report->text), "FIQ, though no source of one is enabled");
@@ -69,7 +65,6 @@ static void fill(struct fault_report *report, enum fault_kind kind, const struct
 static _Noreturn void park(const struct fault_report *report)
 {
     struct cpu *cpu = this_cpu();
-
     timer_cancel();
     pmu_pause();
     intc_disable(IRQ_TIMER);
@@ -78,21 +73,17 @@ static _Noreturn void park(const struct fault_report *report)
         cpu->active_line = INTC_NONE;
     }
     for (;;) {
-        int byte;
-        bool asked = false;
-
         wait_for_interrupt();
-        while ((byte = uart_poll_byte()) >= 0) {
+        bool asked = false;
+        int byte;
+        while ((byte = uart_poll_byte()) >= 0)
             asked = asked || byte == 0;
-        }
-        if (asked) {
+        if (asked)
             fault_report_send(report);
-        }
         uint32_t line = intc_acknowledge();
         if (line != INTC_NONE) {
-            if (line != IRQ_UART) {
+            if (line != IRQ_UART)
                 intc_disable(line);
-            }
             intc_end(line);
         }
     }
@@ -101,19 +92,16 @@ static _Noreturn void park(const struct fault_report *report)
 static _Noreturn void silence(void)
 {
     pmu_pause();
-    for (;;) {
+    for (;;)
         wait_for_interrupt();
-    }
 }
 
 _Noreturn void die(enum fault_kind kind, const struct trap_frame *frame, const char *message)
 {
     struct cpu *cpu = this_cpu();
-
     irq_disable();
-    if (cpu->faults >= 2U) {
+    if (cpu->faults >= 2u)
         silence();
-    }
     struct fault_report *report = &reports[cpu->faults];
 
     cpu->faults++;
@@ -125,7 +113,6 @@ _Noreturn void die(enum fault_kind kind, const struct trap_frame *frame, const c
 _Noreturn void panic(const char *message)
 {
     struct trap_frame frame = {0};
-
     __asm__ volatile("mov %0, x29" : "=r"(frame.x[29]));
     frame.elr = (uint64_t)__builtin_return_address(0);
     frame.sp = (uint64_t)__builtin_frame_address(0);
@@ -141,14 +128,13 @@ static void say(const char *text)
 __attribute__((weak)) void fault_report_send(const struct fault_report *report)
 {
     char line[384];
-
     format(line, sizeof(line),
            "\r\nFAULT core %u: %s\r\nesr %016lx far %016lx elr %016lx spsr %08lx sp %016lx\r\n", report->core,
            report->text, report->esr, report->far, report->elr, report->spsr, report->sp);
     say(line);
-    for (uint32_t i = 0; i < 31U; i++) {
+    for (uint32_t i = 0; i < 31u; i++) {
         format(line, sizeof(line), "x%02u %016lx%s", i, report->x[i],
-               i % 4U == 3U || i == 30U ? "\r\n" : "  ");
+               i % 4u == 3u || i == 30u ? "\r\n" : "  ");
         say(line);
     }
     say("backtrace");

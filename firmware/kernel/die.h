@@ -1,6 +1,6 @@
 /* The end of a core: report, then silence. */
-#ifndef ASSAY_DIE_H
-#define ASSAY_DIE_H
+#ifndef ASSAY_KERNEL_DIE_H
+#define ASSAY_KERNEL_DIE_H
 
 #include "kernel/fault.h"
 

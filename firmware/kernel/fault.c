@@ -3,10 +3,10 @@
 
 #include "kernel/kernel.h"
 
-#define ISS_WNR   0x040U
-#define ISS_FNV   0x400U
-#define ISS_ISV   0x1000000U
-#define DFSC(iss) ((iss) & 0x3fU)
+#define ISS_WNR   0x040u
+#define ISS_FNV   0x400u
+#define ISS_ISV   0x1000000u
+#define DFSC(iss) ((iss) & 0x3fu)
 
 static const char *class_name(uint32_t ec)
 {
@@ -52,7 +52,7 @@ static const char *status_name(uint32_t status)
     case 0x35: return "unsupported exclusive or atomic access";
     default: break;
     }
-    switch (status & 0x3cU) {
+    switch (status & 0x3cu) {
     case 0x00: return "address size fault";
     case 0x04: return "translation fault";
     case 0x08: return "access flag fault";
@@ -65,7 +65,7 @@ static const char *status_name(uint32_t status)
 
 static bool has_level(uint32_t status)
 {
-    return status < 0x20U && status != 0x10U && status != 0x18U;
+    return status < 0x20u && status != 0x10u && status != 0x18u;
 }
 
 /* "in the guard page under core 0's kernel stack", "in the map pool", "in no region". */
@@ -73,19 +73,17 @@ static int describe_place(uint64_t far, char *out, uint32_t size)
 {
     const struct memory_region *region = memory_region_of(far);
     uint64_t offset = far - STACKS_VA;
-
-    if (region == 0) {
+    if (region == NULL)
         return format(out, size, far < PAGE_SIZE ? ", null pointer" : ", in no region");
-    }
     if (region->va == STACKS_VA && offset < CPU_MAX * STACK_STRIDE) {
-        uint64_t page = offset % STACK_STRIDE & ~(PAGE_SIZE - 1U);
+        uint64_t page = offset % STACK_STRIDE & ~(PAGE_SIZE - 1u);
         const char *name = page == KERNEL_STACK_BASE - PAGE_SIZE      ? "kernel stack"
                            : page == EXCEPTION_STACK_BASE - PAGE_SIZE ? "exception stack"
                            : page == EMERGENCY_STACK_BASE - PAGE_SIZE ? "emergency stack"
-                                                                      : 0;
-        if (name != 0) {
+                                                                      : NULL;
+        if (name != NULL) {
             return format(out, size, ", stack overflow: guard page under core %lu's %s",
-                          offset / STACK_STRIDE, name);
+                          (unsigned long)(offset / STACK_STRIDE), name);
         }
     }
     return format(out, size, ", in the %s region", region->name);
@@ -95,29 +93,24 @@ void fault_describe(uint64_t esr, uint64_t far, char *out, uint32_t size)
 {
     uint32_t ec = (uint32_t)ESR_EC(esr);
     uint32_t iss = (uint32_t)ESR_ISS(esr);
-    bool abort = ec == 0x20U || ec == EC_IABT_SAME_EL || ec == 0x24U || ec == EC_DABT_SAME_EL;
-    bool data = ec == 0x24U || ec == EC_DABT_SAME_EL;
+    bool abort = ec == 0x20u || ec == EC_IABT_SAME_EL || ec == 0x24u || ec == EC_DABT_SAME_EL;
+    bool data = ec == 0x24u || ec == EC_DABT_SAME_EL;
     uint32_t used = (uint32_t)format(out, size, "%s", class_name(ec));
-
-    if (used >= size) {
+    if (used >= size)
         return;
-    }
     if (ec == EC_BRK) {
-        format(out + used, size - used, ", immediate %u", iss & 0xffffU);
-    } else if (ec == 0x18U) {
-        format(out + used, size - used, ", op0 %u op1 %u CRn %u CRm %u op2 %u, %s x%u", iss >> 20 & 3U,
-               iss >> 14 & 7U, iss >> 10 & 15U, iss >> 1 & 15U, iss >> 17 & 7U,
-               (iss & 1U) != 0 ? "read to" : "write of", iss >> 5 & 31U);
+        format(out + used, size - used, ", immediate %u", iss & 0xffffu);
+    } else if (ec == 0x18u) {
+        format(out + used, size - used, ", op0 %u op1 %u CRn %u CRm %u op2 %u, %s x%u", iss >> 20 & 3u,
+               iss >> 14 & 7u, iss >> 10 & 15u, iss >> 1 & 15u, iss >> 17 & 7u,
+               (iss & 1u) != 0 ? "read to" : "write of", iss >> 5 & 31u);
     } else if (abort) {
         used += (uint32_t)format(out + used, size - used, ": %s", status_name(DFSC(iss)));
-        if (used < size && has_level(DFSC(iss))) {
-            used += (uint32_t)format(out + used, size - used, ", level %u", iss & 3U);
-        }
-        if (used < size && data) {
+        if (used < size && has_level(DFSC(iss)))
+            used += (uint32_t)format(out + used, size - used, ", level %u", iss & 3u);
+        if (used < size && data)
             used += (uint32_t)format(out + used, size - used, (iss & ISS_WNR) != 0 ? ", write" : ", read");
-        }
-        if (used < size && (iss & ISS_FNV) == 0) {
+        if (used < size && (iss & ISS_FNV) == 0)
             describe_place(far, out + used, size - used);
-        }
     }
 }

@@ -1,6 +1,6 @@
 /* Faults: what is known about one, who is asked to contain it, and how the kernel dies of it. */
-#ifndef ASSAY_FAULT_H
-#define ASSAY_FAULT_H
+#ifndef ASSAY_KERNEL_FAULT_H
+#define ASSAY_KERNEL_FAULT_H
 
 #include <stdbool.h>
 #include <stdint.h>

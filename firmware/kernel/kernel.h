@@ -1,6 +1,6 @@
 /* The kernel's own interfaces in one place, and the calls it makes into the rest of the firmware. */
-#ifndef ASSAY_KERNEL_H
-#define ASSAY_KERNEL_H
+#ifndef ASSAY_KERNEL_KERNEL_H
+#define ASSAY_KERNEL_KERNEL_H
 
 #include "arch/arm64/cpu.h"
 #include "arch/arm64/trap.h"

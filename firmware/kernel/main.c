@@ -11,7 +11,6 @@ __attribute__((weak)) void channel_init(void) {}
 __attribute__((weak)) bool channel_poll(void)
 {
     uint8_t dropped[64];
-
     return uart_read(dropped, sizeof(dropped)) != 0;
 }
 
@@ -19,19 +18,16 @@ __attribute__((weak)) bool channel_poll(void)
 static void clear_pool(uintptr_t va, size_t size)
 {
     uint64_t dczid;
-
     __asm__("mrs %0, dczid_el0" : "=r"(dczid));
-    if ((dczid & 0x10U) != 0) { /* DZP: prohibited */
-        for (uintptr_t at = va; at < va + size; at += 8U) {
+    if ((dczid & 0x10u) != 0) { /* DZP: prohibited */
+        for (uintptr_t at = va; at < va + size; at += 8u)
             *(uint64_t *)at = 0;
-        }
         return;
     }
-    uintptr_t block = 4UL << (dczid & 0xfU);
+    uintptr_t block = 4ull << (dczid & 0xfu);
 
-    for (uintptr_t at = va; at < va + size; at += block) {
+    for (uintptr_t at = va; at < va + size; at += block)
         __asm__ volatile("dc zva, %0" : : "r"(at) : "memory");
-    }
 }
 
 /*
@@ -73,7 +69,6 @@ _Noreturn void kernel_main(void)
     channel_init();
     for (;;) {
         uint64_t seen = this_cpu()->irqs;
-
         while (channel_poll()) {
         }
         idle(seen);

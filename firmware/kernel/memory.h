@@ -2,8 +2,8 @@
  * Memory: static pools at fixed virtual addresses (memlayout.h), the writable alias of JIT pages, and publishing
  * code. No allocator here: each pool has one owner, who divides it.
  */
-#ifndef ASSAY_MEMORY_H
-#define ASSAY_MEMORY_H
+#ifndef ASSAY_KERNEL_MEMORY_H
+#define ASSAY_KERNEL_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>

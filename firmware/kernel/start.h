@@ -1,6 +1,6 @@
 /* Boot's internal steps, in the order main.c takes them. */
-#ifndef ASSAY_START_H
-#define ASSAY_START_H
+#ifndef ASSAY_KERNEL_START_H
+#define ASSAY_KERNEL_START_H
 
 #include <stdint.h>
 

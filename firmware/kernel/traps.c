@@ -5,7 +5,7 @@
 #include "kernel/kernel.h"
 
 /* More lines than any board has: a stuck controller must not keep the core here for ever. */
-#define IRQS_AT_ONCE_MAX 64U
+#define IRQS_AT_ONCE_MAX 64u
 
 void trap_sync(struct trap_frame *frame);
 void trap_irq(struct trap_frame *frame);
@@ -24,11 +24,9 @@ __attribute__((weak)) bool live_contain_fault(struct trap_frame *frame)
 void trap_sync(struct trap_frame *frame)
 {
     struct cpu *cpu = this_cpu();
-
     cpu->in_exception++;
-    if (!live_contain_fault(frame)) {
-        die(FAULT_SYNC, frame, 0);
-    }
+    if (!live_contain_fault(frame))
+        die(FAULT_SYNC, frame, NULL);
     cpu->in_exception--;
 }
 
@@ -48,14 +46,11 @@ static void dispatch(uint32_t line, struct trap_frame *frame)
 void trap_irq(struct trap_frame *frame)
 {
     struct cpu *cpu = this_cpu();
-
     cpu->in_exception++;
     for (uint32_t i = 0; i < IRQS_AT_ONCE_MAX; i++) {
         uint32_t line = intc_acknowledge();
-
-        if (line == INTC_NONE) {
+        if (line == INTC_NONE)
             break;
-        }
         cpu->irqs++;
         cpu->active_line = line;
         dispatch(line, frame);
@@ -67,20 +62,20 @@ void trap_irq(struct trap_frame *frame)
 
 _Noreturn void trap_fiq(struct trap_frame *frame)
 {
-    die(FAULT_FIQ, frame, 0);
+    die(FAULT_FIQ, frame, NULL);
 }
 
 _Noreturn void trap_serror(struct trap_frame *frame)
 {
-    die(FAULT_SERROR, frame, 0);
+    die(FAULT_SERROR, frame, NULL);
 }
 
 _Noreturn void trap_user(struct trap_frame *frame)
 {
-    die(FAULT_USER, frame, 0);
+    die(FAULT_USER, frame, NULL);
 }
 
 _Noreturn void trap_nested(struct trap_frame *frame)
 {
-    die(FAULT_NESTED, frame, 0);
+    die(FAULT_NESTED, frame, NULL);
 }

@@ -17,7 +17,7 @@ const struct memory_region memory_regions[] = {
     {"arena", ARENA_VA, ARENA_SIZE},
     {"trace pool", TRACE_POOL_VA, TRACE_POOL_SIZE},
     {"devices", DEVICES_VA, BLOCK_SIZE},
-    {0, 0, 0},
+    {NULL, 0, 0},
 };
 
 /* Kept out of line, so that a test can read their sequences off the image. */
@@ -27,12 +27,11 @@ static uint32_t alias_pages;
 
 const struct memory_region *memory_region_of(uintptr_t va)
 {
-    for (const struct memory_region *region = memory_regions; region->name != 0; region++) {
-        if (va - region->va < region->size) {
+    for (const struct memory_region *region = memory_regions; region->name != NULL; region++) {
+        if (va - region->va < region->size)
             return region;
-        }
     }
-    return 0;
+    return NULL;
 }
 
 bool memory_is_jit(uintptr_t va, size_t len)
@@ -42,7 +41,7 @@ bool memory_is_jit(uintptr_t va, size_t len)
 
 static uint64_t pools_pa(void)
 {
-    return (boot_image_pa + IMAGE_SIZE + BLOCK_SIZE - 1U) & ~(BLOCK_SIZE - 1U);
+    return (boot_image_pa + IMAGE_SIZE + BLOCK_SIZE - 1u) & ~(BLOCK_SIZE - 1u);
 }
 
 /* First and last page number of a range of the JIT region; the caller has checked the range and len > 0. */
@@ -53,14 +52,13 @@ static uint64_t first_page(uintptr_t va)
 
 static uint64_t last_page(uintptr_t va, size_t len)
 {
-    return (va + len - 1U - JIT_VA) / PAGE_SIZE;
+    return (va + len - 1u - JIT_VA) / PAGE_SIZE;
 }
 
 APART void *vm_map_rw_alias(uintptr_t code_va, size_t len)
 {
-    if (len == 0 || !memory_is_jit(code_va, len)) {
-        return 0;
-    }
+    if (len == 0 || !memory_is_jit(code_va, len))
+        return NULL;
     for (uint64_t page = first_page(code_va); page <= last_page(code_va, len); page++) {
         alias_pages += table_l3_alias[page] == 0;
         table_l3_alias[page] = (pools_pa() + JIT_OFFSET + page * PAGE_SIZE) | PTE_ATTR(MAIR_NORMAL) |
@@ -73,9 +71,8 @@ APART void *vm_map_rw_alias(uintptr_t code_va, size_t len)
 
 APART void vm_unmap_alias(uintptr_t code_va, size_t len)
 {
-    if (len == 0 || !memory_is_jit(code_va, len)) {
+    if (len == 0 || !memory_is_jit(code_va, len))
         return;
-    }
     uint64_t first = first_page(code_va);
     uint64_t last = last_page(code_va, len);
     uint64_t page = first;
@@ -89,8 +86,7 @@ APART void vm_unmap_alias(uintptr_t code_va, size_t len)
     __asm__ volatile("dsb ishst" : : : "memory");
     page = first;
     do {
-        uint64_t operand = ((JIT_ALIAS_VA + page * PAGE_SIZE) >> 12) & 0xfffffffffffUL;
-
+        uint64_t operand = ((JIT_ALIAS_VA + page * PAGE_SIZE) >> 12) & 0xfffffffffffull;
         __asm__ volatile("tlbi vaae1is, %0" : : "r"(operand) : "memory");
     } while (page++ < last);
     __asm__ volatile("dsb ish\n\tisb" : : : "memory");
@@ -107,20 +103,17 @@ bool vm_alias_mapped(void)
  */
 APART void code_publish(uintptr_t code_va, size_t len)
 {
-    uint64_t ctr;
     uintptr_t end = code_va + len;
-
+    uint64_t ctr;
     __asm__("mrs %0, ctr_el0" : "=r"(ctr)); /* line sizes, D17.2.34: log2 of words */
-    uintptr_t data_line = 4UL << ((ctr >> 16) & 0xfU);
-    uintptr_t instruction_line = 4UL << (ctr & 0xfU);
+    uintptr_t data_line = 4ull << ((ctr >> 16) & 0xfu);
+    uintptr_t instruction_line = 4ull << (ctr & 0xfu);
 
-    for (uintptr_t va = code_va & ~(data_line - 1U); va < end; va += data_line) {
+    for (uintptr_t va = code_va & ~(data_line - 1u); va < end; va += data_line)
         __asm__ volatile("dc cvau, %0" : : "r"(va) : "memory"); /* C5.3.13: clean to PoU */
-    }
     __asm__ volatile("dsb ish" : : : "memory"); /* B2.3.12: the cleans are complete, on every core */
-    for (uintptr_t va = code_va & ~(instruction_line - 1U); va < end; va += instruction_line) {
+    for (uintptr_t va = code_va & ~(instruction_line - 1u); va < end; va += instruction_line)
         __asm__ volatile("ic ivau, %0" : : "r"(va) : "memory"); /* C5.3.23: by the address that is fetched */
-    }
     __asm__ volatile("dsb ish" : : : "memory"); /* B2.3.12: the invalidations are complete, on every core */
     __asm__ volatile("isb" : : : "memory"); /* B2.3.12: drop what this core has already fetched */
 }
@@ -128,10 +121,8 @@ APART void code_publish(uintptr_t code_va, size_t len)
 bool code_write(uintptr_t code_va, const void *code, size_t len)
 {
     void *alias = vm_map_rw_alias(code_va, len);
-
-    if (alias == 0) {
+    if (alias == NULL)
         return false;
-    }
     memcpy(alias, code, len);
     vm_unmap_alias(code_va, len);
     code_publish(code_va, len);
@@ -143,18 +134,16 @@ bool vm_readable(uintptr_t va)
 {
     uint64_t daif = irq_save();
     uint64_t par;
-
     __asm__ volatile("at s1e1r, %1\n\tisb\n\tmrs %0, par_el1" : "=r"(par) : "r"(va) : "memory");
     irq_restore(daif);
-    return (par & 1U) == 0;
+    return (par & 1u) == 0;
 }
 
 bool vm_writable(uintptr_t va)
 {
     uint64_t daif = irq_save();
     uint64_t par;
-
     __asm__ volatile("at s1e1w, %1\n\tisb\n\tmrs %0, par_el1" : "=r"(par) : "r"(va) : "memory");
     irq_restore(daif);
-    return (par & 1U) == 0;
+    return (par & 1u) == 0;
 }

@@ -1,6 +1,6 @@
 /* The string functions that freestanding C may call (C11 7.24), implemented in string.c. */
-#ifndef ASSAY_STRING_H
-#define ASSAY_STRING_H
+#ifndef ASSAY_LIBC_STRING_H
+#define ASSAY_LIBC_STRING_H
 
 #include <stddef.h>
 

@@ -42,9 +42,10 @@ uint16_t handle_DEPLOY(const uint8_t *request, size_t size, struct reply *reply)
     (void)size;
     const struct assay_deploy_request *want = (const void *)request;
     struct extension *extension = extension_find(want->handle);
-    if (extension == NULL)
+    if (extension == NULL) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "DEPLOY: expected: a loaded program, seen: handle %u", want->handle);
+    }
     const char *fault = config_deploy_fault(extension);
     if (fault != NULL)
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE, "DEPLOY: expected: %s", fault);
@@ -64,9 +65,10 @@ uint16_t handle_ROLLBACK(const uint8_t *request, size_t size, struct reply *repl
     uint64_t window = pmu_begin();
     bool good = config_take_back(NULL);
     uint64_t cost = pmu_end(window);
-    if (!good)
+    if (!good) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "ROLLBACK: expected: a rollback point, seen: none");
+    }
     watch_close(NULL);
     struct assay_rollback_event event = {
         .cause = ASSAY_ROLLBACK_CAUSE_REQUEST,

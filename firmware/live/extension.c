@@ -46,9 +46,10 @@ static bool unseal(struct extension *extension, const uint8_t *bytes, size_t siz
 {
     struct image image;
     struct image_refusal seen;
-    if (!image_unseal(bytes, size, build_public_key, &image, &seen))
+    if (!image_unseal(bytes, size, build_public_key, &image, &seen)) {
         return refuse(refusal, seen.status, "image: %s: expected: %s, seen: 0x%lx", seen.what, seen.expected,
                       (unsigned long)seen.seen);
+    }
     const struct assay_image_header *header = image.header;
     extension->ops = kinds[header->kind];
     extension->flags = header->flags;

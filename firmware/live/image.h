@@ -1,6 +1,6 @@
 /* Extension images: unsealing, which is everything that is checked of an image before its code is looked at. */
-#ifndef ASSAY_IMAGE_H
-#define ASSAY_IMAGE_H
+#ifndef ASSAY_LIVE_IMAGE_H
+#define ASSAY_LIVE_IMAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -20,9 +20,10 @@ uint16_t packet_open_trace(uint32_t blob, const char *what, struct trace *trace,
 {
     size_t size = 0;
     const uint8_t *bytes = channel_blob(blob, &size);
-    if (bytes == NULL)
+    if (bytes == NULL) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "%s: expected: a finished trace upload of kind %u, seen: none", what, blob);
+    }
     struct trace_error error = {0};
     if (trace_open(trace, bytes, size, &error))
         return ASSAY_STATUS_OK;

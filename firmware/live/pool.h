@@ -1,6 +1,6 @@
 /* A pool divided into extents: first fit, so that the same requests in the same order get the same addresses. */
-#ifndef ASSAY_POOL_H
-#define ASSAY_POOL_H
+#ifndef ASSAY_LIVE_POOL_H
+#define ASSAY_LIVE_POOL_H
 
 #include <stddef.h>
 #include <stdint.h>

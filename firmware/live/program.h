@@ -11,8 +11,7 @@
 /* A program's instructions, bound to one set of maps: the live ones, or the trial's own. */
 struct program_binding {
     struct live_map *maps[BPF_MAX_MAPS];
-    struct bpf_prog
-        bpf; /* as verified; insns and maps are this binding's, with the addresses of the maps written in */
+    struct bpf_prog bpf; /* as verified; insns are this binding's, with the addresses of its maps in them */
 };
 
 /* What an extension of this kind has beside struct extension. */
@@ -23,9 +22,9 @@ struct program {
     struct bpf_insn *original; /* before the verifier rewrote it: says which slots refer to maps */
     struct program_binding bindings[2]; /* by enum extension_state */
     uint32_t max_per_slot; /* A64 instructions, over both bindings */
-    uint64_t
-        clean_calls; /* testing kernels: deployed calls before a planted defect acts, as the image says */
-    uint64_t calls_left; /* of them, since the deploy */
+    /* Testing kernels: deployed calls before a planted defect acts, as the image says, and those left of them. */
+    uint64_t clean_calls;
+    uint64_t calls_left;
 };
 
 extern const struct extension_ops program_ops;

@@ -91,11 +91,12 @@ uint16_t handle_REPLAY(const uint8_t *request, size_t size, struct reply *reply)
     if (status != ASSAY_STATUS_OK)
         return status;
     uint64_t duration = trace.last_ns - trace.first_ns;
-    if (want->timer_period_ns != 0 && duration / want->timer_period_ns >= TIMER_CALLS_MAX)
-        return reply_refuse(
-            reply, ASSAY_STATUS_BAD_ARGUMENT,
-            "REPLAY: expected: a timer period that fits less than %u times into %lu ns, seen: %lu",
-            TIMER_CALLS_MAX, (unsigned long)duration, (unsigned long)want->timer_period_ns);
+    if (want->timer_period_ns != 0 && duration / want->timer_period_ns >= TIMER_CALLS_MAX) {
+        return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
+                            "REPLAY: expected: a timer period that fits less than %u times "
+                            "into %lu ns, seen: %lu",
+                            TIMER_CALLS_MAX, (unsigned long)duration, (unsigned long)want->timer_period_ns);
+    }
 
     struct replay replay = {.period_ns = want->timer_period_ns,
                             .next_timer_ns = trace.first_ns + want->timer_period_ns};

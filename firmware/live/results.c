@@ -45,14 +45,16 @@ uint16_t handle_RESULTS(const uint8_t *request, size_t size, struct reply *reply
 {
     (void)size;
     const struct assay_read_request *want = (const void *)request;
-    if (!results.any || results.handle != want->handle)
+    if (!results.any || results.handle != want->handle) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "RESULTS: expected: handle %u, whose results are the last, seen: %u",
                             results.any ? results.handle : 0, want->handle);
+    }
     uint32_t total = results.count * (uint32_t)sizeof(struct assay_result_record);
-    if (want->offset > total)
+    if (want->offset > total) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "RESULTS: expected: an offset up to %u, seen: %u", total, want->offset);
+    }
     struct assay_read_response *body = reply_body(reply, sizeof(*body));
     body->total = total;
     size_t room = reply_room(reply) / sizeof(struct assay_result_record) * sizeof(struct assay_result_record);

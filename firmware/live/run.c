@@ -51,14 +51,18 @@ static uint16_t run_jit(struct run *run, uint32_t repeat, struct reply *reply)
             break;
     }
     invoke_batch_end();
-    if (invocation->cause == ASSAY_ROLLBACK_CAUSE_FAULT)
-        return reply_refuse(
-            reply, ASSAY_STATUS_CONTAINED, "RUN: the program faulted at code offset %u: ESR 0x%x, FAR 0x%lx",
-            invocation->code_offset, invocation->esr, (unsigned long)invocation->fault_address);
-    if (invocation->cause != INVOKE_CLEAN)
+    if (invocation->cause == ASSAY_ROLLBACK_CAUSE_FAULT) {
+        return reply_refuse(reply, ASSAY_STATUS_CONTAINED,
+                            "RUN: the program faulted at code offset %u: "
+                            "ESR 0x%x, FAR 0x%lx",
+                            invocation->code_offset, invocation->esr,
+                            (unsigned long)invocation->fault_address);
+    }
+    if (invocation->cause != INVOKE_CLEAN) {
         return reply_refuse(reply, ASSAY_STATUS_CONTAINED,
                             "RUN: the program exceeded its bound of %lu ns at code offset %u",
                             (unsigned long)extension->bound_ns, invocation->code_offset);
+    }
     return ASSAY_STATUS_OK;
 }
 
@@ -72,10 +76,11 @@ static uint16_t run_interpreter(struct run *run, uint32_t repeat, struct reply *
         extension->ops->interpret(extension, EXTENSION_LIVE, test_memory, &out);
         count(run, pmu_end(window));
         run->r0 = out.value;
-        if (out.fault != NULL)
+        if (out.fault != NULL) {
             return reply_refuse(reply, ASSAY_STATUS_CONTAINED,
                                 "RUN: the program ended %s at slot %u, address 0x%lx", out.fault, out.slot,
                                 (unsigned long)out.address);
+        }
     }
     return ASSAY_STATUS_OK;
 }
@@ -85,17 +90,22 @@ uint16_t handle_RUN(const uint8_t *request, size_t size, struct reply *reply)
     const struct assay_run_request *want = (const void *)request;
     struct extension *extension = extension_find(want->handle);
     size_t memory_size = size - sizeof(*want);
-    if (extension == NULL || extension->slot.hook != ASSAY_HOOK_TEST)
-        return reply_refuse(
-            reply, ASSAY_STATUS_BAD_ARGUMENT, "RUN: expected: a loaded program of the test hook, seen: %s %u",
-            extension == NULL ? "no program with handle" : "another hook's, handle", want->handle);
-    if (memory_size != extension->test_mem_size)
+    if (extension == NULL || extension->slot.hook != ASSAY_HOOK_TEST) {
+        return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
+                            "RUN: expected: a loaded program of the test hook, "
+                            "seen: %s %u",
+                            extension == NULL ? "no program with handle" : "another hook's, handle",
+                            want->handle);
+    }
+    if (memory_size != extension->test_mem_size) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT, "RUN: expected: %u bytes of memory, seen: %u",
                             extension->test_mem_size, (uint32_t)memory_size);
-    if (want->mode > ASSAY_RUN_MODE_INTERPRET || want->repeat == 0 || want->repeat > REPEAT_MAX)
+    }
+    if (want->mode > ASSAY_RUN_MODE_INTERPRET || want->repeat == 0 || want->repeat > REPEAT_MAX) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "RUN: expected: mode 0 or 1 and 1 to %u repetitions, seen: mode %u, %u",
                             REPEAT_MAX, want->mode, want->repeat);
+    }
     extension->ops->clear(extension, EXTENSION_LIVE);
 
     struct run run = {.extension = extension, .memory = request + sizeof(*want), .min = UINT64_MAX};

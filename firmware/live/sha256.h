@@ -1,6 +1,6 @@
 /* SHA-256 (FIPS 180-4), for program ids. */
-#ifndef ASSAY_SHA256_H
-#define ASSAY_SHA256_H
+#ifndef ASSAY_LIVE_SHA256_H
+#define ASSAY_LIVE_SHA256_H
 
 #include <stddef.h>
 #include <stdint.h>

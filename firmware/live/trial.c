@@ -73,14 +73,16 @@ uint16_t handle_TRIAL(const uint8_t *request, size_t size, struct reply *reply)
     (void)size;
     const struct assay_trial_request *want = (const void *)request;
     struct extension *extension = extension_find(want->handle);
-    if (extension == NULL || extension->slot.hook == ASSAY_HOOK_TEST)
+    if (extension == NULL || extension->slot.hook == ASSAY_HOOK_TEST) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "TRIAL: expected: a loaded net_rx or timer program, seen: %s %u",
                             extension == NULL ? "no program with handle" : "a test program, handle",
                             want->handle);
-    if (want->mode > ASSAY_RUN_MODE_INTERPRET)
+    }
+    if (want->mode > ASSAY_RUN_MODE_INTERPRET) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT, "TRIAL: expected: mode 0 or 1, seen: %u",
                             want->mode);
+    }
     struct trace trace;
     uint16_t status = packet_open_trace(ASSAY_BLOB_TRIAL, "TRIAL", &trace, reply);
     if (status != ASSAY_STATUS_OK)

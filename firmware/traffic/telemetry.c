@@ -88,7 +88,7 @@ static struct sketch_entry *sketch_count(struct sketch *sketch, uint32_t key)
 /* The same multiplicative hash as hash_bit() of the extensions' header. */
 static uint64_t port_bit(uint32_t port)
 {
-    return 1ULL << ((port * 0x9e3779b1u) >> 26);
+    return 1ull << ((port * 0x9e3779b1u) >> 26);
 }
 
 static uint32_t be16(const uint8_t *p)

@@ -1,6 +1,6 @@
 /* What the kernel remembers of the traffic it saw: counters, log2 histograms, heavy hitters. Builds on the host too. */
-#ifndef ASSAY_TELEMETRY_H
-#define ASSAY_TELEMETRY_H
+#ifndef ASSAY_TRAFFIC_TELEMETRY_H
+#define ASSAY_TRAFFIC_TELEMETRY_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* A workload trace in memory: checked once as a whole, then walked. Builds on the host too. */
-#ifndef ASSAY_TRACE_H
-#define ASSAY_TRACE_H
+#ifndef ASSAY_TRAFFIC_TRACE_H
+#define ASSAY_TRAFFIC_TRACE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,10 +8,9 @@
 
 #include "assay_messages.h"
 
-#define TRACE_FRAME_MIN 14u
-#define TRACE_FRAME_MAX 1514u
-#define TRACE_PACKETS_MAX                                                                                    \
-    (ASSAY_TRACE_MAX / 32u) /* a record of 16 bytes and a frame of at least 16, padded */
+#define TRACE_FRAME_MIN   14u
+#define TRACE_FRAME_MAX   1514u
+#define TRACE_PACKETS_MAX (ASSAY_TRACE_MAX / 32u) /* of 16 bytes and a frame of at least 16, padded */
 
 /* A trace that trace_open accepted; valid as long as its bytes stay as they are. */
 struct trace {

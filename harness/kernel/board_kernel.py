@@ -16,7 +16,7 @@ _UART = FIRMWARE / "drivers" / "uart.c"
 def _default(name: str, path: Path) -> int:
     """A macro's value in the firmware. Raises BuildError when it is not defined there."""
     try:
-        found = re.search(rf"^#define {name}\s+(\d+)U?\b", path.read_text("utf-8"), re.MULTILINE)
+        found = re.search(rf"^#define {name}\s+(\d+)u?\b", path.read_text("utf-8"), re.MULTILINE)
     except OSError as error:
         raise BuildError(
             f"{path} cannot be read", expected="the firmware's source", seen=str(error)
@@ -30,10 +30,10 @@ def line_defines(spec: BoardSpec) -> dict[str, str]:
     """The macros of the serial line that differ from the firmware's own; mostly none."""
     defines = {}
     if spec.baud != _default("UART_BAUD", _UART):
-        defines["UART_BAUD"] = f"{spec.baud}U"
+        defines["UART_BAUD"] = f"{spec.baud}u"
     board = FIRMWARE / "boards" / spec.firmware / "board.h"
     if spec.uart_hz is not None and board.is_file() and spec.uart_hz != _default("UART_CLOCK_HZ", board):
-        defines["UART_CLOCK_HZ"] = f"{spec.uart_hz}U"
+        defines["UART_CLOCK_HZ"] = f"{spec.uart_hz}u"
     return defines
 
 

@@ -6,9 +6,9 @@
  * only PC-relative addressing there.
  */
 #include "arch/arm64/cpu.h"
+#include "arch/arm64/memlayout.h"
 #include "arch/arm64/sysreg.h"
 #include "board.h"
-#include "arch/arm64/memlayout.h"
 
     .section .text.boot, "ax"
 

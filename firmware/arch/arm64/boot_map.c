@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 #include "arch/arm64/boot_map.h"
+#include "arch/arm64/memlayout.h"
 #include "arch/arm64/sysreg.h"
 #include "board.h"
-#include "arch/arm64/memlayout.h"
 
-#define ENTRIES     512U
+#define ENTRIES     512u
 #define PAGES(size) ((size) / PAGE_SIZE)
 
 #define BOOT_DATA __attribute__((section(".bss.boot"), aligned(4096)))
@@ -44,7 +44,7 @@ extern const uint8_t kernel_text_start[], kernel_text_end[], kernel_rodata_end[]
 
 static uint64_t level_index(uint64_t va, uint32_t shift)
 {
-    return (va >> shift) & (ENTRIES - 1U);
+    return (va >> shift) & (ENTRIES - 1u);
 }
 
 static uint64_t table(const uint64_t *next)
@@ -54,9 +54,8 @@ static uint64_t table(const uint64_t *next)
 
 static void map_blocks(uint64_t va, uint64_t pa, uint64_t size)
 {
-    for (uint64_t done = 0; done < size; done += BLOCK_SIZE) {
+    for (uint64_t done = 0; done < size; done += BLOCK_SIZE)
         l2_kernel[level_index(va + done, 21)] = (pa + done) | RW | PTE_BLOCK;
-    }
 }
 
 static void map_image(uint64_t pa)
@@ -64,10 +63,8 @@ static void map_image(uint64_t pa)
     uint64_t text_pages = PAGES((uint64_t)(kernel_text_end - kernel_text_start));
     uint64_t rodata_pages = PAGES((uint64_t)(kernel_rodata_end - kernel_text_start));
     uint64_t pages = PAGES((uint64_t)(kernel_image_end - kernel_text_start) + PAGE_SIZE - 1);
-
     for (uint64_t page = 0; page < pages && page < ENTRIES; page++) {
         uint64_t attributes = page < text_pages ? RX : page < rodata_pages ? RO : RW;
-
         l3_image[page] = (pa + page * PAGE_SIZE) | attributes | PTE_PAGE;
     }
 }
@@ -76,10 +73,8 @@ static void map_image(uint64_t pa)
 static void map_stack(uint64_t pools_pa, uint64_t core, uint64_t first, uint64_t size)
 {
     uint64_t offset = core * STACK_STRIDE + first;
-
     for (uint64_t page = 0; page < PAGES(size); page++) {
         uint64_t pa = pools_pa + STACKS_OFFSET + offset + page * PAGE_SIZE;
-
         l3_stacks[PAGES(offset) + page] = pa | RW | PTE_PAGE;
     }
 }
@@ -89,7 +84,6 @@ static void map_devices(void)
     for (uint32_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
         const struct board_device *device = &devices[i];
         uint64_t attribute = device->is_memory ? PTE_ATTR(MAIR_NOCACHE) | PTE_INNER : PTE_ATTR(MAIR_DEVICE);
-
         for (uint64_t page = 0; page < PAGES(device->size); page++) {
             l3_devices[level_index(device->va, 12) + page] =
                 (device->pa + page * PAGE_SIZE) | attribute | PTE_AF | PTE_PXN | PTE_UXN | PTE_PAGE;
@@ -104,7 +98,6 @@ static void map_devices(void)
 void boot_map(uint64_t image_pa, uint64_t entry_el)
 {
     uint64_t pools_pa = (image_pa + IMAGE_SIZE + BLOCK_SIZE - 1) & ~(BLOCK_SIZE - 1);
-
     boot_image_pa = image_pa;
     boot_entry_el = entry_el;
 
@@ -117,9 +110,8 @@ void boot_map(uint64_t image_pa, uint64_t entry_el)
     l2_kernel[level_index(DEVICES_VA, 21)] = table(l3_devices);
 
     map_image(image_pa);
-    for (uint64_t page = 0; page < PAGES(JIT_SIZE); page++) {
+    for (uint64_t page = 0; page < PAGES(JIT_SIZE); page++)
         l3_jit[page] = (pools_pa + JIT_OFFSET + page * PAGE_SIZE) | RX | PTE_PAGE;
-    }
     for (uint64_t core = 0; core < CPU_MAX; core++) {
         map_stack(pools_pa, core, KERNEL_STACK_BASE, KERNEL_STACK_SIZE);
         map_stack(pools_pa, core, EXCEPTION_STACK_BASE, EXCEPTION_STACK_SIZE);

@@ -1,6 +1,6 @@
 /* What the boot tables leave to the running kernel. */
-#ifndef ASSAY_BOOT_MAP_H
-#define ASSAY_BOOT_MAP_H
+#ifndef ASSAY_ARCH_BOOT_MAP_H
+#define ASSAY_ARCH_BOOT_MAP_H
 
 #include <stdbool.h>
 #include <stdint.h>

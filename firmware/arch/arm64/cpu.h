@@ -1,6 +1,6 @@
 /* One block a core, found through TPIDR_EL1, and the few PSTATE operations that everybody needs. */
-#ifndef ASSAY_CPU_H
-#define ASSAY_CPU_H
+#ifndef ASSAY_ARCH_CPU_H
+#define ASSAY_ARCH_CPU_H
 
 #define CPU_MAX 4
 

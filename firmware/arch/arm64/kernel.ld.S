@@ -1,6 +1,6 @@
 /* The linker script, run through the C preprocessor with the board's header. */
-#include "board.h"
 #include "arch/arm64/memlayout.h"
+#include "board.h"
 
 ENTRY(_start)
 

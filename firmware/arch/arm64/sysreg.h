@@ -1,6 +1,6 @@
 /* System register bits that boot.S and C share, under the manual's names (ARM DDI 0487 D17). */
-#ifndef ASSAY_SYSREG_H
-#define ASSAY_SYSREG_H
+#ifndef ASSAY_ARCH_SYSREG_H
+#define ASSAY_ARCH_SYSREG_H
 
 /* SCTLR_EL1: RES1 of ARMv8.0, MMU and caches off, no alignment check. */
 #define SCTLR_EL1_RES1 0x30d00800
@@ -26,14 +26,14 @@
 #define TCR_IPS_SHIFT  32
 
 /* Translation table descriptors (D8.3). */
-#define PTE_TABLE       0x3ULL
-#define PTE_BLOCK       0x1ULL
-#define PTE_PAGE        0x3ULL
-#define PTE_RO          0x0000000000000080ULL /* AP[2] */
-#define PTE_INNER       0x0000000000000300ULL /* SH = 0b11 */
-#define PTE_AF          0x0000000000000400ULL
-#define PTE_PXN         0x0020000000000000ULL
-#define PTE_UXN         0x0040000000000000ULL
+#define PTE_TABLE       0x3ull
+#define PTE_BLOCK       0x1ull
+#define PTE_PAGE        0x3ull
+#define PTE_RO          0x0000000000000080ull /* AP[2] */
+#define PTE_INNER       0x0000000000000300ull /* SH = 0b11 */
+#define PTE_AF          0x0000000000000400ull
+#define PTE_PXN         0x0020000000000000ull
+#define PTE_UXN         0x0040000000000000ull
 #define PTE_ATTR(index) ((unsigned long long)(index) << 2)
 
 #endif

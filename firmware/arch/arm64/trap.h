@@ -1,6 +1,6 @@
 /* The trap frame: what an exception saved, and what its return restores. */
-#ifndef ASSAY_TRAP_H
-#define ASSAY_TRAP_H
+#ifndef ASSAY_ARCH_TRAP_H
+#define ASSAY_ARCH_TRAP_H
 
 #define TRAP_FRAME_SIZE 288 /* bytes; vectors.S knows the layout below by these offsets */
 #define TRAP_X30        240
@@ -31,18 +31,18 @@ _Static_assert(offsetof(struct trap_frame, x[30]) == TRAP_X30, "TRAP_X30");
 _Static_assert(offsetof(struct trap_frame, elr) == TRAP_ELR, "TRAP_ELR");
 _Static_assert(offsetof(struct trap_frame, esr) == TRAP_ESR, "TRAP_ESR");
 
-#define SPSR_EL1T  0x4U   /* EL1, SP_EL0: the mode kernel code runs in */
-#define SPSR_I     0x80U  /* IRQ masked */
-#define ESR_EC(e)  (((e) >> 26) & 0x3fU)
-#define ESR_ISS(e) ((e) & 0x1ffffffU)
+#define SPSR_EL1T  0x4u   /* EL1, SP_EL0: the mode kernel code runs in */
+#define SPSR_I     0x80u  /* IRQ masked */
+#define ESR_EC(e)  (((e) >> 26) & 0x3fu)
+#define ESR_ISS(e) ((e) & 0x1ffffffu)
 
-#define EC_UNKNOWN       0x00U
-#define EC_ILLEGAL_STATE 0x0eU
-#define EC_IABT_SAME_EL  0x21U
-#define EC_PC_ALIGNMENT  0x22U
-#define EC_DABT_SAME_EL  0x25U
-#define EC_SP_ALIGNMENT  0x26U
-#define EC_BRK           0x3cU
+#define EC_UNKNOWN       0x00u
+#define EC_ILLEGAL_STATE 0x0eu
+#define EC_IABT_SAME_EL  0x21u
+#define EC_PC_ALIGNMENT  0x22u
+#define EC_DABT_SAME_EL  0x25u
+#define EC_SP_ALIGNMENT  0x26u
+#define EC_BRK           0x3cu
 
 #endif
 #endif

@@ -13,17 +13,17 @@
 #define BOARD_TEXT_OFFSET 0x80000
 #define BOARD_IMAGE_PA    0x80000
 
-#define LOW_MEMORY_VA (DEVICES_VA + UL(0x00000))
-#define GPIO_VA       (DEVICES_VA + UL(0x10000))
-#define UART_VA       (DEVICES_VA + UL(0x11000))
-#define ARMCTRL_VA    (DEVICES_VA + UL(0x20000))
-#define PM_VA         (DEVICES_VA + UL(0x30000))
-#define LOCAL_VA      (DEVICES_VA + UL(0x40000))
+#define LOW_MEMORY_VA (DEVICES_VA + U64(0x00000))
+#define GPIO_VA       (DEVICES_VA + U64(0x10000))
+#define UART_VA       (DEVICES_VA + U64(0x11000))
+#define ARMCTRL_VA    (DEVICES_VA + U64(0x20000))
+#define PM_VA         (DEVICES_VA + U64(0x30000))
+#define LOCAL_VA      (DEVICES_VA + U64(0x40000))
 #ifndef UART_CLOCK_HZ
-#define UART_CLOCK_HZ 48000000U
+#define UART_CLOCK_HZ 48000000u
 #endif
-#define IRQ_UART  (64U + 57U) /* ARMCTRL line 57 */
-#define IRQ_TIMER 3U          /* local source 3: CNTVIRQ */
+#define IRQ_UART  (64u + 57u) /* ARMCTRL line 57 */
+#define IRQ_TIMER 3u          /* local source 3: CNTVIRQ */
 
 #define BOARD_PI           1
 #define BOARD_GPIO_BCM2835 1 /* pull-ups by GPPUD */

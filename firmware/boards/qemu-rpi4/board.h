@@ -16,17 +16,17 @@
 #define BOARD_GICD_PA 0xff841000
 #define BOARD_GICC_PA 0xff842000
 
-#define LOW_MEMORY_VA (DEVICES_VA + UL(0x00000))
-#define GPIO_VA       (DEVICES_VA + UL(0x10000))
-#define UART_VA       (DEVICES_VA + UL(0x11000))
-#define GICD_VA       (DEVICES_VA + UL(0x20000))
-#define GICC_VA       (DEVICES_VA + UL(0x21000))
-#define PM_VA         (DEVICES_VA + UL(0x30000))
+#define LOW_MEMORY_VA (DEVICES_VA + U64(0x00000))
+#define GPIO_VA       (DEVICES_VA + U64(0x10000))
+#define UART_VA       (DEVICES_VA + U64(0x11000))
+#define GICD_VA       (DEVICES_VA + U64(0x20000))
+#define GICC_VA       (DEVICES_VA + U64(0x21000))
+#define PM_VA         (DEVICES_VA + U64(0x30000))
 #ifndef UART_CLOCK_HZ
-#define UART_CLOCK_HZ 48000000U
+#define UART_CLOCK_HZ 48000000u
 #endif
-#define IRQ_UART  153U /* SPI 121, shared by the PL011s */
-#define IRQ_TIMER 27U  /* PPI 11: EL1 virtual timer */
+#define IRQ_UART  153u /* SPI 121, shared by the PL011s */
+#define IRQ_TIMER 27u  /* PPI 11: EL1 virtual timer */
 
 #define BOARD_PI           1
 #define BOARD_GPIO_BCM2711 1 /* pull-ups by GPIO_PUP_PDN_CNTRL */

@@ -12,14 +12,14 @@
 #define BOARD_GICD_PA 0x08000000
 #define BOARD_GICC_PA 0x08010000
 
-#define UART_VA (DEVICES_VA + UL(0x00000))
-#define GICD_VA (DEVICES_VA + UL(0x10000))
-#define GICC_VA (DEVICES_VA + UL(0x20000))
+#define UART_VA (DEVICES_VA + U64(0x00000))
+#define GICD_VA (DEVICES_VA + U64(0x10000))
+#define GICC_VA (DEVICES_VA + U64(0x20000))
 #ifndef UART_CLOCK_HZ
-#define UART_CLOCK_HZ 24000000U
+#define UART_CLOCK_HZ 24000000u
 #endif
-#define IRQ_UART  33U /* SPI 1 */
-#define IRQ_TIMER 27U /* PPI 11: EL1 virtual timer */
+#define IRQ_UART  33u /* SPI 1 */
+#define IRQ_TIMER 27u /* PPI 11: EL1 virtual timer */
 
 #define BOARD_HAS_PSCI 1
 

@@ -40,8 +40,8 @@ static void abandon(struct trap_frame *frame, void *arg)
 bool live_contain_fault(struct trap_frame *frame)
 {
     if (contain && ESR_EC(frame->esr) == EC_BRK) {
-        frame->elr += 4U;
-        frame->x[0] = 42U;
+        frame->elr += 4u;
+        frame->x[0] = 42u;
         return true;
     }
     return false;
@@ -57,11 +57,9 @@ static void tell_status(void)
 
 static void tell_build_id(void)
 {
-    char hex[2U * BUILD_ID_SIZE + 1U];
-
-    for (uint32_t i = 0; i < BUILD_ID_SIZE; i++) {
-        format(hex + 2U * i, 3, "%02x", build_id()[i]);
-    }
+    char hex[2u * BUILD_ID_SIZE + 1u];
+    for (uint32_t i = 0; i < BUILD_ID_SIZE; i++)
+        format(hex + 2u * i, 3, "%02x", build_id()[i]);
     TELL("build id %s\n", hex);
 }
 
@@ -71,7 +69,6 @@ static void measure(void)
     uint64_t begin = pmu_begin();
     uint64_t empty = pmu_end(begin);
     uint64_t turns = 1000;
-
     begin = pmu_begin();
     __asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(turns) : : "cc");
     TELL("measure empty %lu loop %lu\n", empty, pmu_end(begin));
@@ -80,10 +77,9 @@ static void measure(void)
 static void alarm(void)
 {
     uint64_t before = timer_now_ns();
-    uint64_t end = before + 50000000UL;
-
+    uint64_t end = before + 50000000ull;
     alarms = 0;
-    timer_arm_ns(1000000, count_alarm, (void *)1UL);
+    timer_arm_ns(1000000, count_alarm, (void *)1ull);
     while (alarms == 0 && timer_now_ns() < end) {
     }
     TELL("alarm fired %lu after %lu\n", (uint64_t)alarms, timer_now_ns() - before);
@@ -99,7 +95,6 @@ static void landing(void)
 static void runaway(void)
 {
     void *out = &&out;
-
     abandoned = false;
     timer_arm_ns(1000000, abandon, out);
     __asm__ goto volatile("1: b 1b" : : : "memory" : out);
@@ -111,13 +106,12 @@ typedef uint64_t code(uint64_t);
 
 static void jit(void)
 {
-    static const uint32_t add_one[] = {0x91000400U, 0xd65f03c0U}; /* add x0, x0, #1; ret */
-    uintptr_t at = JIT_VA + 4096U - 4U;                           /* over a page boundary */
+    static const uint32_t add_one[] = {0x91000400u, 0xd65f03c0u}; /* add x0, x0, #1; ret */
+    uintptr_t at = JIT_VA + 4096u - 4u;                           /* over a page boundary */
     bool written = code_write(at, add_one, sizeof(add_one));
     uint64_t result = ((code *)at)(41);
-
     TELL("jit written %u result %lu alias %u readable %u writable %u outside %u\n", written, result,
-         vm_alias_mapped(), vm_readable(at), vm_writable(at), code_write(JIT_VA + JIT_SIZE - 4U, add_one, 8));
+         vm_alias_mapped(), vm_readable(at), vm_writable(at), code_write(JIT_VA + JIT_SIZE - 4u, add_one, 8));
 }
 
 static void protection(void)
@@ -129,20 +123,18 @@ static void protection(void)
          vm_readable((uintptr_t)kernel_text_start), vm_writable((uintptr_t)kernel_text_start),
          vm_readable((uintptr_t)kernel_text_end), vm_writable((uintptr_t)kernel_text_end),
          vm_readable((uintptr_t)kernel_rodata_end), vm_writable((uintptr_t)kernel_rodata_end),
-         vm_readable(stack - 1U), vm_writable(stack), vm_readable(0x40200000UL));
+         vm_readable(stack - 1u), vm_writable(stack), vm_readable(0x40200000ull));
 }
 
 static void pools(void)
 {
     uint64_t sum = 0;
-
-    for (size_t i = 0; i < MAP_POOL_SIZE; i += 8U) {
+    for (size_t i = 0; i < MAP_POOL_SIZE; i += 8u)
         sum |= *(uint64_t *)(map_pool() + i);
-    }
     memset(map_pool(), 0xa5, MAP_POOL_SIZE);
-    memset(trace_pool() + TRACE_POOL_SIZE - 8U, 0x5a, 8);
-    memset(arena_pool() + ARENA_SIZE - 8U, 0x5a, 8);
-    memset(blob_pool() + BLOB_POOL_SIZE - 8U, 0x5a, 8);
+    memset(trace_pool() + TRACE_POOL_SIZE - 8u, 0x5a, 8);
+    memset(arena_pool() + ARENA_SIZE - 8u, 0x5a, 8);
+    memset(blob_pool() + BLOB_POOL_SIZE - 8u, 0x5a, 8);
     TELL("pools clear %u\n", sum == 0);
 }
 
@@ -151,12 +143,10 @@ static volatile uint64_t depth_max = UINT64_MAX;
 __attribute__((noinline, optnone)) static uint64_t recurse(uint64_t depth)
 {
     volatile uint64_t frame[64];
-
-    frame[depth % 64U] = depth;
-    if (depth == depth_max) {
+    frame[depth % 64u] = depth;
+    if (depth == depth_max)
         return 0;
-    }
-    return recurse(depth + 1U) + frame[(depth + 1U) % 64U];
+    return recurse(depth + 1u) + frame[(depth + 1u) % 64u];
 }
 
 static void overflow_exception_stack(struct trap_frame *frame, void *arg)
@@ -168,7 +158,6 @@ static void overflow_exception_stack(struct trap_frame *frame, void *arg)
 static void brk(void)
 {
     register uint64_t x0 __asm__("x0") = 0;
-
     contain = true;
     __asm__ volatile("brk #7" : "+r"(x0));
     contain = false;
@@ -214,9 +203,7 @@ bool channel_poll(void)
 {
     uint8_t bytes[64];
     size_t count = uart_read(bytes, sizeof(bytes));
-
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         command(bytes[i]);
-    }
     return count != 0;
 }

@@ -7,7 +7,7 @@ size_t shim_encode(const uint8_t *header, const uint8_t *payload, size_t split, 
                    size_t out_size)
 {
     struct assay_frame_header lead;
-    memcpy(&lead, header, sizeof lead);
+    memcpy(&lead, header, sizeof(lead));
     struct frame_part parts[] = {{payload, split}, {payload + split, size - split}};
     return frame_encode(&lead, parts, 2, out, out_size);
 }
@@ -29,12 +29,13 @@ size_t shim_decode(const uint8_t *bytes, size_t size, size_t step, uint8_t *out,
         if (!ready)
             continue;
         uint32_t total = (uint32_t)(frame.signed_size + (frame.mac != NULL ? ASSAY_MAC_SIZE : 0));
-        memcpy(out + written, &total, sizeof total);
-        memcpy(out + written + sizeof total, frame.signed_bytes, total);
-        written += sizeof total + total;
+        memcpy(out + written, &total, sizeof(total));
+        memcpy(out + written + sizeof(total), frame.signed_bytes, total);
+        written += sizeof(total) + total;
         if (((uintptr_t)frame.payload & 7) != 0 || frame.payload_size > ASSAY_MAX_PAYLOAD ||
-            (frame.mac != NULL && frame.mac != frame.signed_bytes + frame.signed_size))
+            (frame.mac != NULL && frame.mac != frame.signed_bytes + frame.signed_size)) {
             return SIZE_MAX;
+        }
     }
     *stats = decoder.stats;
     return written;
