@@ -27,7 +27,7 @@ void cpu_online(void)
     __atomic_store_n(&cpu->online, 1u, __ATOMIC_RELEASE);
 }
 
-uint32_t cores_online(void)
+uint32_t cpu_cores_online(void)
 {
     uint32_t mask = 0;
     for (uint32_t core = 0; core < CPU_MAX; core++)
@@ -42,13 +42,13 @@ void cpu_start_secondaries(void)
     /* They run a few hundred instructions and sleep; wait, so that no measurement counts them. */
     uint64_t end = timer_now_ns() + SECONDARY_WAIT_NS;
 
-    while (cores_online() != (1u << CPU_MAX) - 1u && timer_now_ns() < end)
+    while (cpu_cores_online() != (1u << CPU_MAX) - 1u && timer_now_ns() < end)
         __asm__ volatile("yield"); /* under -icount the cores take turns */
 #endif
 }
 
 /* Runs with every interrupt masked and every line of its own off, so that nothing wakes it. */
-_Noreturn void secondary_main(uint32_t core)
+_Noreturn void cpu_secondary_main(uint32_t core)
 {
     (void)core;
     intc_init_core();

@@ -36,7 +36,7 @@ void channel_init(void);
 bool channel_poll(void);
 
 /* Cores that reached their parking loop, the boot core included; bit n is core n. */
-uint32_t cores_online(void);
+uint32_t cpu_cores_online(void);
 
 /* Formats into `out` (always terminated): %s %c %d %u %x %lx %lu %p with optional 0 and width. Returns length. */
 int format(char *out, uint32_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -51,7 +51,7 @@ bool memory_is_jit(uintptr_t va, size_t len);
  */
 void *vm_map_rw_alias(uintptr_t code_va, size_t len);
 
-/* Unmaps the alias of the same range and invalidates its TLB entries on every core. Before code_publish. */
+/* Unmaps the alias of the same range and invalidates its TLB entries on every core. Before vm_publish_code. */
 void vm_unmap_alias(uintptr_t code_va, size_t len);
 
 /* True while any alias page is mapped (tests and assertions). */
@@ -61,10 +61,10 @@ bool vm_alias_mapped(void);
  * Makes code written through the alias visible to instruction fetch at its executable address, on every core of
  * the inner shareable domain; ends with an ISB on this core (other cores need their own before they run it).
  */
-void code_publish(uintptr_t code_va, size_t len);
+void vm_publish_code(uintptr_t code_va, size_t len);
 
 /* Copies `len` bytes of code to code_va in one go: alias, copy, unmap, publish. False: range not in the region. */
-bool code_write(uintptr_t code_va, const void *code, size_t len);
+bool vm_write_code(uintptr_t code_va, const void *code, size_t len);
 
 /* Reads PTE permissions of a kernel page by AT S1E1R / S1E1W: for tests and fault reports. */
 bool vm_readable(uintptr_t va);

@@ -10,10 +10,10 @@ void cpu_blocks_init(void);
 /* Marks the calling core as running. */
 void cpu_online(void);
 
-/* Lets the other cores into secondary_main and waits, bounded, until they sleep. */
+/* Lets the other cores into cpu_secondary_main and waits, bounded, until they sleep. */
 void cpu_start_secondaries(void);
 
 _Noreturn void kernel_main(void);
-_Noreturn void secondary_main(uint32_t core);
+_Noreturn void cpu_secondary_main(uint32_t core);
 
 #endif

@@ -60,9 +60,9 @@ APART void *vm_map_rw_alias(uintptr_t code_va, size_t len)
     if (len == 0 || !memory_is_jit(code_va, len))
         return NULL;
     for (uint64_t page = first_page(code_va); page <= last_page(code_va, len); page++) {
-        alias_pages += table_l3_alias[page] == 0;
-        table_l3_alias[page] = (pools_pa() + JIT_OFFSET + page * PAGE_SIZE) | PTE_ATTR(MAIR_NORMAL) |
-                               PTE_INNER | PTE_AF | PTE_PXN | PTE_UXN | PTE_PAGE;
+        alias_pages += boot_table_l3_alias[page] == 0;
+        boot_table_l3_alias[page] = (pools_pa() + JIT_OFFSET + page * PAGE_SIZE) | PTE_ATTR(MAIR_NORMAL) |
+                                    PTE_INNER | PTE_AF | PTE_PXN | PTE_UXN | PTE_PAGE;
     }
     /* Invalid to valid needs no TLB maintenance (D8.14.1), but the walker must see the stores (D8.2.6). */
     __asm__ volatile("dsb ishst\n\tisb" : : : "memory");
@@ -78,8 +78,8 @@ APART void vm_unmap_alias(uintptr_t code_va, size_t len)
     uint64_t page = first;
 
     do {
-        alias_pages -= table_l3_alias[page] != 0;
-        table_l3_alias[page] = 0;
+        alias_pages -= boot_table_l3_alias[page] != 0;
+        boot_table_l3_alias[page] = 0;
     } while (page++ < last);
 
     /* D8.14.5: store the invalid descriptor, make it visible, invalidate, wait, synchronise the context. */
@@ -101,7 +101,7 @@ bool vm_alias_mapped(void)
  * ARM DDI 0487 B2.4.4 and D7.5.9: for code written as data, clean to the point of unification what the data side
  * holds, then invalidate what instruction fetch holds, each step completed before the next.
  */
-APART void code_publish(uintptr_t code_va, size_t len)
+APART void vm_publish_code(uintptr_t code_va, size_t len)
 {
     uintptr_t end = code_va + len;
     uint64_t ctr;
@@ -118,14 +118,14 @@ APART void code_publish(uintptr_t code_va, size_t len)
     __asm__ volatile("isb" : : : "memory"); /* B2.3.12: drop what this core has already fetched */
 }
 
-bool code_write(uintptr_t code_va, const void *code, size_t len)
+bool vm_write_code(uintptr_t code_va, const void *code, size_t len)
 {
     void *alias = vm_map_rw_alias(code_va, len);
     if (alias == NULL)
         return false;
     memcpy(alias, code, len);
     vm_unmap_alias(code_va, len);
-    code_publish(code_va, len);
+    vm_publish_code(code_va, len);
     return true;
 }
 

@@ -4,7 +4,7 @@
 
 #include "live/pool.h"
 
-/* Extents are whole pages: a page of code belongs to one extension. Written by code_write (memory.h). */
+/* Extents are whole pages: a page of code belongs to one extension. Written by vm_write_code (memory.h). */
 extern struct pool code_pool;
 
 void code_pool_init(void);

@@ -149,7 +149,7 @@ static uint64_t probe(const uint32_t *words, size_t size, uint64_t bound_ticks, 
     static struct extension extension;
     struct invocation *invocation = invoke_here();
     struct binding binding = {.entry = pool_take(&code_pool, size), .code_bytes = (uint32_t)size};
-    if (binding.entry == 0 || !code_write(binding.entry, words, size))
+    if (binding.entry == 0 || !vm_write_code(binding.entry, words, size))
         panic("live: the JIT region cannot be written");
     extension.bound_ticks = bound_ticks;
 

@@ -99,7 +99,7 @@ bool program_emit(struct program *program, enum extension_state state, struct re
         plant_write(scratch, program);
 #endif
     pool_shrink(&code_pool, code, plant + result.bytes);
-    if (!code_write(code, scratch, plant + result.bytes))
+    if (!vm_write_code(code, scratch, plant + result.bytes))
         panic("live: code outside the JIT region");
     program_drop_code(program, state);
     *binding = (struct binding){.entry = code, .code_bytes = plant + result.bytes};

@@ -151,9 +151,9 @@ enable_mmu:
     orr     x0, x0, x1, lsl #TCR_IPS_SHIFT
     msr     tcr_el1, x0
     orr     x21, x0, #TCR_EPD0
-    adrp    x1, table_l0_identity
+    adrp    x1, boot_table_l0_identity
     msr     ttbr0_el1, x1
-    adrp    x1, table_l0_kernel
+    adrp    x1, boot_table_l0_kernel
     msr     ttbr1_el1, x1
     dsb     ish
     tlbi    vmalle1
@@ -234,7 +234,7 @@ high:
 
 secondary:
     mov     x0, x20
-    b       secondary_main
+    b       cpu_secondary_main
 
     .section .bss.boot, "aw", %nobits
     .balign PAGE_SIZE

@@ -16,10 +16,10 @@
 
 #define BOOT_DATA __attribute__((section(".bss.boot"), aligned(4096)))
 
-/* Nothing here is read after boot but table_l3_alias, which vm.c edits, and the two values below. */
-BOOT_DATA uint64_t table_l0_kernel[ENTRIES];
-BOOT_DATA uint64_t table_l0_identity[ENTRIES];
-BOOT_DATA uint64_t table_l3_alias[ENTRIES];
+/* Nothing here is read after boot but boot_table_l3_alias, which vm.c edits, and the two values below. */
+BOOT_DATA uint64_t boot_table_l0_kernel[ENTRIES];
+BOOT_DATA uint64_t boot_table_l0_identity[ENTRIES];
+BOOT_DATA uint64_t boot_table_l3_alias[ENTRIES];
 static BOOT_DATA uint64_t l1_kernel[ENTRIES];
 static BOOT_DATA uint64_t l2_kernel[ENTRIES];
 static BOOT_DATA uint64_t l3_image[ENTRIES];
@@ -101,11 +101,11 @@ void boot_map(uint64_t image_pa, uint64_t entry_el)
     boot_image_pa = image_pa;
     boot_entry_el = entry_el;
 
-    table_l0_kernel[level_index(KERNEL_VA, 39)] = table(l1_kernel);
+    boot_table_l0_kernel[level_index(KERNEL_VA, 39)] = table(l1_kernel);
     l1_kernel[level_index(KERNEL_VA, 30)] = table(l2_kernel);
     l2_kernel[level_index(IMAGE_VA, 21)] = table(l3_image);
     l2_kernel[level_index(JIT_VA, 21)] = table(l3_jit);
-    l2_kernel[level_index(JIT_ALIAS_VA, 21)] = table(table_l3_alias);
+    l2_kernel[level_index(JIT_ALIAS_VA, 21)] = table(boot_table_l3_alias);
     l2_kernel[level_index(STACKS_VA, 21)] = table(l3_stacks);
     l2_kernel[level_index(DEVICES_VA, 21)] = table(l3_devices);
 
@@ -124,7 +124,7 @@ void boot_map(uint64_t image_pa, uint64_t entry_el)
     map_devices();
 
     /* The image's own 2 MiB block, read-only and executable: WXN would take execution from a writable one. */
-    table_l0_identity[level_index(image_pa, 39)] = table(l1_identity);
+    boot_table_l0_identity[level_index(image_pa, 39)] = table(l1_identity);
     l1_identity[level_index(image_pa, 30)] = table(l2_identity);
     l2_identity[level_index(image_pa, 21)] = (image_pa & ~(BLOCK_SIZE - 1)) | RX | PTE_BLOCK;
 }

@@ -15,7 +15,7 @@ struct board_device {
     bool is_memory; /* Normal non-cacheable instead of Device-nGnRE */
 };
 
-extern uint64_t table_l3_alias[];
+extern uint64_t boot_table_l3_alias[];
 extern uint64_t boot_image_pa; /* where the image was loaded */
 extern uint64_t boot_entry_el; /* 1, 2 or 3: tells the PSCI conduit */
 

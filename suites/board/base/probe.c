@@ -50,7 +50,7 @@ bool live_contain_fault(struct trap_frame *frame)
 static void tell_status(void)
 {
     TELL("status board %s cores %x source %u overhead %u hz %lu irqs %lu rx %lu overruns %u drops %u\n",
-         build_board, cores_online(), (uint32_t)pmu_source(), pmu_overhead(), timer_frequency_hz(),
+         build_board, cpu_cores_online(), (uint32_t)pmu_source(), pmu_overhead(), timer_frequency_hz(),
          (uint64_t)this_cpu()->irqs, uart_stats()->rx_bytes, uart_stats()->overruns,
          uart_stats()->ring_drops);
 }
@@ -108,10 +108,11 @@ static void jit(void)
 {
     static const uint32_t add_one[] = {0x91000400u, 0xd65f03c0u}; /* add x0, x0, #1; ret */
     uintptr_t at = JIT_VA + 4096u - 4u;                           /* over a page boundary */
-    bool written = code_write(at, add_one, sizeof(add_one));
+    bool written = vm_write_code(at, add_one, sizeof(add_one));
     uint64_t result = ((code *)at)(41);
     TELL("jit written %u result %lu alias %u readable %u writable %u outside %u\n", written, result,
-         vm_alias_mapped(), vm_readable(at), vm_writable(at), code_write(JIT_VA + JIT_SIZE - 4u, add_one, 8));
+         vm_alias_mapped(), vm_readable(at), vm_writable(at),
+         vm_write_code(JIT_VA + JIT_SIZE - 4u, add_one, 8));
 }
 
 static void protection(void)
@@ -196,7 +197,7 @@ static void command(uint8_t what)
 
 void channel_init(void)
 {
-    TELL("probe el %lu cores %x after %lu\n", boot_entry_el, cores_online(), timer_now_ns());
+    TELL("probe el %lu cores %x after %lu\n", boot_entry_el, cpu_cores_online(), timer_now_ns());
 }
 
 bool channel_poll(void)

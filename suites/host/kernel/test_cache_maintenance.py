@@ -34,7 +34,7 @@ def maintenance_of(function: str) -> list[str]:
     ("function", "sequence"),
     [
         # ARM DDI 0487 B2.4.4: clean to PoU, wait, invalidate, wait, synchronise.
-        ("code_publish", ["dc cvau", "dsb ish", "ic ivau", "dsb ish", "isb"]),
+        ("vm_publish_code", ["dc cvau", "dsb ish", "ic ivau", "dsb ish", "isb"]),
         # D8.14.5: the invalid descriptor is visible before the TLB entry goes, and gone before anybody goes on.
         ("vm_unmap_alias", ["dsb ishst", "tlbi vaae1is", "dsb ish", "isb"]),
         ("vm_map_rw_alias", ["dsb ishst", "isb"]),
