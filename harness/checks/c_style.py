@@ -1,7 +1,7 @@
-"""The C check of `assay lint`: which folder of `firmware/` may include which, and no circle of headers.
+"""The C check of `assay lint`: the order of the firmware's folders, and what "One hand" of `firmware/README.md` says.
 
 Run as a script with the files to check (paths relative to the current folder). Prints `file:line: what` for each
-finding and exits 1 when there was one, else 0. `firmware/README.md` states the same rules for people.
+finding and exits 1 when there was one, else 0. It reads text, not types: what it cannot see, people have to.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -25,13 +26,52 @@ BELOW: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What each folder of `firmware/` may include beside itself. A folder that is missing here may not be included."""
 
+PREFIXES: Final = ("handle_", "bpf_env_", "reply_", "board_")
+"""Names beside those of folder and file: handlers of messages, what the engine and the boards provide, replies."""
+
+PRIMITIVES: Final = frozenset({"die", "format", "panic"})
+"""What the whole kernel calls by one word."""
+
+EXEMPT: Final = ("harness/bpf/include/", "harness/bpf/native_", "firmware/bpf/")
+"""Held to the order of folders alone: the header of eBPF programs keeps to the style of those; the engine follows."""
+
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+_NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
+_DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\[^\n]|\\\n)*", re.MULTILINE)
+_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)(?![\w(])((?:[^\n\\]|\\[^\n]|\\\n)*)", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)")
+_TYPE = r"(?:const |volatile |static |unsigned )*(?:struct \w+|enum \w+|u?int\d+_t|u?intptr_t|size_t|bool|char|int|void)"
+_POINTER = re.compile(rf"\b{_TYPE} ?\*+(?:const )?(\w+)(?=\s*[,;)=])")
+_BARE = re.compile(rf"^( +){_TYPE} ?\**(\w+);$", re.MULTILINE)
+_FUNCTION = re.compile(r"^([A-Za-z_][^;{}#]*\))\n\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_TOP = re.compile(
+    r"^(?!static\b|extern\b|typedef\b|_Static_assert\b|__asm__\b)[A-Za-z_][^;{}#]*[;{]", re.MULTILINE
+)
+_TOKEN = re.compile(r"[A-Za-z_]\w*|[{}();:]")
+
+_IN_CODE: Final = (
+    (re.compile(r"\bsizeof\b(?!\()"), "sizeof takes parentheses: sizeof(x)"),
+    (
+        re.compile(r"\b(?:0[xX][0-9a-fA-F]+|\d+)(?!(?:u|ull|ll)\b)[uUlL]+\b|##\s*U?L+\b|\bU?INT64_C\b"),
+        "the suffix of an unsigned constant is u or ull",
+    ),
+    (
+        re.compile(r"^#define \w+ *\\\n[^\n]*[^\\\n]$", re.MULTILINE),
+        "the value stands on the line of its #define",
+    ),
+)
+_SCAR = re.compile(rf"^ +{_TYPE} ?\**$", re.MULTILINE)
 
 
 def findings(files: Mapping[str, str]) -> list[str]:
     """What is wrong with `files` (path to text), as `file:line: what`; empty when nothing is."""
     found = [finding for path, text in files.items() for finding in _wrong_way(path, text)]
-    return sorted(found + _circles(files))
+    ours = {path: text for path, text in files.items() if not path.startswith(EXEMPT)}
+    found += [finding for path, text in ours.items() for finding in _Hand(path, text).findings()]
+    return sorted(found + _circles(files) + _two_values(ours))
+
+
+# ---- the order of folders ------------------------------------------------------------------------------------------
 
 
 def _includes(text: str) -> Iterator[tuple[int, str]]:
@@ -70,8 +110,7 @@ def _circles(files: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     done: set[str] = set()
     for start in sorted(graph):
-        trail: list[str] = []
-        _walk(graph, start, trail, done, found)
+        _walk(graph, start, [], done, found)
     return found
 
 
@@ -89,6 +128,223 @@ def _walk(
         _walk(graph, target, trail, done, found)
     trail.pop()
     done.add(at)
+
+
+# ---- one hand ------------------------------------------------------------------------------------------------------
+
+
+def _two_values(files: Mapping[str, str]) -> list[str]:
+    """Macros without arguments that have one value in one file and another in the next."""
+    seen: dict[str, tuple[str, str]] = {}
+    found: list[str] = []
+    for path, text in files.items():
+        if _folder(path) in (None, "boards"):
+            continue
+        code = _NOT_CODE.sub(_blank, text)
+        for match in _DEFINE.finditer(code):
+            name, value = match.group(1), " ".join(match.group(2).split())
+            first, known = seen.setdefault(name, (path, value))
+            if known != value and first != path:
+                line = code.count("\n", 0, match.start(1)) + 1
+                found.append(f"{path}:{line}: {name} has another value in {first}: give it a name of its own")
+    return found
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Spaces of the same length, over the same lines."""
+    return re.sub(r"[^\n]", " ", match.group())
+
+
+@dataclass(slots=True)
+class _Branch:
+    """One condition and its body: where it begins, whether it has braces, whether it needs them."""
+
+    at: int
+    braced: bool
+    needs: bool
+
+
+class _Hand:
+    """One file against the rules. `code` is without comments and strings, `plain` without directives too."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.text = path, text
+        self.code = _NOT_CODE.sub(_blank, text)
+        self.plain = _DIRECTIVE.sub(_blank, self.code)
+        self.tokens = [(match.group(), match.start()) for match in _TOKEN.finditer(self.plain)]
+        self.found: list[str] = []
+
+    def findings(self) -> list[str]:
+        for pattern, what in _IN_CODE:
+            for match in pattern.finditer(self.code):
+                self._say(match.start(), what)
+        for match in _SCAR.finditer(self.plain):
+            self._say(match.end(), "a type stands alone on its line: put the comment above the declaration")
+        for function in _FUNCTION.finditer(self.plain):
+            self._null(function)
+            self._first_use(function)
+        self._all_braces()
+        if _folder(self.path) is not None:
+            self._names()
+            self._guard()
+        return self.found
+
+    def _say(self, offset: int, what: str) -> None:
+        self.found.append(f"{self.path}:{self._line(offset)}: {what}")
+
+    def _line(self, offset: int) -> int:
+        return self.text.count("\n", 0, offset) + 1
+
+    def _null(self, function: re.Match[str]) -> None:
+        head, body = function.groups()
+        for name in {match.group(1) for match in _POINTER.finditer(head + "\n" + body)}:
+            bare = rf"(?<![\w>.*&]){name}"
+            ends = r"(?= &&| \|\||\)[^;]|\);)"
+            test = rf"{bare} [!=]= 0\b|!{name}\b(?![\[(.-])|\b(?:if|while) \({name}\b{ends}|(?:&&|\|\|) {name}\b{ends}"
+            for match in re.finditer(test, body):
+                self._say(function.start(2) + match.start(), f"compare the pointer {name} with NULL")
+        if re.search(r"\*\w+$", _ATTRIBUTE.sub("", head).split("(")[0]):
+            for match in re.finditer(r"\breturn 0;", body):
+                self._say(function.start(2) + match.start(), "return NULL: the function's value is a pointer")
+
+    def _first_use(self, function: re.Match[str]) -> None:
+        body = function.group(2)
+        for match in _BARE.finditer(body):
+            indent, name = match.groups()
+            rest = body[match.end() :]
+            use = re.search(rf"\b{name}\b", rest)
+            if use and re.match(rf"{indent}{name} = ", rest[rest.rfind("\n", 0, use.start()) + 1 :]):
+                self._say(
+                    function.start(2) + match.end() - 1, f"declare {name} where it gets its first value"
+                )
+
+    def _names(self) -> None:
+        """What is not static begins with the name of its folder, its file, or a header of its folder."""
+        parts = PurePosixPath(self.path)
+        if parts.suffix != ".c" or parts.parts[1] == "libc":
+            return
+        headers = [name for _, name in _includes(self.text) if name.startswith(f"{parts.parts[1]}/")]
+        stems = {PurePosixPath(name).stem.split("_")[0].removesuffix("s") for name in [self.path, *headers]}
+        for match in _TOP.finditer(self.plain):
+            declaration = match.group()
+            bare = _ATTRIBUTE.sub("", declaration)
+            is_function = "(" in bare.split("=")[0]
+            if re.search(r"\bweak\b", declaration) or re.match(
+                r"(?:struct|enum|union) \w*\s*\{", declaration
+            ):
+                continue
+            if is_function and declaration.endswith(";"):
+                continue
+            name = re.match(r".*?(\w+)\s*[(\[=;{]", bare, re.DOTALL)
+            if name is None or name.group(1).isupper() or name.group(1) in PRIMITIVES:
+                continue
+            if not name.group(1).startswith((parts.parts[1], *PREFIXES, *stems)):
+                what = f"{name.group(1)} is not static, and its name says nothing of {parts.parts[1]} or {parts.stem}"
+                self._say(match.start(), what)
+
+    def _guard(self) -> None:
+        parts = PurePosixPath(self.path)
+        if parts.suffix != ".h" or parts.parts[1] == "boards":
+            return
+        wanted = "ASSAY_" + "_".join((parts.parts[1], parts.stem)).upper() + "_H"
+        if f"\n#ifndef {wanted}\n#define {wanted}\n" not in f"\n{self.text}":
+            self._say(0, f"the include guard is {wanted}")
+
+    # Braces: statements are read as far as is needed to know where each body begins and ends.
+
+    def _all_braces(self) -> None:
+        at = 0
+        while at < len(self.tokens):
+            word, offset = self.tokens[at]
+            opens_function = word == "{" and self.plain[:offset].endswith(")\n")
+            at = self._statement(at) if opens_function else at + 1
+
+    def _statement(self, at: int) -> int:
+        """The token after the statement that begins at `at`."""
+        word = self.tokens[at][0]
+        if word == "{":
+            at += 1
+            while at < len(self.tokens) and self.tokens[at][0] != "}":
+                at = self._statement(at)
+            return at + 1
+        if word == "if":
+            return self._chain(at)
+        if word in ("for", "while"):
+            after, branch = self._branch(at, self._closed(at + 1))
+            self._judge([branch])
+            return after
+        if word == "switch":
+            return self._statement(self._closed(at + 1))
+        if word == "do":
+            return self._simple(self._statement(at + 1))
+        if word in ("case", "default") or self._is_label(at):
+            while self.tokens[at][0] != ":":
+                at += 1
+            return at + 1
+        return self._simple(at)
+
+    def _is_label(self, at: int) -> bool:
+        following = self.tokens[at + 1][0] if at + 1 < len(self.tokens) else ""
+        offset = self.tokens[at][1]
+        alone = self.plain.rfind("\n", 0, offset) + 1 == offset
+        return following == ":" and alone
+
+    def _simple(self, at: int) -> int:
+        """Past the `;` that is in no bracket."""
+        depth = 0
+        while at < len(self.tokens):
+            word = self.tokens[at][0]
+            depth += (word in "({") - (word in ")}")
+            at += 1
+            if word == ";" and depth == 0:
+                break
+        return at
+
+    def _closed(self, at: int) -> int:
+        """Past the parenthesis that closes the one at `at`."""
+        depth = 0
+        while at < len(self.tokens):
+            word = self.tokens[at][0]
+            depth += (word == "(") - (word == ")")
+            at += 1
+            if depth == 0:
+                break
+        return at
+
+    def _chain(self, at: int) -> int:
+        branches: list[_Branch] = []
+        while True:
+            at, branch = self._branch(at, self._closed(at + 1))
+            branches.append(branch)
+            if at >= len(self.tokens) or self.tokens[at][0] != "else":
+                break
+            if self.tokens[at + 1][0] == "if":
+                at += 1
+                continue
+            at, branch = self._branch(at, at + 1)
+            branches.append(branch)
+            break
+        self._judge(branches)
+        return at
+
+    def _branch(self, keyword: int, body: int) -> tuple[int, _Branch]:
+        """The branch whose body begins at token `body`, and the token after it."""
+        if body >= len(self.tokens):
+            return body, _Branch(self.tokens[keyword][1], braced=True, needs=True)
+        first = self._line(self.tokens[keyword][1])
+        head = self._line(self.tokens[body - 1][1])
+        braced = self.tokens[body][0] == "{"
+        after = self._statement(body)
+        last = self._line(self.tokens[after - 1][1]) - braced
+        return after, _Branch(self.tokens[keyword][1], braced, needs=first != head or last - head != 1)
+
+    def _judge(self, branches: Sequence[_Branch]) -> None:
+        needs = any(branch.needs for branch in branches)
+        for branch in branches:
+            if needs and not branch.braced:
+                self._say(branch.at, "braces: a body or a condition here has more than one line")
+            if not needs and branch.braced:
+                self._say(branch.at, "no braces: every body here is one line")
 
 
 def main(paths: Sequence[str]) -> int:
