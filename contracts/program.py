@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
+from contracts.ebpf.hooks import Hook
+from contracts.ebpf.maps import MapFlags, MapType
 
-class Hook(IntEnum):
-    """Where a program may sit. Numbers are those of the extension image (`firmware/include/assay/abi.h`)."""
-
-    TEST = 0
-    NET_RX = 1
-    TIMER = 2
-
-
-class MapType(IntEnum):
-    """Map kinds, with Linux's numbers (`enum bpf_map_type`)."""
-
-    HASH = 1
-    ARRAY = 2
-
-
-class MapFlags(IntEnum):
-    """Flags of a map definition. RDONLY_PROG is Linux's; FRESH asks not to inherit contents on deploy."""
-
-    NONE = 0
-    RDONLY_PROG = 0x80
-    FRESH = 0x8000_0000
+__all__ = ["Hook", "MapDef", "MapFlags", "MapType", "Program"]
 
 
 @dataclass(frozen=True, slots=True)

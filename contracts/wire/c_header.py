@@ -7,6 +7,7 @@ from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Final
 
+from contracts.ebpf.engine import MAX_MAPS, MAX_SLOTS
 from contracts.program import Hook, MapFlags, MapType
 from contracts.telemetry import HISTOGRAM_BUCKETS, TOP_ENTRIES
 from contracts.wire import events, frames, image, live, session, uploads
@@ -25,8 +26,8 @@ CONSTANTS: Final = {
     "IMAGE_MAGIC": image.IMAGE_MAGIC,
     "IMAGE_MAX": image.IMAGE_MAX,
     "TRACE_MAX": uploads.TRACE_MAX,
-    "MAX_MAPS": image.MAX_MAPS,
-    "MAX_SLOTS": image.MAX_SLOTS,
+    "MAX_MAPS": MAX_MAPS,
+    "MAX_SLOTS": MAX_SLOTS,
     "SIGNATURE_SIZE": image.SIGNATURE_SIZE,
     "HISTOGRAM_BUCKETS": HISTOGRAM_BUCKETS,
     "TOP_ENTRIES": TOP_ENTRIES,

@@ -11,8 +11,6 @@ from contracts.wire.schema import U8, U16, U32, U64, Blob, Record, Text
 ABI_VERSION: Final = 1
 IMAGE_MAGIC: Final = 0x54584241  # "ABXT"
 IMAGE_MAX: Final = 64 * 1024
-MAX_MAPS: Final = 8
-MAX_SLOTS: Final = 4096
 SIGNATURE_SIZE: Final = 64
 
 

@@ -1,8 +1,9 @@
 /* The eBPF engine: what the kernel, the host build and the tests see of it.
  *
  * RFC 9669 (base32, base64, divmul32, divmul64, local calls), hooks with Linux's context layouts. The same C runs in
- * the kernel and, through cffi, on the host. Nothing here allocates: callers pass arenas; the few services that the
- * engine needs of its surroundings are the bpf_env_* functions at the end.
+ * the kernel and, through cffi, on the host. Limits, refusals, hooks, map kinds and helpers are declared in
+ * contracts/ebpf, from which assay_ebpf.h is generated. Nothing here allocates: callers pass arenas; the few services
+ * that the engine needs of its surroundings are the bpf_env_* functions at the end.
  *
  * The life of a program: struct bpf_prog is filled in -> bpf_verify() (accepts with a WCET bound, and rewrites context
  * loads and map references in place) -> bpf_jit_arm64() or bpf_interp().
@@ -14,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "assay_ebpf.h"
+
 /* One slot, RFC 9669 section 3. `regs`: dst in bits 3:0, src in bits 7:4. */
 struct bpf_insn {
     uint8_t code;
@@ -23,64 +26,61 @@ struct bpf_insn {
 };
 _Static_assert(sizeof(struct bpf_insn) == 8, "RFC 9669 section 3");
 
-#define BPF_MAX_SLOTS      4096u
-#define BPF_MAX_MAPS       8u
-#define BPF_MAX_SUBPROGS   16u
-#define BPF_MAX_CALL_DEPTH 8u
-#define BPF_STACK_SIZE                                                                                       \
-    512u /* bytes; r10 points one past the frame's end. As in Linux all frames of a call chain share
-                                them: bpf_prog.stack_bytes is at most this */
-#define BPF_MAX_PROCESSED 200000u /* hard cap on instructions the verifier processes */
-#define BPF_REASON_SIZE   512u
+/* ---- hooks ------------------------------------------------------------------------------------------------------ */
 
-enum bpf_hook { BPF_HOOK_TEST = 0, BPF_HOOK_NET_RX = 1, BPF_HOOK_TIMER = 2 };
-
-/* Linux's enum bpf_map_type, and the flags of contracts/program.py. */
-enum bpf_map_type { BPF_MAP_HASH = 1, BPF_MAP_ARRAY = 2 };
-#define BPF_MAP_RDONLY_PROG 0x80u
-#define BPF_MAP_FRESH       0x80000000u
-
-/* The kernel's own context for net_rx. Programs are compiled against Linux's struct xdp_md, whose 32-bit loads at
- * offsets 0 (data), 4 (data_end), 8 (data_meta), 12 (ingress_ifindex), 16 (rx_queue_index) and 20 (egress_ifindex)
- * the verifier rewrites into loads of these fields. */
-struct bpf_xdp_ctx {
-    uint64_t data;
-    uint64_t data_end;
-    uint64_t data_meta;
-    uint32_t ingress_ifindex;
-    uint32_t rx_queue_index;
-    uint32_t egress_ifindex;
-    uint32_t reserved;
+/* One member of a context that programs see in another layout than the kernel's. */
+struct bpf_ctx_field {
+    uint8_t off, size; /* as programs load it: whole */
+    uint8_t kernel_off, kernel_size; /* where the kernel has it */
+    uint8_t points; /* enum bpf_points */
 };
 
-/* Context of a timer program: programs see exactly these 16 read-only bytes. */
-struct bpf_timer_ctx {
-    uint64_t now_ns;
-    uint64_t period_ns;
+/* What the engine knows of a hook. */
+struct bpf_hook_shape {
+    const char *name;
+    const char *load_rule; /* what a refused context load should have been */
+    uint16_t ctx_size; /* of the context as programs see it; 0: r1 is memory, r2 its size */
+    uint16_t kernel_ctx_size;
+    uint16_t packet_at, packet_end_at; /* in the kernel's context, for BPF_HOOKS_WITH_PACKET */
+    uint8_t priority_class; /* enum bpf_priority_class */
+    uint8_t verdicts; /* results 0 to verdicts - 1 mean something; 0: results are ignored */
+    uint8_t pass_value; /* the verdict that lets the event go on */
+    uint8_t field_count; /* 0: a program loads any bytes of the context, as the kernel has them */
+    struct bpf_ctx_field fields[BPF_CTX_FIELDS_MAX];
 };
+
+/* The shape of a hook's number, or NULL. */
+const struct bpf_hook_shape *bpf_hook_find(uint32_t number);
+
+static inline bool bpf_hook_in(uint32_t hooks, uint32_t number)
+{
+    return number < BPF_HOOK_COUNT && (hooks >> number & 1u) != 0;
+}
 
 /* ---- maps ------------------------------------------------------------------------------------------------------ */
 
-struct bpf_map; /* laid out in maps.c; value addresses are stable for a map's life */
+struct bpf_map; /* laid out in map.h; value addresses are stable for a map's life */
 
 struct bpf_map_def {
-    char name[16];
+    char name[BPF_MAP_NAME_SIZE];
     uint32_t type, key_size, value_size, max_entries, flags;
 };
 
 /* Bytes of memory a map of this shape needs, or 0 if the shape is refused (why: *reason, static text). */
 size_t bpf_map_footprint(const struct bpf_map_def *def, const char **reason);
-/* Builds a map in `memory` (8-byte aligned, footprint bytes). `init` (may be NULL) fills a frozen array map. */
+/* Builds a map in `memory` (8-byte aligned, footprint bytes). `init` (may be NULL) fills a frozen map. */
 struct bpf_map *bpf_map_init(void *memory, const struct bpf_map_def *def, const void *init, size_t init_size);
 void bpf_map_clear(struct bpf_map *map); /* back to how bpf_map_init left it */
 const struct bpf_map_def *bpf_map_def_of(const struct bpf_map *map);
+/* True when the map's contents may pass to the program that replaces its own. */
+bool bpf_map_is_inherited(const struct bpf_map *map);
 void *bpf_map_lookup(struct bpf_map *map, const void *key);
 /* Linux's flags (BPF_ANY 0, BPF_NOEXIST 1, BPF_EXIST 2) and negative errno results. */
 int64_t bpf_map_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags);
 int64_t bpf_map_delete(struct bpf_map *map, const void *key);
 /* Entry number `cursor` or the first after it: points key and value at it and returns the next cursor; 0 at the end. */
 uint32_t bpf_map_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value);
-/* First byte of an array map's values (for direct value references); NULL for other kinds. */
+/* First byte of the values of a kind that has direct value references (arrays); NULL for other kinds. */
 void *bpf_map_values(struct bpf_map *map);
 
 /* ---- programs -------------------------------------------------------------------------------------------------- */
@@ -90,7 +90,7 @@ struct bpf_prog {
     uint32_t slots;
     enum bpf_hook hook;
     uint32_t
-        test_mem_size; /* BPF_HOOK_TEST: r1 = memory of this many bytes, 8-byte aligned, r2 = this number */
+        test_mem_size; /* hooks with memory: r1 points at this many bytes, 8-byte aligned; r2 is the number */
     struct bpf_map *maps[BPF_MAX_MAPS];
     uint32_t map_count;
     /* filled by bpf_verify */
@@ -105,26 +105,6 @@ struct bpf_prog {
 };
 
 #define BPF_SLOT_REACHED 1u
-
-/* Why a program is refused; the text in bpf_verdict.reason says it in words, with registers and ranges. */
-enum bpf_refusal {
-    BPF_ACCEPTED = 0,
-    BPF_BAD_ENCODING,
-    BPF_BAD_JUMP,
-    BPF_BAD_REGISTER,
-    BPF_UNINITIALISED,
-    BPF_BAD_ACCESS,
-    BPF_BAD_POINTER_ARITHMETIC,
-    BPF_BAD_HELPER,
-    BPF_BAD_RETURN,
-    BPF_BAD_CALL,
-    BPF_STACK_TOO_DEEP,
-    BPF_INFINITE_LOOP,
-    BPF_TOO_COMPLEX,
-    BPF_POINTER_LEAK,
-    BPF_BAD_MAP,
-    BPF_UNSUPPORTED,
-};
 
 struct bpf_verdict {
     enum bpf_refusal refusal;
@@ -151,14 +131,6 @@ struct bpf_region {
     bool writable;
 };
 
-enum bpf_interp_end {
-    BPF_RUN_OK = 0,
-    BPF_RUN_OUT_OF_BOUNDS,
-    BPF_RUN_OUT_OF_FUEL,
-    BPF_RUN_BAD_INSN,
-    BPF_RUN_BAD_CALL
-};
-
 struct bpf_run {
     uint64_t r0;
     uint64_t executed; /* in the unit of wcet */
@@ -168,8 +140,8 @@ struct bpf_run {
 };
 
 /* Interprets a verified (or, for tests, any rewritten) program with every access checked against the context, the
- * packet or test memory, the stack frames, and map values. `context` is a bpf_xdp_ctx, a bpf_timer_ctx, or the test
- * memory. Ends by itself after `fuel` eBPF instructions. */
+ * packet or test memory, the stack frames, and map values. `context` is the kernel's context of the program's
+ * hook, or the test memory. Ends by itself after `fuel` eBPF instructions. */
 void bpf_interp(const struct bpf_prog *prog, void *context, uint64_t fuel, struct bpf_run *out);
 
 /* ---- JIT ------------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
  */
 #include "verifier.h"
 
+#include "map.h"
+
 #define RESERVED "set the fields that RFC 9669 reserves to zero"
 
 static bool check_alu(struct verifier *v, const struct bpf_insn *insn)
@@ -157,7 +159,7 @@ static bool check_lddw(struct verifier *v, const struct bpf_insn *insn)
             return refuse(v, BPF_BAD_ENCODING, RESERVED, "map reference with a reserved immediate");
         return true;
     }
-    if (def->type != BPF_MAP_ARRAY || def->max_entries != 1)
+    if (!bpf_map_is_direct(prog->maps[index]))
         return refuse(v, BPF_BAD_MAP, "look the value up",
                       "map %s: only an array map of one entry has a value to point at", def->name);
     if ((uint32_t)insn[1].imm >= def->value_size)

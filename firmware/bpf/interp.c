@@ -51,7 +51,7 @@ static bool allowed(struct machine *machine, uint64_t address, uint32_t size, bo
     for (uint32_t i = 0; i < machine->prog->map_count; i++) {
         const struct bpf_map *map = machine->prog->maps[i];
 
-        if (bpf_map_holds(map, address, size) && !(write && (map->def.flags & BPF_MAP_RDONLY_PROG)))
+        if (bpf_map_holds(map, address, size) && !(write && bpf_map_is_frozen(map)))
             return true;
     }
     machine->out->end = BPF_RUN_OUT_OF_BOUNDS;
@@ -173,7 +173,7 @@ static bool call_helper(struct machine *machine, const struct bpf_insn *insn)
     const struct bpf_map *map = NULL;
     uint64_t *regs = machine->regs;
 
-    if (helper == NULL)
+    if (helper == NULL || !bpf_hook_in(helper->hooks, machine->prog->hook))
         return stop(machine, BPF_RUN_BAD_CALL);
     for (uint32_t i = 0; i < 5; i++) {
         uint64_t value = regs[BPF_R1 + i];
@@ -201,7 +201,7 @@ static bool call_helper(struct machine *machine, const struct bpf_insn *insn)
         default: break;
         }
     }
-    machine->out->executed += bpf_helper_cost_on(insn->imm, map == NULL ? NULL : &map->def);
+    machine->out->executed += bpf_helper_cost_of(helper, map == NULL ? NULL : &map->def);
     regs[BPF_R0] = helper->call(regs[BPF_R1], regs[BPF_R2], regs[BPF_R3], regs[BPF_R4], regs[BPF_R5]);
     return true;
 }
@@ -262,33 +262,36 @@ static bool flow(struct machine *machine, const struct bpf_insn *insn, uint32_t 
     return true;
 }
 
+static uint64_t word_at(const void *context, uint32_t offset)
+{
+    return load(address_of(context) + offset, 8);
+}
+
 static void set_regions(struct machine *machine, void *context)
 {
     const struct bpf_prog *prog = machine->prog;
+    const struct bpf_hook_shape *shape = bpf_hook_find(prog->hook);
     struct bpf_region *first = &machine->regions[0];
 
     machine->regs[BPF_R1] = address_of(context);
     machine->region_count = 1;
     first->base = address_of(context);
-    first->writable = false;
-    switch (prog->hook) {
-    case BPF_HOOK_NET_RX: {
-        const struct bpf_xdp_ctx *xdp = context;
-        struct bpf_region *packet = &machine->regions[1];
-
-        first->size = sizeof(*xdp);
-        packet->base = xdp->data;
-        packet->size = xdp->data_end >= xdp->data ? xdp->data_end - xdp->data : 0;
-        packet->writable = true;
-        machine->region_count = 2;
-        break;
-    }
-    case BPF_HOOK_TIMER: first->size = sizeof(struct bpf_timer_ctx); break;
-    default:
+    if (shape == NULL || shape->ctx_size == 0) {
         first->size = prog->test_mem_size;
         first->writable = true;
         machine->regs[BPF_R2] = prog->test_mem_size;
-        break;
+        return;
+    }
+    first->size = shape->kernel_ctx_size;
+    first->writable = false;
+    if (bpf_hook_in(BPF_HOOKS_WITH_PACKET, prog->hook)) {
+        struct bpf_region *packet = &machine->regions[1];
+        uint64_t end = word_at(context, shape->packet_end_at);
+
+        packet->base = word_at(context, shape->packet_at);
+        packet->size = end >= packet->base ? end - packet->base : 0;
+        packet->writable = true;
+        machine->region_count = 2;
     }
 }
 

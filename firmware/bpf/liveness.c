@@ -237,7 +237,7 @@ static void before_call(const struct bpf_insn *insn, struct live *live)
 {
     const struct bpf_helper *helper = bpf_helper_find(insn->imm);
 
-    live->regs &= ~0x3fu;
+    live->regs &= ~(1u << BPF_R0 | BPF_CLOBBERED);
     if (bpf_is_local_call(insn)) {
         live->regs |= 0x3eu;
         return;

@@ -8,23 +8,52 @@
 
 #include "bpf.h"
 
-struct bpf_map {
-    struct bpf_map_def def;
-    uint32_t stride; /* bytes from one array value, or one hash entry, to the next; a multiple of 8 */
-    uint8_t *base; /* array: value 0. hash: entry 0 */
-    /* hash only */
-    uint32_t *buckets; /* 1 + number of the first entry of each chain, 0 for an empty one */
-    uint32_t bucket_mask;
-    uint32_t value_offset; /* of the value in an entry */
-    uint32_t used; /* entries ever handed out; those beyond are untouched */
-    uint32_t free; /* 1 + number of the first freed entry, chained by `next`; 0 for none */
-    uint32_t cursor_key; /* array: where bpf_map_next keeps the key it points at */
+/* What a map can be beyond a store of values by key. */
+#define BPF_MAP_DIRECT_VALUES                                                                                \
+    0x1u /* a program may point at the value of a map of one entry, without a lookup */
+#define BPF_MAP_INHERITED 0x2u /* its contents pass to the program that replaces its own */
+
+struct bpf_helper;
+
+/* A kind of map. Each map_<name>.c exports one, bpf_map_<name>_ops, and nothing else. */
+struct bpf_map_ops {
+    uint32_t capabilities; /* BPF_MAP_DIRECT_VALUES, BPF_MAP_INHERITED */
+    /* As bpf_map_footprint, for sizes and flags that any map may have. */
+    size_t (*footprint)(const struct bpf_map_def *def, const char **reason);
+    void (*init)(
+        struct bpf_map *map); /* once, over zeroed state: sets stride and what else it needs, and clears */
+    void (*clear)(struct bpf_map *map);
+    void (*fill)(struct bpf_map *map, const void *init, size_t size); /* NULL: cannot be frozen */
+    void *(*lookup)(struct bpf_map *map, const void *key);
+    int64_t (*update)(struct bpf_map *map, const void *key, const void *value, uint64_t flags);
+    int64_t (*remove)(struct bpf_map *map, const void *key); /* NULL: -EINVAL, its keys always exist */
+    uint32_t (*next)(struct bpf_map *map, uint32_t cursor, const void **key, const void **value);
+    /* A helper's cost on such a map but for what copying a value takes; helper->cost is that of a search. */
+    uint32_t (*cost)(const struct bpf_map_def *def, const struct bpf_helper *helper);
 };
 
-/* A chain that is longer refuses a new key with -ENOMEM. With at most one key for two buckets only keys that were
- * chosen to collide get there (Poisson, mean 0.5: about 1e-19), and it bounds the time of every operation. */
-#define BPF_HASH_MAX_CHAIN 16u
-#define BPF_HASH_MAX_KEY   64u
+struct bpf_map {
+    struct bpf_map_def def;
+    uint32_t stride; /* bytes from one value, with what belongs to it, to the next; a multiple of 8 */
+    uint8_t *base; /* the first of them */
+    const struct bpf_map_ops *ops;
+    uint32_t value_offset; /* of the value within its stride */
+    uint64_t state[3]; /* the kind's own */
+};
+
+/* The operations of a kind's number, or NULL. */
+const struct bpf_map_ops *bpf_map_ops_of(uint32_t type);
+
+static inline bool bpf_map_is_frozen(const struct bpf_map *map)
+{
+    return (map->def.flags & BPF_MAP_RDONLY_PROG) != 0;
+}
+
+/* True when a program may point at the map's value without a lookup. */
+static inline bool bpf_map_is_direct(const struct bpf_map *map)
+{
+    return (map->ops->capabilities & BPF_MAP_DIRECT_VALUES) != 0 && map->def.max_entries == 1;
+}
 
 /* errno values of Linux's uapi that maps return, negated. */
 #define BPF_EPERM  1
@@ -61,22 +90,5 @@ static inline void bpf_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 
 /* True when [address, address + size) lies inside one value of the map. */
 bool bpf_map_holds(const struct bpf_map *map, uint64_t address, uint32_t size);
-
-/* map_array.c */
-size_t bpf_array_footprint(const struct bpf_map_def *def, const char **reason);
-void bpf_array_init(struct bpf_map *map);
-void bpf_array_clear(struct bpf_map *map);
-void *bpf_array_lookup(struct bpf_map *map, const void *key);
-int64_t bpf_array_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags);
-uint32_t bpf_array_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value);
-
-/* map_hash.c */
-size_t bpf_hash_footprint(const struct bpf_map_def *def, const char **reason);
-void bpf_hash_init(struct bpf_map *map);
-void bpf_hash_clear(struct bpf_map *map);
-void *bpf_hash_lookup(struct bpf_map *map, const void *key);
-int64_t bpf_hash_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags);
-int64_t bpf_hash_delete(struct bpf_map *map, const void *key);
-uint32_t bpf_hash_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value);
 
 #endif

@@ -5,6 +5,16 @@
 
 #define MAP_MAX_FOOTPRINT (16u * 1024 * 1024)
 
+#define DECLARE(type, ops) extern const struct bpf_map_ops ops;
+#define ROW(type, ops)     [type] = &(ops),
+BPF_MAP_KINDS(DECLARE)
+static const struct bpf_map_ops *const kinds[BPF_MAP_TYPES] = {BPF_MAP_KINDS(ROW)};
+
+const struct bpf_map_ops *bpf_map_ops_of(uint32_t type)
+{
+    return type < BPF_MAP_TYPES ? kinds[type] : NULL;
+}
+
 static size_t refuse(const char **reason, const char *text)
 {
     if (reason != NULL)
@@ -14,19 +24,20 @@ static size_t refuse(const char **reason, const char *text)
 
 size_t bpf_map_footprint(const struct bpf_map_def *def, const char **reason)
 {
+    const struct bpf_map_ops *ops = bpf_map_ops_of(def->type);
     size_t bytes = 0;
 
     if (def->flags & ~(BPF_MAP_RDONLY_PROG | BPF_MAP_FRESH))
         return refuse(reason, "map flags: only RDONLY_PROG (0x80) and FRESH (0x80000000) are known");
-    if (def->max_entries == 0 || def->max_entries > (1u << 20))
+    if (def->max_entries == 0 || def->max_entries > BPF_MAX_ENTRIES)
         return refuse(reason, "map max_entries: expected 1 to 1048576");
-    if (def->value_size == 0 || def->value_size > 65536)
+    if (def->value_size == 0 || def->value_size > BPF_MAX_VALUE_SIZE)
         return refuse(reason, "map value_size: expected 1 to 65536 bytes");
-    switch (def->type) {
-    case BPF_MAP_ARRAY: bytes = bpf_array_footprint(def, reason); break;
-    case BPF_MAP_HASH: bytes = bpf_hash_footprint(def, reason); break;
-    default: return refuse(reason, "map type: expected 1 (hash) or 2 (array)");
-    }
+    if (ops == NULL)
+        return refuse(reason, "map type: expected " BPF_MAP_KINDS_TEXT);
+    if ((def->flags & BPF_MAP_RDONLY_PROG) != 0 && ops->fill == NULL)
+        return refuse(reason, "map flags: RDONLY_PROG is not for maps of this kind");
+    bytes = ops->footprint(def, reason);
     if (bytes > MAP_MAX_FOOTPRINT)
         return refuse(reason, "map is larger than 16 MiB: lower max_entries or value_size");
     return bytes;
@@ -45,29 +56,18 @@ struct bpf_map *bpf_map_init(void *memory, const struct bpf_map_def *def, const 
     map->def = *def;
     map->def.name[sizeof(map->def.name) - 1] = '\0';
     map->base = (uint8_t *)memory + BPF_MAP_HEADER_SIZE;
-    if (def->type == BPF_MAP_HASH) {
-        bpf_hash_init(map);
-        return map;
-    }
-    bpf_array_init(map);
-    for (size_t done = 0, i = 0; init != NULL && done < init_size; i++, done += def->value_size) {
-        size_t left = init_size - done;
-
-        memcpy(map->base + i * map->stride, (const uint8_t *)init + done,
-               left < def->value_size ? left : def->value_size);
-    }
+    map->ops = bpf_map_ops_of(def->type);
+    map->ops->init(map);
+    if (init != NULL)
+        map->ops->fill(map, init, init_size);
     return map;
 }
 
 /* A frozen map never changes, so there is nothing to bring back. */
 void bpf_map_clear(struct bpf_map *map)
 {
-    if (map->def.flags & BPF_MAP_RDONLY_PROG)
-        return;
-    if (map->def.type == BPF_MAP_ARRAY)
-        bpf_array_clear(map);
-    else
-        bpf_hash_clear(map);
+    if (!bpf_map_is_frozen(map))
+        map->ops->clear(map);
 }
 
 const struct bpf_map_def *bpf_map_def_of(const struct bpf_map *map)
@@ -75,43 +75,40 @@ const struct bpf_map_def *bpf_map_def_of(const struct bpf_map *map)
     return &map->def;
 }
 
+bool bpf_map_is_inherited(const struct bpf_map *map)
+{
+    return !bpf_map_is_frozen(map) && (map->ops->capabilities & BPF_MAP_INHERITED) != 0;
+}
+
 void *bpf_map_lookup(struct bpf_map *map, const void *key)
 {
-    if (map->def.type == BPF_MAP_ARRAY)
-        return bpf_array_lookup(map, key);
-    return bpf_hash_lookup(map, key);
+    return map->ops->lookup(map, key);
 }
 
 int64_t bpf_map_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags)
 {
-    if (map->def.flags & BPF_MAP_RDONLY_PROG)
+    if (bpf_map_is_frozen(map))
         return -BPF_EPERM;
     if (flags > BPF_EXIST)
         return -BPF_EINVAL;
-    if (map->def.type == BPF_MAP_ARRAY)
-        return bpf_array_update(map, key, value, flags);
-    return bpf_hash_update(map, key, value, flags);
+    return map->ops->update(map, key, value, flags);
 }
 
 int64_t bpf_map_delete(struct bpf_map *map, const void *key)
 {
-    if (map->def.flags & BPF_MAP_RDONLY_PROG)
+    if (bpf_map_is_frozen(map))
         return -BPF_EPERM;
-    if (map->def.type == BPF_MAP_ARRAY)
-        return -BPF_EINVAL; /* as in Linux: an array's elements always exist */
-    return bpf_hash_delete(map, key);
+    return map->ops->remove == NULL ? -BPF_EINVAL : map->ops->remove(map, key);
 }
 
 uint32_t bpf_map_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value)
 {
-    if (map->def.type == BPF_MAP_ARRAY)
-        return bpf_array_next(map, cursor, key, value);
-    return bpf_hash_next(map, cursor, key, value);
+    return map->ops->next(map, cursor, key, value);
 }
 
 void *bpf_map_values(struct bpf_map *map)
 {
-    return map->def.type == BPF_MAP_ARRAY ? map->base : NULL;
+    return (map->ops->capabilities & BPF_MAP_DIRECT_VALUES) != 0 ? map->base : NULL;
 }
 
 bool bpf_map_holds(const struct bpf_map *map, uint64_t address, uint32_t size)

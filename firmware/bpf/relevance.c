@@ -81,7 +81,7 @@ static void before_call(const struct verifier *v, uint32_t slot, struct matter *
     const struct bpf_insn *insn = &v->prog->insns[slot];
     const struct bpf_helper *helper = NULL;
 
-    matter->regs &= ~0x3fu;
+    matter->regs &= ~(1u << BPF_R0 | BPF_CLOBBERED);
     if (bpf_is_local_call(insn)) {
         matter->regs |= 0x3eu;
         if (v->info[slot].flags & SLOT_LENDS)

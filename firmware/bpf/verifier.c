@@ -49,10 +49,10 @@ static bool check_shape(struct verifier *v)
     for (uint32_t i = 0; i < prog->map_count; i++)
         if (prog->maps[i] == NULL)
             return refuse(v, BPF_BAD_MAP, NULL, "map number %u is missing", i);
-    if (prog->hook != BPF_HOOK_TEST && prog->hook != BPF_HOOK_NET_RX && prog->hook != BPF_HOOK_TIMER)
-        return refuse(v, BPF_UNSUPPORTED, "use hook test, net_rx or timer", "hook number %d",
-                      (int)prog->hook);
-    if (prog->hook == BPF_HOOK_TEST && prog->test_mem_size > MAX_OFFSET)
+    v->hook = bpf_hook_find(prog->hook);
+    if (v->hook == NULL)
+        return refuse(v, BPF_UNSUPPORTED, "use hook " BPF_HOOK_NAMES_TEXT, "hook number %d", (int)prog->hook);
+    if (v->hook->ctx_size == 0 && prog->test_mem_size > MAX_OFFSET)
         return refuse(v, BPF_UNSUPPORTED, NULL, "test memory of %u bytes", prog->test_mem_size);
     return true;
 }
@@ -62,7 +62,7 @@ static void set_entry(struct verifier *v)
     struct frame *frame = top_frame(v);
 
     set_pointer(&v->fp, REG_STACK, 0);
-    if (v->prog->hook == BPF_HOOK_TEST) {
+    if (v->hook->ctx_size == 0) {
         set_pointer(&frame->regs[BPF_R1], REG_MEMORY, 0);
         set_scalar(&frame->regs[BPF_R2], scalar_const(v->prog->test_mem_size));
     } else {
@@ -162,17 +162,20 @@ static bool walk(struct verifier *v)
     }
 }
 
+/* bpf_access_size the other way round. */
+static uint32_t size_code(uint32_t size)
+{
+    switch (size) {
+    case 1: return BPF_B;
+    case 2: return BPF_H;
+    case 4: return BPF_W;
+    default: return BPF_DW;
+    }
+}
+
 /* Context loads become loads of the kernel's context, map references become addresses. */
 static void rewrite(struct verifier *v)
 {
-    static const struct {
-        uint8_t size, off;
-    } fields[6] = {{BPF_DW, offsetof(struct bpf_xdp_ctx, data)},
-                   {BPF_DW, offsetof(struct bpf_xdp_ctx, data_end)},
-                   {BPF_DW, offsetof(struct bpf_xdp_ctx, data_meta)},
-                   {BPF_W, offsetof(struct bpf_xdp_ctx, ingress_ifindex)},
-                   {BPF_W, offsetof(struct bpf_xdp_ctx, rx_queue_index)},
-                   {BPF_W, offsetof(struct bpf_xdp_ctx, egress_ifindex)}};
     struct bpf_prog *prog = v->prog;
 
     for (uint32_t slot = 0; slot < prog->slots; slot++) {
@@ -184,8 +187,10 @@ static void rewrite(struct verifier *v)
         if (flags & SLOT_TAIL)
             continue;
         if (flags & SLOT_CTX_LOAD) {
-            insn->code = (uint8_t)(BPF_LDX | BPF_MEM | fields[insn->off / 4].size);
-            insn->off = fields[insn->off / 4].off;
+            const struct bpf_ctx_field *field = ctx_field(v->hook, insn->off, bpf_access_size(insn->code));
+
+            insn->code = (uint8_t)(BPF_LDX | BPF_MEM | size_code(field->kernel_size));
+            insn->off = field->kernel_off;
         } else if (bpf_is_lddw(insn) && bpf_src(insn) != BPF_LDDW_IMM) {
             struct bpf_map *map = prog->maps[insn->imm];
             uint64_t address = (uint64_t)(uintptr_t)map;

@@ -93,6 +93,7 @@ struct stack_access {
 
 struct verifier {
     struct bpf_prog *prog;
+    const struct bpf_hook_shape *hook;
     struct bpf_verdict *out;
     struct slot_info *info; /* prog->slots entries */
     uint8_t *pool; /* nodes grow from its start, pending branches from its end */
@@ -162,7 +163,9 @@ enum step step_exit(struct verifier *v);
 enum step step_branch(struct verifier *v, const struct bpf_insn *insn); /* verifier_branch.c */
 void take_branch(struct verifier *v); /* after pop_branch: the taken side's knowledge, and its slot */
 
-/* verifier_mem.c: `size` bytes at reg + off, reg being any pointer into memory but the stack. */
+/* verifier_mem.c: of a context that is rewritten, the member that a load reads, or NULL. */
+const struct bpf_ctx_field *ctx_field(const struct bpf_hook_shape *hook, int32_t off, uint32_t size);
+/* `size` bytes at reg + off, reg being any pointer into memory but the stack. */
 bool check_access(struct verifier *v, uint32_t number, const struct reg *reg, int32_t off, uint32_t size,
                   bool write);
 

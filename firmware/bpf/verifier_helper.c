@@ -2,6 +2,7 @@
 #include "verifier.h"
 
 #include "helpers.h"
+#include "map.h"
 
 /* Memory that a helper only reads: all of it inside its object, initialised, and free of pointers. */
 static bool check_readable(struct verifier *v, uint32_t number, uint32_t size)
@@ -46,7 +47,7 @@ static bool count_printed(struct verifier *v, uint32_t *printed)
     if (format->type != REG_VALUE || !scalar_is_const(*size) || !scalar_is_const(format->scalar))
         return true;
     map = v->prog->maps[format->index];
-    if (!(bpf_map_def_of(map)->flags & BPF_MAP_RDONLY_PROG) || bpf_map_def_of(map)->max_entries != 1)
+    if (!bpf_map_is_frozen(map) || !bpf_map_is_direct(map))
         return true;
     found = bpf_trace_arguments((const char *)bpf_map_values(map) + format->off, (uint32_t)size->umax);
     if (found < 0)
@@ -98,8 +99,11 @@ static bool check_arguments(struct verifier *v, const struct bpf_helper *helper,
         case BPF_ARG_KEY: fine = check_readable(v, number, (*def)->key_size); break;
         case BPF_ARG_VALUE: fine = check_readable(v, number, (*def)->value_size); break;
         case BPF_ARG_SCALAR: fine = check_number(v, number); break;
-        case BPF_ARG_SIZE: fine = check_size(v, number) && count_printed(v, &printed); break;
-        case BPF_ARG_PRINTED: fine = number - BPF_R3 >= printed || check_number(v, number); break;
+        case BPF_ARG_SIZE: fine = check_size(v, number); break;
+        case BPF_ARG_PRINTED: /* the first of them is r3 */
+            fine = (number != BPF_R3 || count_printed(v, &printed)) &&
+                   (number - BPF_R3 >= printed || check_number(v, number));
+            break;
         default: break; /* BPF_ARG_NONE; BPF_ARG_MEMORY is checked with its size */
         }
         if (!fine)
@@ -116,13 +120,16 @@ bool step_helper(struct verifier *v, const struct bpf_insn *insn)
     uint32_t map = 0;
 
     if (helper == NULL)
-        return refuse(v, BPF_BAD_HELPER, "this kernel has helpers 1, 2, 3, 5, 6, 7 and 8",
+        return refuse(v, BPF_BAD_HELPER, "this kernel has helpers " BPF_HELPER_NUMBERS_TEXT,
                       "there is no helper %d", (int)insn->imm);
+    if (!bpf_hook_in(helper->hooks, v->prog->hook))
+        return refuse(v, BPF_BAD_HELPER, NULL, "%s is not for programs of hook %s", helper->name,
+                      bpf_hook_find(v->prog->hook)->name);
     if (!check_arguments(v, helper, &def))
         return false;
     map = reg_at(v, BPF_R1)->index;
-    v->cost += bpf_helper_cost_on(insn->imm, def);
-    for (uint32_t i = BPF_R1; i <= BPF_R5; i++)
+    v->cost += bpf_helper_cost_of(helper, def);
+    for (uint32_t i = BPF_R1; i <= BPF_R5; i++) /* BPF_CLOBBERED */
         reg_at(v, i)->type = REG_NOT_INIT;
     switch (helper->result) {
     case BPF_RESULT_VALUE_OR_NULL:

@@ -48,7 +48,7 @@ bool check_access(struct verifier *v, uint32_t number, const struct reg *reg, in
     case REG_PACKET_META: return check_packet(v, number, reg, at, size);
     case REG_MEMORY: return check_bounds(v, number, reg, at, size, v->prog->test_mem_size);
     case REG_VALUE:
-        if (write && (map_def(v, reg)->flags & BPF_MAP_RDONLY_PROG))
+        if (write && bpf_map_is_frozen(v->prog->maps[reg->index]))
             return refuse(v, BPF_BAD_ACCESS, "write to another map", "map %s is read-only",
                           map_def(v, reg)->name);
         return check_bounds(v, number, reg, at, size, map_def(v, reg)->value_size);
@@ -66,26 +66,38 @@ bool check_access(struct verifier *v, uint32_t number, const struct reg *reg, in
 
 /* ---- the context ------------------------------------------------------------------------------------------------ */
 
+/* Of a context that is rewritten: the member that lies there, whole, or NULL. */
+const struct bpf_ctx_field *ctx_field(const struct bpf_hook_shape *hook, int32_t off, uint32_t size)
+{
+    for (uint32_t i = 0; i < hook->field_count; i++)
+        if (hook->fields[i].off == off && hook->fields[i].size == size)
+            return &hook->fields[i];
+    return NULL;
+}
+
 static bool load_ctx(struct verifier *v, const struct bpf_insn *insn, uint32_t size, struct reg *result)
 {
-    static const enum reg_type pointers[3] = {REG_PACKET, REG_PACKET_END, REG_PACKET_META};
+    static const uint8_t pointers[] = {[BPF_POINTS_PACKET] = REG_PACKET,
+                                       [BPF_POINTS_PACKET_END] = REG_PACKET_END,
+                                       [BPF_POINTS_PACKET_META] = REG_PACKET_META};
+    const struct bpf_hook_shape *hook = v->hook;
+    const struct bpf_ctx_field *field = NULL;
     int32_t off = insn->off;
 
-    if (v->prog->hook == BPF_HOOK_TIMER) {
-        if (off < 0 || off + (int32_t)size > (int32_t)sizeof(struct bpf_timer_ctx))
-            return refuse(v, BPF_BAD_ACCESS, "the context is 16 bytes", "context load of %u bytes at %d",
-                          size, off);
+    if (hook->field_count == 0) {
+        if (off < 0 || off + (int32_t)size > (int32_t)hook->ctx_size)
+            return refuse(v, BPF_BAD_ACCESS, hook->load_rule, "context load of %u bytes at %d", size, off);
         set_scalar(result, unknown_of_size(size));
         return true;
     }
-    if (size != 4 || off < 0 || off > 20 || off % 4 != 0 || BPF_MODE(insn->code) != BPF_MEM)
-        return refuse(v, BPF_BAD_ACCESS, "load a whole 32-bit field of struct xdp_md",
-                      "context load of %u bytes at offset %d", size, off);
-    if (off > 8) {
-        set_scalar(result, unknown_of_size(4));
+    field = ctx_field(hook, off, size);
+    if (field == NULL || BPF_MODE(insn->code) != BPF_MEM)
+        return refuse(v, BPF_BAD_ACCESS, hook->load_rule, "context load of %u bytes at offset %d", size, off);
+    if (field->points == BPF_POINTS_NOWHERE) {
+        set_scalar(result, unknown_of_size(size));
         return true;
     }
-    set_pointer(result, pointers[off / 4], 0);
+    set_pointer(result, (enum reg_type)pointers[field->points], 0);
     if (result->type != REG_PACKET_END)
         result->id = result->type == REG_PACKET ? PACKET_BASE_ID : META_BASE_ID;
     return true;
@@ -112,8 +124,7 @@ static bool load_frozen(const struct verifier *v, const struct reg *reg, int32_t
     struct bpf_map *map = v->prog->maps[reg->index];
     const uint8_t *values = bpf_map_values(map);
 
-    if (!(map->def.flags & BPF_MAP_RDONLY_PROG) || values == NULL || map->def.max_entries != 1 ||
-        !scalar_is_const(reg->scalar))
+    if (!bpf_map_is_frozen(map) || !bpf_map_is_direct(map) || !scalar_is_const(reg->scalar))
         return false;
     values += reg->off + off + reg->scalar.smin;
     *value = 0;
@@ -129,7 +140,7 @@ bool step_load(struct verifier *v, const struct bpf_insn *insn)
     struct reg result;
     uint64_t value = 0;
 
-    if (!note_load(v, at->type == REG_CTX && v->prog->hook == BPF_HOOK_NET_RX))
+    if (!note_load(v, at->type == REG_CTX && v->hook->field_count != 0))
         return false;
     if (at->type == REG_CTX) {
         if (!load_ctx(v, insn, size, &result))

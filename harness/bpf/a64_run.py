@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.program import Hook
+from contracts.ebpf.helpers import HELPERS
+from contracts.ebpf.hooks import hook_row
 from harness.bpf.a64_model import Machine, Region
 from harness.bpf.native import Loaded, foreign
+from harness.bpf.native_context import context_of
 
 CODE_VA = 0xFFFF_8000_0100_0000
 _STACK_SIZE = 8192
-_HELPERS = (1, 2, 3, 5, 6, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +68,15 @@ def run_a64(
         *((m.memory, ffi.sizeof(m.memory)) for m in loaded.maps),
     ]
     arguments = [at, len(memory)]
-    if loaded.program.hook == Hook.NET_RX:
-        context = ffi.new("struct bpf_xdp_ctx *", {"data": at, "data_end": at + len(memory), "data_meta": at})
-        blocks.append((context, ffi.sizeof("struct bpf_xdp_ctx")))
-        arguments = [int(ffi.cast("uintptr_t", context))]
-    elif loaded.program.hook == Hook.TIMER:
-        context = ffi.new("struct bpf_timer_ctx *", {"now_ns": ktime_ns, "period_ns": period_ns})
-        blocks.append((context, ffi.sizeof("struct bpf_timer_ctx")))
+    row = hook_row(loaded.program.hook)
+    if row.context is not None:
+        context = context_of(ffi, row.context, at, len(memory), {"now_ns": ktime_ns, "period_ns": period_ns})
+        blocks.append((context, ffi.sizeof(f"struct {row.context.kernel}")))
         arguments = [int(ffi.cast("uintptr_t", context))]
     regions = [
         Region(int(ffi.cast("uintptr_t", block)), ffi.buffer(block, size)) for block, size in blocks if size
     ]
-    helpers = {n: lib.bpf_helper_address(n) for n in _HELPERS}
+    helpers = {helper.number: lib.bpf_helper_address(helper.number) for helper in HELPERS}
     calls = {int(ffi.cast("uintptr_t", address)): _caller(ffi, address) for address in helpers.values()}
     lib.native_set_ktime(ktime_ns)
     lib.native_set_seed(seed)

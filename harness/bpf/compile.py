@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import subprocess
@@ -11,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.ebpf.program_header import render
 from contracts.errors import InfraError, ProgramRejected
-from harness.bpf.native_build import zig
+from harness.bpf.native_build import BUILD_DIR, publish, zig
 
-INCLUDE_DIR = Path(__file__).parent / "include"
+_INCLUDE_DIR = Path(__file__).parent / "include"
 _FLAGS = (
     "-target",
     "bpfel",
@@ -47,6 +49,14 @@ class CompiledObject:
     wall_s: float
 
 
+def include_dirs() -> tuple[Path, ...]:
+    """Where `assay.h` is, and the `assay_api.h` that it includes, which this writes."""
+    text = render()
+    folder = BUILD_DIR / f"api-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    publish(folder / "assay_api.h", text)
+    return _INCLUDE_DIR, folder
+
+
 def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes, float]:
     """Exit code, messages and CPU seconds of one compiler: its own, whatever other children end meanwhile."""
     source, messages = folder / "program.c", folder / "messages"
@@ -73,7 +83,7 @@ def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes,
     return process.returncode, messages.read_bytes(), usage.ru_utime + usage.ru_stime
 
 
-def compile_c(source: str, *, include_dirs: Sequence[Path] = (INCLUDE_DIR,)) -> CompiledObject:
+def compile_c(source: str) -> CompiledObject:
     """Compiles one C source for the engine (`-target bpfel -mcpu=v4`).
 
     Raises ProgramRejected (stage `compile`, clang's messages as the reason) when it does not compile, InfraError when
@@ -89,7 +99,7 @@ def compile_c(source: str, *, include_dirs: Sequence[Path] = (INCLUDE_DIR,)) -> 
         )
     with tempfile.TemporaryDirectory(prefix="assay-bpf-") as folder:
         target = Path(folder) / "program.o"
-        includes = [f"-I{path}" for path in include_dirs]
+        includes = [f"-I{path}" for path in include_dirs()]
         command = [str(zig()), "clang", *_FLAGS, *includes, "-c", "-", "-o", str(target)]
         began_s = time.monotonic()
         code, messages, cpu_s = _run(command, text, Path(folder))

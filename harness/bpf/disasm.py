@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
+from contracts.ebpf.helpers import HELPER_NAMES
 from contracts.errors import AssayError
 from contracts.program import Program
 from harness.bpf.a64_align import Slot, align_slots
@@ -22,15 +23,6 @@ _JUMP = {
     0xB0: "<=",
     0xC0: "s<",
     0xD0: "s<=",
-}
-_HELPERS = {
-    1: "bpf_map_lookup_elem",
-    2: "bpf_map_update_elem",
-    3: "bpf_map_delete_elem",
-    5: "bpf_ktime_get_ns",
-    6: "bpf_trace_printk",
-    7: "bpf_get_prandom_u32",
-    8: "bpf_get_smp_processor_id",
 }
 _ATOMIC = {0x00: "+", 0x40: "|", 0x50: "&", 0xA0: "^"}
 _ATOMIC_NAMES = {0x00: "add", 0x40: "or", 0x50: "and", 0xA0: "xor"}
@@ -98,7 +90,7 @@ def _jump(slot: Slot) -> str:
     if slot.code == 0x85:
         if slot.src == 1:
             return f"call {slot.number + 1 + slot.imm}"
-        return f"call {_HELPERS.get(slot.imm, f'helper {slot.imm}')}"
+        return f"call {HELPER_NAMES.get(slot.imm, f'helper {slot.imm}')}"
     if op not in _JUMP:
         return _unknown(slot)
     letter = "r" if wide else "w"

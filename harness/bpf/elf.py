@@ -1,6 +1,6 @@
 """BPF objects to programs: sections to hooks, declarations to maps, relocations to references and calls.
 
-Understood: programs in sections `net_rx` (or `xdp`), `timer`, `test`, each optionally followed by `/name`; functions
+Understood: programs in the sections that `contracts.ebpf.hooks` names, each optionally followed by `/name`; functions
 in `.text`; `.maps` (BTF) and `maps` (legacy) declarations; `.rodata*` as frozen maps, `.bss*` as writable ones.
 """
 
@@ -12,18 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.ebpf.engine import MAP_NAME_SIZE, MAX_MAPS, MAX_SLOTS, MAX_VALUE_SIZE
+from contracts.ebpf.hooks import SECTIONS, names_text
+from contracts.ebpf.maps import kinds_text
 from contracts.errors import ProgramRejected, did_you_mean
-from contracts.program import Hook, MapDef, MapFlags, MapType, Program
+from contracts.program import MapDef, MapFlags, MapType, Program
 from harness.bpf.btf import Btf, BtfError, LineRecord, line_records
 
-_HOOKS = {"net_rx": Hook.NET_RX, "xdp": Hook.NET_RX, "timer": Hook.TIMER, "test": Hook.TEST}
 _EM_BPF = 247
 _R_BPF_64_64, _R_BPF_64_32 = 1, 10
 _MAX_ELF_BYTES = 16 << 20
-_MAX_SLOTS = 4096
-_MAX_MAPS = 8
-_MAX_VALUE_BYTES = 65536
-_NAME_BYTES = 15
+_NAME_BYTES = MAP_NAME_SIZE - 1
 _LDDW, _CALL = 0x18, 0x85
 _LEGACY_MAP = struct.Struct("<5I")
 _MAP_INTEGERS = ("type", "max_entries", "key_size", "value_size", "map_flags")
@@ -237,9 +236,11 @@ def _symbols(raw: list[Any]) -> Iterator[_Symbol]:
 
 
 def _map(name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int) -> MapDef:
-    if kind not in (MapType.HASH, MapType.ARRAY):
-        raise _reject(f"map {name!r} is of an unsupported type", str(kind), expected="1 (hash) or 2 (array)")
-    return MapDef(_short(name), MapType(kind), key_size, value_size, max_entries, flags)
+    try:
+        known = MapType(kind)
+    except ValueError:
+        raise _reject(f"map {name!r} is of an unsupported type", str(kind), expected=kinds_text()) from None
+    return MapDef(_short(name), known, key_size, value_size, max_entries, flags)
 
 
 def _short(name: str) -> str:
@@ -291,8 +292,8 @@ class _Linker:
             return
         self._placed[key] = sum(len(one.data) for one in self._queue) // 8
         self._queue.append(function)
-        if sum(len(one.data) for one in self._queue) // 8 > _MAX_SLOTS:
-            raise _reject("the program is too large", expected=f"at most {_MAX_SLOTS} slots")
+        if sum(len(one.data) for one in self._queue) // 8 > MAX_SLOTS:
+            raise _reject("the program is too large", expected=f"at most {MAX_SLOTS} slots")
 
     def _link(self, function: _Function) -> None:
         base = len(self.code) // 8
@@ -381,11 +382,11 @@ class _Linker:
             return self._data_maps[index]
         section = self.source.sections[index]
         name = _short(section.name)
-        if section.size > _MAX_VALUE_BYTES:
+        if section.size > MAX_VALUE_SIZE:
             raise _reject(
                 f"section {section.name!r} is too large",
                 f"{section.size} bytes",
-                expected=f"at most {_MAX_VALUE_BYTES} bytes",
+                expected=f"at most {MAX_VALUE_SIZE} bytes",
             )
         if section.name.startswith(".rodata"):
             made = MapDef(name, MapType.ARRAY, 4, section.size, 1, int(MapFlags.RDONLY_PROG), section.data)
@@ -414,21 +415,21 @@ def read_programs(elf: bytes) -> tuple[Program, ...]:
     source = _Object(elf)
     found: list[Program] = []
     for index, section in enumerate(source.sections):
-        if section.kind != "SHT_PROGBITS" or section.name.partition("/")[0] not in _HOOKS:
+        if section.kind != "SHT_PROGBITS" or section.name.partition("/")[0] not in SECTIONS:
             continue
         entries = [s for s in source.symbols if s.is_function and s.section == index]
         for symbol in sorted(entries, key=lambda s: s.value):
             linked = _Linker(source, source.function_at(index, symbol.value))
-            if len(linked.maps) > _MAX_MAPS:
+            if len(linked.maps) > MAX_MAPS:
                 raise _reject(
                     f"program {symbol.name!r} has too many maps",
                     str(len(linked.maps)),
-                    expected=f"at most {_MAX_MAPS}",
+                    expected=f"at most {MAX_MAPS}",
                 )
             found.append(
                 Program(
                     name=symbol.name,
-                    hook=_HOOKS[section.name.partition("/")[0]],
+                    hook=SECTIONS[section.name.partition("/")[0]],
                     insns=bytes(linked.code),
                     maps=tuple(linked.maps),
                     lines=tuple(linked.lines),
@@ -445,11 +446,11 @@ def _no_program(source: _Object) -> None:
         for i, s in enumerate(source.sections)
         if any(y.is_function and y.section == i for y in source.symbols)
     ]
-    hint = "".join(did_you_mean(name, list(_HOOKS)) for name in names[:1])
+    hint = "".join(did_you_mean(name, list(SECTIONS)) for name in names[:1])
     raise _reject(
         "the object holds no program",
         f"functions in sections {', '.join(names) or 'none'}{hint}",
-        expected="a function in section net_rx, xdp, timer or test",
+        expected=f"a function in section {names_text()}",
         do='put SEC("net_rx") before the function',
     )
 

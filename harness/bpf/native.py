@@ -3,106 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from contracts.errors import ConfigError, ProgramRejected
-from contracts.program import Hook, MapDef, MapType, Program
-from harness.bpf.native_build import Variant, library
+from contracts.ebpf.engine import MAP_NAME_SIZE, MAX_MAPS, MAX_SLOTS, Refusal, RunEnd
+from contracts.ebpf.hooks import hook_row
+from contracts.errors import BuildError, ConfigError, ProgramRejected
+from contracts.program import MapDef, Program
+from harness.bpf.native_build import Variant, declarations, library
+from harness.bpf.native_context import context_of
+
+__all__ = [
+    "Emitted",
+    "Engine",
+    "Loaded",
+    "NativeMap",
+    "Refusal",
+    "RunEnd",
+    "RunResult",
+    "VerifyRejected",
+    "foreign",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_DECLARATIONS = """
-struct bpf_insn { uint8_t code; uint8_t regs; int16_t off; int32_t imm; };
-struct bpf_map;
-struct bpf_map_def { char name[16]; uint32_t type, key_size, value_size, max_entries, flags; };
-size_t bpf_map_footprint(const struct bpf_map_def *def, const char **reason);
-struct bpf_map *bpf_map_init(void *memory, const struct bpf_map_def *def, const void *init, size_t init_size);
-void bpf_map_clear(struct bpf_map *map);
-void *bpf_map_lookup(struct bpf_map *map, const void *key);
-int64_t bpf_map_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags);
-int64_t bpf_map_delete(struct bpf_map *map, const void *key);
-uint32_t bpf_map_next(struct bpf_map *map, uint32_t cursor, const void **key, const void **value);
-struct bpf_xdp_ctx {
-    uint64_t data, data_end, data_meta;
-    uint32_t ingress_ifindex, rx_queue_index, egress_ifindex, reserved;
-};
-struct bpf_timer_ctx { uint64_t now_ns, period_ns; };
-struct bpf_prog {
-    struct bpf_insn *insns;
-    uint32_t slots;
-    int hook;
-    uint32_t test_mem_size;
-    struct bpf_map *maps[8];
-    uint32_t map_count;
-    uint64_t wcet;
-    uint32_t subprog_start[16];
-    uint32_t subprog_stack[16];
-    uint32_t subprog_count;
-    uint32_t stack_bytes;
-    uint8_t *slot_flags;
-};
-struct bpf_verdict { int refusal; uint32_t slot; uint32_t processed; uint32_t peak_states; char reason[512]; };
-size_t bpf_verify_arena_size(void);
-bool bpf_verify(struct bpf_prog *prog, void *arena, size_t arena_size, struct bpf_verdict *out);
-uint32_t bpf_helper_cost(int32_t helper);
-uint32_t bpf_helper_cost_on(int32_t helper, const struct bpf_map_def *def);
-struct bpf_run { uint64_t r0; uint64_t executed; uint32_t slot; int end; uint64_t address; };
-void bpf_interp_filled(const struct bpf_prog *prog, void *context, uint64_t fuel, uint8_t fill,
-                       struct bpf_run *out);
-struct bpf_jit_result { uint32_t bytes; uint32_t max_per_slot; const char *error; uint32_t slot; };
-bool bpf_jit_arm64(const struct bpf_prog *prog, void *code, size_t code_size, uint64_t code_va,
-                   uint32_t *slot_to_offset, struct bpf_jit_result *out);
-void *bpf_helper_address(int32_t number);
-void native_set_ktime(uint64_t value);
-void native_set_seed(uint64_t seed);
-size_t native_take_trace(char *to, size_t size);
-uint64_t native_sample_alu(uint64_t seed, uint64_t cases, uint32_t op, int32_t off, bool narrow);
-uint64_t native_sample_end(uint64_t seed, uint64_t cases, uint32_t bits, bool swap);
-uint64_t native_sample_branch(uint64_t seed, uint64_t cases, uint32_t op, bool narrow);
-uint64_t native_sample_meet(uint64_t seed, uint64_t cases);
-"""
-
-MAX_SLOTS = 4096
-MAX_MAPS = 8
+_STRUCTURES: Final = ("bpf_insn", "bpf_map_def", "bpf_prog", "bpf_verdict", "bpf_run", "bpf_jit_result")
 _TRACE_SIZE = 65536
 _JIT_BYTES_PER_SLOT = 128
 _JIT_BYTES_MIN = 8192
-
-
-class Refusal(IntEnum):
-    """Why the verifier refuses (`enum bpf_refusal`)."""
-
-    ACCEPTED = 0
-    BAD_ENCODING = 1
-    BAD_JUMP = 2
-    BAD_REGISTER = 3
-    UNINITIALISED = 4
-    BAD_ACCESS = 5
-    BAD_POINTER_ARITHMETIC = 6
-    BAD_HELPER = 7
-    BAD_RETURN = 8
-    BAD_CALL = 9
-    STACK_TOO_DEEP = 10
-    INFINITE_LOOP = 11
-    TOO_COMPLEX = 12
-    POINTER_LEAK = 13
-    BAD_MAP = 14
-    UNSUPPORTED = 15
-
-
-class RunEnd(IntEnum):
-    """How an interpretation ended (`enum bpf_interp_end`)."""
-
-    OK = 0
-    OUT_OF_BOUNDS = 1
-    OUT_OF_FUEL = 2
-    BAD_INSN = 3
-    BAD_CALL = 4
 
 
 class VerifyRejected(ProgramRejected):
@@ -161,7 +92,7 @@ def _ffi() -> Any:
     from cffi import FFI
 
     ffi = FFI()
-    ffi.cdef(_DECLARATIONS)
+    ffi.cdef(declarations())
     return ffi
 
 
@@ -275,16 +206,19 @@ class Loaded:
         period_ns: int = 0,
         fuel: int | None = None,
         fill: int = 0,
+        context_values: Mapping[str, int] | None = None,
     ) -> RunResult:
         """Runs the program once in the bounds-checked interpreter.
 
         `memory` is the packet (net_rx) or the test memory (test; its size must be the one given to `load`). A timer
-        program sees `ktime_ns` and `period_ns`. `fuel` defaults to the WCET bound plus one. `fill` is what fresh
+        program sees `ktime_ns` and `period_ns`. `context_values` are members of other contexts by name; what no
+        argument gives is zero. `fuel` defaults to the WCET bound plus one. `fill` is what fresh
         stack bytes hold; it also moves the memory a little, so that a result that changes with it gives away a
         program that reads unwritten stack, or that lets a pointer out.
         """
         ffi, lib, prog = _ffi(), self._lib, self.prog
-        if prog.hook == Hook.TEST and len(memory) != prog.test_mem_size:
+        row = hook_row(self.program.hook)
+        if row.context is None and len(memory) != prog.test_mem_size:
             raise ConfigError(
                 f"program {self.program.name!r}: test memory of the wrong size",
                 expected=f"{prog.test_mem_size} bytes, as given to load",
@@ -294,13 +228,10 @@ class Loaded:
         data = room + fill % 7
         ffi.memmove(data, memory, len(memory))
         context: Any = data
-        if prog.hook == Hook.NET_RX:
-            base = int(ffi.cast("uintptr_t", data))
-            context = ffi.new(
-                "struct bpf_xdp_ctx *", {"data": base, "data_end": base + len(memory), "data_meta": base}
-            )
-        elif prog.hook == Hook.TIMER:
-            context = ffi.new("struct bpf_timer_ctx *", {"now_ns": ktime_ns, "period_ns": period_ns})
+        if row.context is not None:
+            at = int(ffi.cast("uintptr_t", data))
+            values = {"now_ns": ktime_ns, "period_ns": period_ns, **(context_values or {})}
+            context = context_of(ffi, row.context, at, len(memory), values)
         lib.native_set_ktime(ktime_ns)
         lib.native_set_seed(seed)
         out = ffi.new("struct bpf_run *")
@@ -407,7 +338,7 @@ class Engine:
                 seen=repr(definition),
             )
         shape = ffi.new("struct bpf_map_def *")
-        shape.name = definition.name.encode()[:15]
+        shape.name = definition.name.encode()[: MAP_NAME_SIZE - 1]
         shape.type = int(definition.type)
         shape.key_size = definition.key_size
         shape.value_size = definition.value_size
@@ -428,7 +359,7 @@ class Engine:
             raise ConfigError(
                 f"map {definition.name!r}: its initial contents are refused",
                 expected="a frozen array map (RDONLY_PROG) and no more bytes than it holds",
-                seen=f"{len(definition.init)} bytes for a {MapType(definition.type).name.lower()} map",
+                seen=f"{len(definition.init)} bytes for a {definition.type.name.lower()} map",
             )
         return NativeMap(self.lib, handle, definition, memory)
 
@@ -446,4 +377,21 @@ class Engine:
 
 @_once
 def _open(variant: Variant) -> Any:
-    return _ffi().dlopen(str(library(variant)))
+    path = library(variant)
+    lib = _ffi().dlopen(str(path))
+    _check_sizes(lib, str(path))
+    return lib
+
+
+def _check_sizes(lib: Any, path: str) -> None:
+    """Raises BuildError when a structure of the library is not the one that was declared."""
+    ffi = _ffi()
+    for name in _STRUCTURES:
+        built, declared = int(lib.native_size_of(name.encode())), int(ffi.sizeof(f"struct {name}"))
+        if built != declared:
+            raise BuildError(
+                f"the native engine and its declarations differ in struct {name}",
+                expected=f"{declared} bytes, as the headers declare it",
+                seen=f"{built} bytes in {path}",
+                do=f"remove {path}; it is built again",
+            )

@@ -1,9 +1,14 @@
-"""Builds the kernel's eBPF engine for this host: the same C, as a shared library, cached by content."""
+"""Builds the kernel's eBPF engine for this host: the same C, as a shared library, cached by content.
+
+What Python declares of it comes from the same headers, by the compiler's preprocessor (`declarations`), so that no
+structure is written down twice.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from enum import Enum
@@ -12,9 +17,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from contracts.ebpf.c_header import render
 from contracts.errors import BuildError, InfraError, SetupError
 from contracts.root import ROOT
 
+_HERE = Path(__file__).parent
 ENGINE_DIR = ROOT / "firmware" / "bpf"
 BUILD_DIR = ROOT / "build" / "native"
 _BUILD_TIMEOUT_S = 120
@@ -55,15 +62,42 @@ def zig() -> Path:
 
 
 def _sources() -> list[Path]:
-    return sorted(ENGINE_DIR.glob("*.c")) + sorted(Path(__file__).parent.glob("native_*.c"))
+    return sorted(ENGINE_DIR.glob("*.c")) + sorted(_HERE.glob("native_*.c"))
 
 
-def _key(sources: list[Path], flags: tuple[str, ...]) -> str:
+def _headers() -> list[Path]:
+    return sorted(ENGINE_DIR.glob("*.h")) + sorted(_HERE.glob("native_*.h"))
+
+
+def _key(flags: tuple[str, ...], files: list[Path]) -> str:
     digest = hashlib.sha256(repr(flags).encode())
     digest.update(str(zig()).encode())
-    for path in sources + sorted(ENGINE_DIR.glob("*.h")):
+    digest.update(render().encode())
+    for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def include_flags() -> tuple[str, ...]:
+    """Compiler flags that find the engine's headers, the generated one included, which this writes."""
+    text = render()
+    folder = BUILD_DIR / f"include-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    publish(folder / "assay_ebpf.h", text)
+    return (f"-I{ENGINE_DIR}", f"-I{folder}")
+
+
+def publish(target: Path, text: str) -> None:
+    """Writes a generated file, unless it is there: another process sees it whole or not at all.
+
+    Its folder's name must say what it holds. Raises OSError.
+    """
+    if target.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    Path(name).rename(target)
 
 
 def library(variant: Variant = Variant.PLAIN) -> Path:
@@ -74,7 +108,7 @@ def library(variant: Variant = Variant.PLAIN) -> Path:
     """
     sources = _sources()
     flags = _FLAGS + _VARIANT_FLAGS[variant]
-    target = BUILD_DIR / f"assay_bpf-{variant.value}-{_key(sources, flags)}.so"
+    target = BUILD_DIR / f"assay_bpf-{variant.value}-{_key(flags, sources + _headers())}.so"
     if target.is_file():
         return target
     BUILD_DIR.mkdir(parents=True, exist_ok=True)
@@ -92,25 +126,47 @@ def library(variant: Variant = Variant.PLAIN) -> Path:
     return target
 
 
+def declarations() -> str:
+    """What `native_api.h` declares, preprocessed, as cffi reads it. Raises BuildError as `library` does."""
+    target = BUILD_DIR / f"assay_bpf-{_key(('declarations',), _headers())}.h"
+    if not target.is_file():
+        command = [str(zig()), "clang", "-E", "-P", "-nostdinc", "-undef"]
+        text = _run([*command, *include_flags(), f"-I{_HERE / 'native_types'}", str(_HERE / "native_api.h")])
+        publish(target, _declared(text))
+    return target.read_text()
+
+
+def _declared(text: str) -> str:
+    """Without what cffi cannot read: assertions and bodies of inline functions."""
+    text = re.sub(r"_Static_assert\s*\(.*?\)\s*;", "", text, flags=re.DOTALL)
+    return re.sub(r"static inline [^{;]*\{.*?^\}", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def _compile(sources: list[Path], flags: tuple[str, ...], target: Path) -> None:
     descriptor, name = tempfile.mkstemp(dir=BUILD_DIR, suffix=".so.part")
     os.close(descriptor)
     part = Path(name)
-    command = [str(zig()), "cc", *flags, f"-I{ENGINE_DIR}", "-o", str(part), *map(str, sources)]
+    try:
+        _run([str(zig()), "cc", *flags, *include_flags(), "-o", name, *map(str, sources)])
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _run(command: list[str]) -> str:
+    """What a compiler prints. Raises BuildError with its messages, InfraError when it hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
-        if done.returncode != 0:
-            raise BuildError(
-                "the eBPF engine does not build for this host",
-                expected="a clean compile",
-                seen=done.stderr.strip(),
-            )
-        part.rename(target)
     except subprocess.TimeoutExpired as late:
         raise InfraError(
             "the eBPF engine's host build hangs",
             expected=f"done within {_BUILD_TIMEOUT_S} s",
             seen="still compiling",
         ) from late
-    finally:
-        part.unlink(missing_ok=True)
+    if done.returncode != 0:
+        raise BuildError(
+            "the eBPF engine does not build for this host",
+            expected="a clean compile",
+            seen=done.stderr.strip(),
+        )
+    return done.stdout

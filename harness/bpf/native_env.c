@@ -1,7 +1,7 @@
 /* The engine's surroundings on the host: settable time and randomness, captured traces. */
 #include <string.h>
 
-#include "bpf.h"
+#include "native_api.h"
 
 #define TRACE_SIZE 65536u
 
@@ -9,10 +9,6 @@ static uint64_t ktime_ns;
 static uint64_t random_state;
 static char trace[TRACE_SIZE];
 static size_t trace_length;
-
-void native_set_ktime(uint64_t value);
-void native_set_seed(uint64_t seed);
-size_t native_take_trace(char *to, size_t size);
 
 void native_set_ktime(uint64_t value)
 {
@@ -22,6 +18,21 @@ void native_set_ktime(uint64_t value)
 void native_set_seed(uint64_t seed)
 {
     random_state = seed;
+}
+
+#define SIZE_OF(structure) {#structure, sizeof(struct structure)},
+
+size_t native_size_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        size_t size;
+    } sizes[] = {NATIVE_STRUCTURES(SIZE_OF)};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        if (strcmp(sizes[i].name, name) == 0)
+            return sizes[i].size;
+    return 0;
 }
 
 /* Moves what was traced, one text a line, into `to`; returns its length. */

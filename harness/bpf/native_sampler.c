@@ -4,6 +4,7 @@
  * result. native_sample_* return the number of the first case that breaks it, and print nothing; 0 when none did.
  */
 #include "alu.h"
+#include "native_api.h"
 #include "transfer.h"
 
 static uint64_t state;
@@ -79,11 +80,6 @@ static struct scalar around(uint64_t x)
     }
     return scalar_sync(s);
 }
-
-uint64_t native_sample_alu(uint64_t seed, uint64_t cases, uint32_t op, int32_t off, bool narrow);
-uint64_t native_sample_end(uint64_t seed, uint64_t cases, uint32_t bits, bool swap);
-uint64_t native_sample_branch(uint64_t seed, uint64_t cases, uint32_t op, bool narrow);
-uint64_t native_sample_meet(uint64_t seed, uint64_t cases);
 
 uint64_t native_sample_alu(uint64_t seed, uint64_t cases, uint32_t op, int32_t off, bool narrow)
 {

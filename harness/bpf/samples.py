@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from contracts.ebpf.hooks import hook_row
 from contracts.program import Hook, MapDef, MapFlags, MapType, Program
 from harness.bpf.asm import (
     DW,
@@ -35,10 +36,11 @@ MAP_LOOKUP: Final = 1
 KTIME_GET_NS: Final = 5
 PRANDOM_U32: Final = 7
 
-XDP_ABORTED: Final = 0
-XDP_DROP: Final = 1
-XDP_PASS: Final = 2
-XDP_TX: Final = 3
+_VERDICTS: Final = dict(hook_row(Hook.NET_RX).verdicts)
+XDP_ABORTED: Final = _VERDICTS["XDP_ABORTED"]
+XDP_DROP: Final = _VERDICTS["XDP_DROP"]
+XDP_PASS: Final = _VERDICTS["XDP_PASS"]
+XDP_TX: Final = _VERDICTS["XDP_TX"]
 
 
 def answer(value: int, hook: Hook = Hook.NET_RX, name: str = "answer") -> Program:

@@ -13,14 +13,14 @@ from typing import Final
 
 import monocypher
 
+from contracts.ebpf.engine import MAX_MAPS, MAX_SLOTS
+from contracts.ebpf.hooks import hook_row
 from contracts.errors import ProgramRejected
 from contracts.program import Hook, MapDef, MapType, Program
 from contracts.wire.image import (
     ABI_VERSION,
     IMAGE_MAGIC,
     IMAGE_MAX,
-    MAX_MAPS,
-    MAX_SLOTS,
     SIGNATURE_SIZE,
     ImageFlag,
     ImageHeader,
@@ -78,11 +78,12 @@ def seal(
     canonical, rodata_size = _canonical(program)
     if not 0 <= test_mem_size <= TEST_MEM_MAX:
         raise _rejected(program, f"test memory of 0 to {TEST_MEM_MAX} bytes", f"{test_mem_size}")
-    if program.hook is not Hook.TEST and test_mem_size:
+    hook = hook_row(program.hook)
+    if hook.context is not None and test_mem_size:
         raise _rejected(
             program, "test memory for the `test` hook only", f"{test_mem_size} bytes for {program.hook.name}"
         )
-    if plant_after and (not flags & _PLANTS or program.hook is Hook.TEST):
+    if plant_after and (not flags & _PLANTS or hook.context is None):
         raise _rejected(program, "`plant_after` beside a PLANT_* flag, on net_rx or timer", f"{plant_after}")
     try:
         header = ImageHeader(

@@ -16,6 +16,7 @@ from contracts.wire.live import ReplayResponse
 from contracts.wire.uploads import BlobKind
 from harness.boards.board import Board, open_board
 from harness.bpf.asm import assemble, exit_, mov64
+from harness.bpf.samples import XDP_PASS
 from harness.bpf.seal import seal
 from harness.config.keys import LabKey
 from harness.judge.stopwatch import Stopwatch
@@ -25,7 +26,6 @@ from harness.loop import pipeline
 
 PACKETS: Final = 48
 PLANT_AFTER: Final = 5
-XDP_PASS: Final = 2
 EVENT_TIMEOUT_S: Final = 5.0
 
 _CASES: Final = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 import monocypher
 
@@ -11,11 +10,9 @@ from contracts.errors import ConfigError
 from contracts.program import Hook, Program
 from contracts.wire.events import RollbackCause
 from contracts.wire.image import SIGNATURE_SIZE, ImageFlag, ImageHeader
-from harness.bpf.samples import answer, endless, wild_load
+from harness.bpf.samples import XDP_PASS, answer, endless, wild_load
 from harness.bpf.seal import seal
 from harness.config.keys import LabKey, make_key
-
-_XDP_PASS: Final = 2
 
 
 class Offer(Enum):
@@ -47,7 +44,7 @@ class Goes(Enum):
 
 def offered(what: Offer, key: LabKey) -> tuple[Program, bytes]:
     """The program and the image that are handed to the kernel."""
-    program = answer(_XDP_PASS)
+    program = answer(XDP_PASS)
     if what is Offer.READS_WILD_MEMORY:
         program = wild_load(hook=Hook.NET_RX)
     elif what is Offer.NEVER_ENDS:

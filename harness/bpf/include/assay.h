@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an extension of the `net_rx` hook may use: the context, the helpers, maps, and a bounded packet parser.
+ * What an extension may use: contexts, helpers, maps, and a bounded packet parser.
  *
  * Programs are compiled with `clang -target bpfel -mcpu=v4 -g -O2`. Helper numbers, map types and return codes are
  * Linux's (include/uapi/linux/bpf.h); types and byte order are handled here so that a program reads as its intent.
@@ -18,36 +18,7 @@ typedef signed long long s64;
 #define SEC(name)       __attribute__((section(name), used))
 #define __always_inline inline __attribute__((always_inline))
 
-/* --- context and return codes of net_rx ------------------------------------------------------------------------- */
-
-struct xdp_md {
-    u32 data;
-    u32 data_end;
-    u32 data_meta;
-    u32 ingress_ifindex;
-    u32 rx_queue_index;
-    u32 egress_ifindex;
-};
-
-enum xdp_action { XDP_ABORTED = 0, XDP_DROP = 1, XDP_PASS = 2, XDP_TX = 3 };
-
-/* --- helpers ---------------------------------------------------------------------------------------------------- */
-
-enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
-
-static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
-static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value,
-                                         u64 flags) = (void *)2;
-static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
-static u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
-static u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
-static u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
-
-#define NS_PER_US 1000ULL
-#define NS_PER_MS 1000000ULL
-
-/* --- maps: HASH(name, key type, value type, entries) and ARRAY(name, value type, entries) ------------------------ */
-
+/* A map declaration, as a loader finds it: HASH, ARRAY and the others of assay_api.h are made of it. */
 #define ASSAY_MAP(map_name, map_type, key_t, value_t, entries)                                               \
     struct {                                                                                                 \
         int (*type)[map_type];                                                                               \
@@ -56,8 +27,14 @@ static u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
         value_t *value;                                                                                      \
     } map_name SEC(".maps")
 
-#define HASH(map_name, key_t, value_t, entries) ASSAY_MAP(map_name, 1, key_t, value_t, entries)
-#define ARRAY(map_name, value_t, entries)       ASSAY_MAP(map_name, 2, u32, value_t, entries)
+/* Flags of bpf_map_update_elem. */
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
+
+/* Contexts, return codes, helpers and map kinds: generated from contracts/ebpf, in words in docs/programs.md. */
+#include "assay_api.h"
+
+#define NS_PER_US 1000ULL
+#define NS_PER_MS 1000000ULL
 
 /* A count, or a set of bits, that starts afresh with each window of time. */
 struct window {

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from contracts.ebpf.engine import MAX_SLOTS
 from contracts.errors import RequestRefused
 from contracts.program import Hook, MapDef, MapType, Program
-from contracts.wire.image import MAX_SLOTS, ImageFlag
+from contracts.wire.image import ImageFlag
 from contracts.wire.live import RunMode
 from harness.boards.board import Board
 from harness.bpf.asm import DW, R0, R1, R2, Reg, add64, assemble, exit_, ldx, mov64, stx

@@ -13,10 +13,10 @@ from corpus import Case, corners
 from ebpf_model import Machine
 from random_programs import random_cases
 
-from harness.bpf.native_build import ENGINE_DIR, zig
+from harness.bpf.native_build import ENGINE_DIR, include_flags, zig
 
 QEMU = shutil.which("qemu-aarch64")
-SOURCES = ("interp", "helpers", "maps", "map_array", "map_hash", "text", "a64_imm")
+SOURCES = ("interp", "helpers", "hook", "maps", "text", "a64_imm")
 HELPERS = {5: lambda _: 0x1234_5678_9ABC_DEF0, 7: lambda _: 0xDEAD_BEEF, 8: lambda _: 3}
 HEAD = struct.Struct("<IIIIQQ")
 FUEL = 1 << 22
@@ -32,7 +32,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """qemu_runner.c and the engine, as a static A64 Linux program."""
     binary = tmp_path_factory.mktemp("runner") / "runner"
     sources = [Path(__file__).parent / "qemu_runner.c", *(ENGINE_DIR / f"{name}.c" for name in SOURCES)]
-    sources += sorted(ENGINE_DIR.glob("jit_*.c"))
+    sources += [path for kind in ("helper", "jit", "map") for path in sorted(ENGINE_DIR.glob(f"{kind}_*.c"))]
     target = (
         "-target",
         "aarch64-linux-musl",
@@ -41,7 +41,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-O2",
         "-fno-sanitize=undefined",
     )
-    command = [str(zig()), "cc", *target, f"-I{ENGINE_DIR}", "-o", str(binary), *map(str, sources)]
+    command = [str(zig()), "cc", *target, *include_flags(), "-o", str(binary), *map(str, sources)]
     subprocess.run(command, check=True, timeout=280)
     return binary
 

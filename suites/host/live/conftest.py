@@ -9,6 +9,7 @@ from typing import Any
 import cffi
 import pytest
 
+from contracts.ebpf import c_header
 from contracts.root import ROOT
 from contracts.wire.c_header import render
 from harness.bpf.native_build import zig
@@ -55,6 +56,7 @@ class Native:
 def _build(folder: Path, name: str, defines: tuple[str, ...]) -> Native:
     monocypher = fetch_source("pymonocypher")
     (folder / "assay_messages.h").write_text(render())
+    (folder / "assay_ebpf.h").write_text(c_header.render())
     out = folder / f"{name}.so"
     flags = ["-std=c11", "-O1", "-fPIC", "-shared", "-fsanitize=undefined", "-fsanitize-trap=undefined", "-w"]
     sources = [str(FIRMWARE / source) for source in SOURCES] + [str(monocypher / "monocypher.c")]

@@ -1,0 +1,78 @@
+"""Map kinds. A kind is a row of `MAP_KINDS` and a file `firmware/bpf/map_<name>.c`, which exports its operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+
+class MapType(IntEnum):
+    """Map kinds, with Linux's numbers (`enum bpf_map_type`)."""
+
+    HASH = 1
+    ARRAY = 2
+
+
+class MapFlags(IntEnum):
+    """Flags of a map definition. RDONLY_PROG is Linux's; FRESH asks not to inherit contents on deploy."""
+
+    NONE = 0
+    RDONLY_PROG = 0x80
+    FRESH = 0x8000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class MapKind:
+    """One kind of map.
+
+    `key` is the C type of keys where the kind prescribes it; empty, a declaration names its own. `doc` is the kind's
+    line in the documentation. What the kind can do and what its operations cost is in its `struct bpf_map_ops`.
+    """
+
+    type: MapType
+    doc: str
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """Lower-case name, as in messages, source file and C symbol."""
+        return self.type.name.lower()
+
+    @property
+    def symbol(self) -> str:
+        """The kind's `struct bpf_map_ops`."""
+        return f"bpf_map_{self.name}_ops"
+
+    @property
+    def source(self) -> str:
+        """File of `firmware/bpf` that implements the kind."""
+        return f"map_{self.name}.c"
+
+    @property
+    def declaration(self) -> str:
+        """How a program declares such a map, as the macro of `assay.h` takes it."""
+        arguments = ["name", *([] if self.key else ["key_t"]), "value_t", "entries"]
+        return f"{self.type.name}({', '.join(arguments)})"
+
+
+MAP_KINDS: Final = (
+    MapKind(
+        MapType.HASH,
+        "Keys of 1 to 64 bytes, at most `entries` of them; a value's address is good for the map's life.",
+    ),
+    MapKind(
+        MapType.ARRAY,
+        "`entries` values that always exist, by 32-bit index. With one entry a program may point at the value "
+        "itself, as it does for its globals.",
+        key="u32",
+    ),
+)
+
+assert [kind.type for kind in MAP_KINDS] == list(MapType), "a row for each kind, in the order of MapType"
+
+
+def kinds_text() -> str:
+    """The kinds in words, for messages: `1 (hash) or 2 (array)`."""
+    texts = [f"{kind.type.value} ({kind.name})" for kind in MAP_KINDS]
+    return f"{', '.join(texts[:-1])} or {texts[-1]}"
