@@ -1,341 +1,9 @@
-/* Transfer functions of the verifier: arithmetic on tnums and ranges. Restricted C, see transfer.h. */
+/* What arithmetic does to scalars. Restricted C, see transfer.h. */
 #include "transfer.h"
 
 #include "insn.h"
 
 #define U32_BITS 0xffffffffu
-
-static uint64_t min_u(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t max_u(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t min_s(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max_s(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* All bits from the highest set one down. */
-static uint64_t smear(uint64_t x)
-{
-    x = x | (x >> 1);
-    x = x | (x >> 2);
-    x = x | (x >> 4);
-    x = x | (x >> 8);
-    x = x | (x >> 16);
-    return x | (x >> 32);
-}
-
-static uint64_t lowest_bit(uint64_t x)
-{
-    return x & (0 - x);
-}
-
-/* ---- tnums ------------------------------------------------------------------------------------------------------ */
-
-static struct tnum tnum_of(uint64_t value, uint64_t mask)
-{
-    struct tnum t;
-
-    t.value = value & ~mask;
-    t.mask = mask;
-    return t;
-}
-
-/* Carries can change only where an operand is unknown, or where the sums of the extremes differ. */
-static struct tnum tnum_add(struct tnum a, struct tnum b)
-{
-    uint64_t low = a.value + b.value;
-    uint64_t high = low + (a.mask + b.mask);
-
-    return tnum_of(low, (low ^ high) | a.mask | b.mask);
-}
-
-static struct tnum tnum_sub(struct tnum a, struct tnum b)
-{
-    uint64_t difference = a.value - b.value;
-    uint64_t most = difference + a.mask;
-    uint64_t least = difference - b.mask;
-
-    return tnum_of(difference, (most ^ least) | a.mask | b.mask);
-}
-
-static struct tnum tnum_and(struct tnum a, struct tnum b)
-{
-    uint64_t can_be_set = (a.value | a.mask) & (b.value | b.mask);
-    uint64_t set = a.value & b.value;
-
-    return tnum_of(set, can_be_set & ~set);
-}
-
-static struct tnum tnum_or(struct tnum a, struct tnum b)
-{
-    uint64_t set = a.value | b.value;
-
-    return tnum_of(set, (a.mask | b.mask) & ~set);
-}
-
-static struct tnum tnum_xor(struct tnum a, struct tnum b)
-{
-    return tnum_of(a.value ^ b.value, a.mask | b.mask);
-}
-
-/* The product's low bits are known as far as: a's known low bits + b's zero low bits, and the other way round.
- * Both counts as powers of two; a product that wraps to 0 says "all of them". */
-static struct tnum tnum_mul(struct tnum a, struct tnum b)
-{
-    uint64_t known_a = lowest_bit(a.mask) * lowest_bit(b.value | b.mask);
-    uint64_t known_b = lowest_bit(b.mask) * lowest_bit(a.value | a.mask);
-    uint64_t known = (known_a - 1) & (known_b - 1);
-
-    return tnum_of(a.value * b.value, ~known);
-}
-
-/* The least tnum that holds a whole range. */
-static struct tnum tnum_range(uint64_t min, uint64_t max)
-{
-    return tnum_of(min, smear(min ^ max));
-}
-
-/* ---- scalars ---------------------------------------------------------------------------------------------------- */
-
-struct scalar scalar_const(uint64_t value)
-{
-    struct scalar a;
-
-    a.bits = tnum_of(value, 0);
-    a.umin = value;
-    a.umax = value;
-    a.smin = (int64_t)value;
-    a.smax = (int64_t)value;
-    a.u32_min = (uint32_t)value;
-    a.u32_max = (uint32_t)value;
-    a.s32_min = (int32_t)(uint32_t)value;
-    a.s32_max = (int32_t)(uint32_t)value;
-    return a;
-}
-
-struct scalar scalar_unknown(void)
-{
-    struct scalar a;
-
-    a.bits = tnum_of(0, UINT64_MAX);
-    a.umin = 0;
-    a.umax = UINT64_MAX;
-    a.smin = INT64_MIN;
-    a.smax = INT64_MAX;
-    a.u32_min = 0;
-    a.u32_max = UINT32_MAX;
-    a.s32_min = INT32_MIN;
-    a.s32_max = INT32_MAX;
-    return a;
-}
-
-struct scalar scalar_range(uint64_t umin, uint64_t umax)
-{
-    struct scalar a = scalar_unknown();
-
-    a.umin = umin;
-    a.umax = umax;
-    return scalar_sync(a);
-}
-
-bool scalar_is_const(struct scalar a)
-{
-    return a.bits.mask == 0;
-}
-
-bool scalar_is_empty(struct scalar a)
-{
-    return a.umin > a.umax || a.smin > a.smax || a.u32_min > a.u32_max || a.s32_min > a.s32_max ||
-           (a.bits.value & a.bits.mask) != 0;
-}
-
-bool scalar_within(struct scalar a, struct scalar b)
-{
-    return a.umin >= b.umin && a.umax <= b.umax && a.smin >= b.smin && a.smax <= b.smax &&
-           a.u32_min >= b.u32_min && a.u32_max <= b.u32_max && a.s32_min >= b.s32_min &&
-           a.s32_max <= b.s32_max && (a.bits.mask & ~b.bits.mask) == 0 &&
-           (a.bits.value & ~b.bits.mask) == b.bits.value;
-}
-
-/* Bounds that the known bits imply. */
-static struct scalar bound_by_bits(struct scalar a)
-{
-    uint64_t least = a.bits.value, most = a.bits.value | a.bits.mask;
-    uint32_t least32 = (uint32_t)least, most32 = (uint32_t)most;
-
-    a.umin = max_u(a.umin, least);
-    a.umax = min_u(a.umax, most);
-    a.u32_min = least32 > a.u32_min ? least32 : a.u32_min;
-    a.u32_max = most32 < a.u32_max ? most32 : a.u32_max;
-    if ((a.bits.mask >> 63) == 0) {
-        a.smin = max_s(a.smin, (int64_t)least);
-        a.smax = min_s(a.smax, (int64_t)most);
-    }
-    if (((a.bits.mask >> 31) & 1) == 0) {
-        a.s32_min = (int32_t)max_s(a.s32_min, (int32_t)least32);
-        a.s32_max = (int32_t)min_s(a.s32_max, (int32_t)most32);
-    }
-    return a;
-}
-
-/* A range that stays on one side of the sign change is the same range in the other reading. */
-static struct scalar bound_by_sign(struct scalar a)
-{
-    if ((int64_t)a.umin <= (int64_t)a.umax) {
-        a.smin = max_s(a.smin, (int64_t)a.umin);
-        a.smax = min_s(a.smax, (int64_t)a.umax);
-    }
-    if ((uint64_t)a.smin <= (uint64_t)a.smax) {
-        a.umin = max_u(a.umin, (uint64_t)a.smin);
-        a.umax = min_u(a.umax, (uint64_t)a.smax);
-    }
-    if ((int32_t)a.u32_min <= (int32_t)a.u32_max) {
-        a.s32_min = (int32_t)max_s(a.s32_min, (int32_t)a.u32_min);
-        a.s32_max = (int32_t)min_s(a.s32_max, (int32_t)a.u32_max);
-    }
-    if ((uint32_t)a.s32_min <= (uint32_t)a.s32_max) {
-        a.u32_min = (uint32_t)max_u(a.u32_min, (uint32_t)a.s32_min);
-        a.u32_max = (uint32_t)min_u(a.u32_max, (uint32_t)a.s32_max);
-    }
-    return a;
-}
-
-/* Between the 64-bit value and its low half: where the upper half is one constant, each bounds the other. */
-static struct scalar bound_by_half(struct scalar a)
-{
-    uint64_t upper = a.umin & ~(uint64_t)U32_BITS;
-
-    if ((a.umin >> 32) == (a.umax >> 32)) {
-        a.u32_min = (uint32_t)max_u(a.u32_min, (uint32_t)a.umin);
-        a.u32_max = (uint32_t)min_u(a.u32_max, (uint32_t)a.umax);
-        a.umin = max_u(a.umin, upper | a.u32_min);
-        a.umax = min_u(a.umax, upper | a.u32_max);
-    }
-    if (a.smin >= INT32_MIN && a.smax <= INT32_MAX) {
-        a.s32_min = (int32_t)max_s(a.s32_min, a.smin);
-        a.s32_max = (int32_t)min_s(a.s32_max, a.smax);
-        a.smin = max_s(a.smin, a.s32_min);
-        a.smax = min_s(a.smax, a.s32_max);
-    }
-    return a;
-}
-
-/* Known bits that the bounds imply: the common prefix of each range. Bits that contradict make the scalar empty. */
-static struct scalar bits_by_bounds(struct scalar a)
-{
-    struct tnum whole = tnum_range(a.umin, a.umax);
-    struct tnum half = tnum_range(a.u32_min, a.u32_max);
-    uint64_t mask = a.bits.mask & whole.mask & (half.mask | ~(uint64_t)U32_BITS);
-    uint64_t value = a.bits.value | (whole.value & ~whole.mask) | (half.value & U32_BITS);
-    uint64_t clash = ((a.bits.value ^ whole.value) & ~(a.bits.mask | whole.mask)) |
-                     ((a.bits.value ^ half.value) & ~(a.bits.mask | half.mask) & U32_BITS) |
-                     ((whole.value ^ half.value) & ~(whole.mask | half.mask) & U32_BITS);
-
-    if (clash != 0) {
-        a.umin = 1; /* empty */
-        a.umax = 0;
-        return a;
-    }
-    a.bits = tnum_of(value, mask);
-    return a;
-}
-
-struct scalar scalar_sync(struct scalar a)
-{
-    a = bound_by_bits(a);
-    a = bound_by_sign(a);
-    a = bound_by_half(a);
-    a = bound_by_sign(a);
-    if (scalar_is_empty(a))
-        return a;
-    a = bits_by_bounds(a);
-    if (scalar_is_empty(a))
-        return a;
-    return bound_by_bits(a);
-}
-
-static struct scalar meet(struct scalar a, struct scalar b)
-{
-    if (((a.bits.value ^ b.bits.value) & ~(a.bits.mask | b.bits.mask)) != 0) {
-        a.umin = 1; /* empty */
-        a.umax = 0;
-        return a;
-    }
-    a.bits = tnum_of(a.bits.value | b.bits.value, a.bits.mask & b.bits.mask);
-    a.umin = max_u(a.umin, b.umin);
-    a.umax = min_u(a.umax, b.umax);
-    a.smin = max_s(a.smin, b.smin);
-    a.smax = min_s(a.smax, b.smax);
-    a.u32_min = (uint32_t)max_u(a.u32_min, b.u32_min);
-    a.u32_max = (uint32_t)min_u(a.u32_max, b.u32_max);
-    a.s32_min = (int32_t)max_s(a.s32_min, b.s32_min);
-    a.s32_max = (int32_t)min_s(a.s32_max, b.s32_max);
-    return a;
-}
-
-struct scalar scalar_meet(struct scalar a, struct scalar b)
-{
-    a = meet(a, b);
-    return scalar_is_empty(a) ? a : scalar_sync(a);
-}
-
-struct scalar scalar_zero_extend(struct scalar a, uint32_t bits)
-{
-    uint64_t keep = ((uint64_t)1 << bits) - 1;
-    struct scalar r = scalar_unknown();
-
-    r.bits = tnum_of(a.bits.value & keep, a.bits.mask & keep);
-    if (a.umax <= keep) {
-        r.umin = a.umin;
-        r.umax = a.umax;
-    }
-    if (bits == 32) {
-        r.u32_min = a.u32_min;
-        r.u32_max = a.u32_max;
-        r.s32_min = a.s32_min;
-        r.s32_max = a.s32_max;
-        r.umin = max_u(r.umin, a.u32_min);
-        r.umax = min_u(r.umax, a.u32_max);
-    }
-    return scalar_sync(r);
-}
-
-struct scalar scalar_sign_extend(struct scalar a, uint32_t bits)
-{
-    int64_t least = -((int64_t)1 << (bits - 1)), most = ((int64_t)1 << (bits - 1)) - 1;
-    uint64_t sign = (uint64_t)1 << (bits - 1), keep = (sign << 1) - 1;
-    struct scalar r = scalar_unknown();
-
-    r.smin = least;
-    r.smax = most;
-    if (a.smin >= least && a.smax <= most) {
-        r.smin = a.smin;
-        r.smax = a.smax;
-    } else if (bits == 32) {
-        r.smin = a.s32_min;
-        r.smax = a.s32_max;
-    }
-    r.bits = tnum_of(a.bits.value & keep, a.bits.mask & keep);
-    if ((a.bits.mask & sign) != 0)
-        r.bits = tnum_of(r.bits.value, r.bits.mask | ~keep);
-    else if ((a.bits.value & sign) != 0)
-        r.bits = tnum_of(r.bits.value | ~keep, r.bits.mask);
-    return scalar_sync(r);
-}
-
-/* ---- arithmetic on 64 bits -------------------------------------------------------------------------------------- */
 
 static struct scalar scalar_add(struct scalar a, struct scalar b)
 {
@@ -386,8 +54,8 @@ static struct scalar scalar_mul(struct scalar a, struct scalar b)
     if (a.smin >= INT32_MIN && a.smax <= INT32_MAX && b.smin >= INT32_MIN && b.smax <= INT32_MAX) {
         int64_t p = a.smin * b.smin, q = a.smin * b.smax, s = a.smax * b.smin, t = a.smax * b.smax;
 
-        r.smin = min_s(min_s(p, q), min_s(s, t));
-        r.smax = max_s(max_s(p, q), max_s(s, t));
+        r.smin = s64_min(s64_min(p, q), s64_min(s, t));
+        r.smax = s64_max(s64_max(p, q), s64_max(s, t));
     }
     return r;
 }
@@ -397,7 +65,7 @@ static struct scalar scalar_and(struct scalar a, struct scalar b)
     struct scalar r = scalar_unknown();
 
     r.bits = tnum_and(a.bits, b.bits);
-    r.umax = min_u(a.umax, b.umax);
+    r.umax = u64_min(a.umax, b.umax);
     return r;
 }
 
@@ -406,8 +74,8 @@ static struct scalar scalar_or(struct scalar a, struct scalar b)
     struct scalar r = scalar_unknown();
 
     r.bits = tnum_or(a.bits, b.bits);
-    r.umin = max_u(a.umin, b.umin);
-    r.umax = smear(a.umax | b.umax);
+    r.umin = u64_max(a.umin, b.umin);
+    r.umax = u64_smear(a.umax | b.umax);
     return r;
 }
 
@@ -416,7 +84,7 @@ static struct scalar scalar_xor(struct scalar a, struct scalar b)
     struct scalar r = scalar_unknown();
 
     r.bits = tnum_xor(a.bits, b.bits);
-    r.umax = smear(a.umax | b.umax);
+    r.umax = u64_smear(a.umax | b.umax);
     return r;
 }
 
@@ -435,7 +103,7 @@ static struct scalar scalar_lsh(struct scalar a, struct scalar b)
     if (b.umin == b.umax)
         r.bits = tnum_of(a.bits.value << b.umin, a.bits.mask << b.umin);
     else /* at least umin zeros come in */
-        r.bits = tnum_of(0, ~((lowest_bit(a.bits.value | a.bits.mask) << b.umin) - 1));
+        r.bits = tnum_of(0, ~((u64_lowest_bit(a.bits.value | a.bits.mask) << b.umin) - 1));
     if (a.umax <= (UINT64_MAX >> b.umax)) { /* nothing is shifted out */
         r.umin = a.umin << b.umin;
         r.umax = a.umax << b.umax;
@@ -491,7 +159,7 @@ static struct scalar scalar_mod(struct scalar a, struct scalar b)
         return a;
     r.umax = a.umax;
     if (b.umin > 0)
-        r.umax = min_u(a.umax, b.umax - 1);
+        r.umax = u64_min(a.umax, b.umax - 1);
     return r;
 }
 
@@ -524,13 +192,13 @@ static struct scalar scalar_smod(struct scalar a, struct scalar b)
 
     if (b.smin == 0 && b.smax == 0)
         return a;
-    r.smin = min_s(a.smin, 0);
-    r.smax = max_s(a.smax, 0);
+    r.smin = s64_min(a.smin, 0);
+    r.smax = s64_max(a.smax, 0);
     if (b.smin == b.smax && b.smin != INT64_MIN) {
         int64_t most = (b.smin < 0 ? -b.smin : b.smin) - 1;
 
-        r.smin = max_s(r.smin, -most);
-        r.smax = min_s(r.smax, most);
+        r.smin = s64_max(r.smin, -most);
+        r.smax = s64_min(r.smax, most);
     }
     return r;
 }

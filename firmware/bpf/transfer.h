@@ -6,8 +6,8 @@
  *
  * Soundness, which the tests sample and a proof can decide: for every concrete a in A and b in B, op(a, b) is in
  * transfer(A, B); for every concrete pair on which a branch goes one way, both values are in the pair refined for
- * that way. transfer.c keeps to a restricted C so that this very file can be translated: no loops, no recursion, no
- * pointers, values in and values out.
+ * that way. tnum.h, scalar.c, transfer.c and transfer_branch.c keep to a restricted C so that these very files can be
+ * translated: no loops, no recursion, no pointers, values in and values out.
  */
 #ifndef ASSAY_BPF_TRANSFER_H
 #define ASSAY_BPF_TRANSFER_H
@@ -15,10 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Known bits: x fits when (x & ~mask) == value. Bits of mask are unknown, and zero in value. */
-struct tnum {
-    uint64_t value, mask;
-};
+#include "tnum.h"
 
 struct scalar {
     struct tnum bits;
@@ -32,11 +29,50 @@ struct scalar_pair {
     struct scalar dst, src;
 };
 
-struct scalar scalar_const(uint64_t value);
-struct scalar scalar_unknown(void);
+static inline struct scalar scalar_const(uint64_t value)
+{
+    struct scalar a;
+
+    a.bits = tnum_of(value, 0);
+    a.umin = value;
+    a.umax = value;
+    a.smin = (int64_t)value;
+    a.smax = (int64_t)value;
+    a.u32_min = (uint32_t)value;
+    a.u32_max = (uint32_t)value;
+    a.s32_min = (int32_t)(uint32_t)value;
+    a.s32_max = (int32_t)(uint32_t)value;
+    return a;
+}
+
+static inline struct scalar scalar_unknown(void)
+{
+    struct scalar a;
+
+    a.bits = tnum_of(0, UINT64_MAX);
+    a.umin = 0;
+    a.umax = UINT64_MAX;
+    a.smin = INT64_MIN;
+    a.smax = INT64_MAX;
+    a.u32_min = 0;
+    a.u32_max = UINT32_MAX;
+    a.s32_min = INT32_MIN;
+    a.s32_max = INT32_MAX;
+    return a;
+}
+
+static inline bool scalar_is_const(struct scalar a)
+{
+    return a.bits.mask == 0;
+}
+
+static inline bool scalar_is_empty(struct scalar a)
+{
+    return a.umin > a.umax || a.smin > a.smax || a.u32_min > a.u32_max || a.s32_min > a.s32_max ||
+           (a.bits.value & a.bits.mask) != 0;
+}
+
 struct scalar scalar_range(uint64_t umin, uint64_t umax);
-bool scalar_is_const(struct scalar a);
-bool scalar_is_empty(struct scalar a);
 /* Every value of `a` is one of `b`, decided by the parts alone. */
 bool scalar_within(struct scalar a, struct scalar b);
 /* Makes the parts agree: each bounds the others. */

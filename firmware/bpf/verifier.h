@@ -2,8 +2,8 @@
  *
  * Files, in the order a program meets them: cfg.c (encoding, subprograms, reachability), liveness.c (which registers
  * and stack slots may still be read), relevance.c (whose values can matter), verifier.c (the walk over paths), verifier_alu.c, verifier_mem.c,
- * verifier_stack.c, verifier_helper.c, verifier_branch.c (one instruction on one state), verifier_state.c (states
- * saved, compared, and the longest path over them), refusal.c (why not, in words).
+ * verifier_stack.c, verifier_helper.c, verifier_branch.c (one instruction on one state), verifier_state.c (states packed and
+ * compared), verifier_paths.c (states saved, and the longest path over them), refusal.c (why not, in words).
  */
 #ifndef ASSAY_BPF_VERIFIER_H
 #define ASSAY_BPF_VERIFIER_H
@@ -139,7 +139,7 @@ void mark_slots(int32_t off, uint32_t size, bool whole, uint64_t *low, uint64_t 
 /* relevance.c. Fills info[].matter_*, from what find_liveness left. */
 void find_relevance(struct verifier *v, const struct stack_access *access);
 
-/* verifier_state.c */
+/* verifier_paths.c */
 enum visit { VISIT_WALK_ON, VISIT_COVERED, VISIT_LOOPS };
 void states_start(struct verifier *v);
 enum visit visit_join(struct verifier *v);

@@ -1,66 +1,13 @@
-/* States that are saved: to be walked later (branches), to cut paths that add nothing (nodes), and to bound time.
- *
- * A state is packed to what is live: registers, then stack slots, frame by frame. Nodes form a tree: each knows the
- * node before it on its path, the cost of the way from there, and, once all paths from it are walked, the cost of the
- * longest of them (`tail`). A path ends where a completed node covers it; so the graph walked has no cycle, and the
- * root's tail is the program's WCET.
- */
-#include "verifier.h"
+/* A state packed to what is live: registers, then stack slots, frame by frame. And whether one covers another. */
+#include "verifier_state.h"
 
 #include <string.h>
-
-struct node {
-    uint32_t next; /* in its slot's list */
-    uint32_t parent;
-    uint32_t pending; /* paths from here that are not walked to their end */
-    uint32_t slot;
-    uint64_t edge; /* cost from the parent to here */
-    uint64_t tail; /* cost of the longest path walked from here */
-    uint32_t hits, misses;
-};
-
-struct branch {
-    uint32_t size; /* of this and its state */
-    uint32_t slot, node, steps;
-    uint64_t cost;
-    uint64_t trail[2];
-};
-
-struct packed_state {
-    uint32_t depth;
-    uint32_t reserved;
-};
-
-struct packed_frame {
-    uint16_t regs; /* which follow, */
-    uint16_t slots; /* and how many packed_slots after them */
-    uint32_t call_slot;
-};
-
-struct packed_slot {
-    uint8_t number, init, zero, content;
-    uint32_t reserved;
-};
 
 enum { CONTENT_BYTES = 0, CONTENT_WIDE, CONTENT_NARROW };
 
 /* struct reg up to its scalar, then as much of the scalar as its form needs. */
 enum { FORM_FULL = 0, FORM_CONST, FORM_UNKNOWN };
 #define REG_HEAD offsetof(struct reg, scalar)
-
-#define STATE_MAX                                                                                            \
-    (sizeof(struct packed_state) +                                                                           \
-     BPF_MAX_CALL_DEPTH * (sizeof(struct packed_frame) + 10 * sizeof(struct reg) +                           \
-                           STACK_SLOTS * (sizeof(struct packed_slot) + sizeof(struct reg))))
-
-#define MAX_ACTIVE_COMPARED 4u
-#define MISSES_FORGIVEN     16u
-#define SAVE_AFTER_STEPS    64u
-
-static struct node *node_at(const struct verifier *v, uint32_t offset)
-{
-    return (struct node *)(void *)(v->pool + offset);
-}
 
 /* ---- what is live in a frame ------------------------------------------------------------------------------------ */
 
@@ -129,8 +76,7 @@ static void forget_values(struct verifier *v, uint32_t depth)
     frame->narrow &= frame->spilled;
 }
 
-/* Forgets what is dead: it can then neither tell states apart, nor be read after all. */
-static void forget_dead(struct verifier *v)
+void verifier_forget_dead(struct verifier *v)
 {
     for (uint32_t depth = 0; depth <= v->depth; depth++) {
         struct frame *frame = &v->frames[depth];
@@ -232,7 +178,7 @@ static uint8_t *pack_frame(struct verifier *v, uint32_t depth, uint8_t *to)
     return to;
 }
 
-static uint8_t *pack_state(struct verifier *v, uint8_t *to)
+uint8_t *verifier_pack(struct verifier *v, uint8_t *to)
 {
     struct packed_state *head = (struct packed_state *)(void *)to;
 
@@ -244,7 +190,7 @@ static uint8_t *pack_state(struct verifier *v, uint8_t *to)
     return to;
 }
 
-static void unpack_state(struct verifier *v, const uint8_t *from)
+void verifier_unpack(struct verifier *v, const uint8_t *from)
 {
     const struct packed_state *state = (const struct packed_state *)(const void *)from;
 
@@ -379,11 +325,9 @@ static bool slot_covers(struct ids *ids, const uint8_t **from, const struct fram
     return reg_covers(ids, from, &present->spill[old->number]);
 }
 
-/* True when the present state is one of those that the node stands for: each of its executions was walked from there.
- * `exact`: and it is no smaller in what numbers can be, so that a loop which came back to it made no headway. */
-static bool covers(const struct verifier *v, const struct node *node, bool exact)
+bool verifier_covers(const struct verifier *v, const uint8_t *saved, bool exact)
 {
-    const uint8_t *from = (const uint8_t *)(node + 1);
+    const uint8_t *from = saved;
     const struct packed_state *state = (const struct packed_state *)(const void *)from;
     struct ids ids;
 
@@ -406,160 +350,5 @@ static bool covers(const struct verifier *v, const struct node *node, bool exact
             if (!slot_covers(&ids, &from, frame))
                 return false;
     }
-    return true;
-}
-
-/* ---- nodes ------------------------------------------------------------------------------------------------------ */
-
-static void count_state(struct verifier *v)
-{
-    if (v->nodes + v->branches > v->peak)
-        v->peak = v->nodes + v->branches;
-}
-
-/* Saves the present state as a node on this path. When the pool is full the walk goes on without. */
-static void add_node(struct verifier *v)
-{
-    struct node *node = NULL;
-    uint32_t offset = v->pool_low;
-
-    if (v->pool_low > v->pool_size / 4 * 3 || v->pool_high - v->pool_low < sizeof(*node) + STATE_MAX)
-        return;
-    node = node_at(v, offset);
-    node->parent = v->node;
-    node->pending = 1;
-    node->slot = v->slot;
-    node->edge = v->cost;
-    node->tail = 0;
-    node->hits = 0;
-    node->misses = 0;
-    node->next = v->info[v->slot].active;
-    v->info[v->slot].active = offset;
-    v->pool_low = (uint32_t)(pack_state(v, (uint8_t *)(node + 1)) - v->pool);
-    v->node = offset;
-    v->forks = 0;
-    v->steps = 0;
-    v->cost = 0;
-    v->nodes++;
-    count_state(v);
-}
-
-void states_start(struct verifier *v)
-{
-    struct node *root = node_at(v, 8); /* offset 0 means none */
-
-    memset(root, 0, sizeof(*root));
-    root->pending = 1;
-    v->pool_low = 8 + (uint32_t)sizeof(*root);
-    v->pool_high = v->pool_size & ~7u;
-    v->node = 8;
-}
-
-uint64_t walked_wcet(const struct verifier *v)
-{
-    return node_at(v, 8)->tail;
-}
-
-void end_path(struct verifier *v, uint64_t more)
-{
-    uint64_t cost = v->cost + more;
-    uint32_t offset = v->node;
-
-    while (offset != 0) {
-        struct node *node = node_at(v, offset);
-
-        if (cost > node->tail)
-            node->tail = cost;
-        if (--node->pending > 0)
-            return;
-        if (node->parent != 0) { /* completed: from the head of its slot's active list to the done list */
-            struct slot_info *info = &v->info[node->slot];
-
-            info->active = node->next;
-            node->next = info->done;
-            info->done = offset;
-        }
-        cost = node->edge + node->tail;
-        offset = node->parent;
-    }
-}
-
-enum visit visit_join(struct verifier *v)
-{
-    struct slot_info *info = &v->info[v->slot];
-    uint32_t *link = &info->done, compared = 0;
-
-    forget_dead(v);
-    while (*link != 0) {
-        struct node *node = node_at(v, *link);
-
-        if (covers(v, node, false)) {
-            node->hits++;
-            end_path(v, node->tail);
-            return VISIT_COVERED;
-        }
-        if (++node->misses > MISSES_FORGIVEN + 4 * node->hits)
-            *link = node->next; /* not worth comparing any more */
-        else
-            link = &node->next;
-    }
-    for (uint32_t offset = info->active; offset != 0 && compared < MAX_ACTIVE_COMPARED; compared++) {
-        const struct node *node = node_at(v, offset);
-
-        if (covers(v, node, true))
-            return VISIT_LOOPS;
-        offset = node->next;
-    }
-    if (v->forks > 0 || v->steps >= SAVE_AFTER_STEPS)
-        add_node(v);
-    return VISIT_WALK_ON;
-}
-
-/* ---- branches --------------------------------------------------------------------------------------------------- */
-
-bool push_branch(struct verifier *v)
-{
-    struct branch *branch = NULL;
-    uint8_t *start = v->pool + v->pool_low, *end = NULL;
-    uint32_t size = 0;
-
-    if (v->pool_high - v->pool_low < 2 * (sizeof(*branch) + STATE_MAX))
-        return false;
-    /* Packed in the gap between the stacks first, since its size is known only then. */
-    end = pack_state(v, start + sizeof(*branch));
-    size = (uint32_t)(end - start);
-    v->pool_high -= size;
-    memcpy(v->pool + v->pool_high + sizeof(*branch), start + sizeof(*branch), size - sizeof(*branch));
-    branch = (struct branch *)(void *)(v->pool + v->pool_high);
-    branch->size = size;
-    branch->slot = v->slot;
-    branch->node = v->node;
-    branch->steps = v->steps;
-    branch->cost = v->cost;
-    branch->trail[0] = v->trail[0];
-    branch->trail[1] = v->trail[1];
-    node_at(v, v->node)->pending++;
-    v->forks++;
-    v->branches++;
-    count_state(v);
-    return true;
-}
-
-bool pop_branch(struct verifier *v)
-{
-    const struct branch *branch = (const struct branch *)(const void *)(v->pool + v->pool_high);
-
-    if (v->branches == 0)
-        return false;
-    v->branches--;
-    v->slot = branch->slot;
-    v->node = branch->node;
-    v->steps = branch->steps;
-    v->forks = 1;
-    v->cost = branch->cost;
-    v->trail[0] = branch->trail[0];
-    v->trail[1] = branch->trail[1];
-    unpack_state(v, (const uint8_t *)(branch + 1));
-    v->pool_high += branch->size;
     return true;
 }
