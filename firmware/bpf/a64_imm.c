@@ -64,11 +64,12 @@ uint32_t a64_mov_imm(uint32_t out[static 4], uint32_t rd, uint64_t value)
         uint32_t half = (uint32_t)(value >> 16 * i) & 0xffffu;
         if (half == skip)
             continue;
-        if (n)
+        if (n) {
             out[n++] = a64_wide(A64_MOVK, sf, rd, half, i);
-        else
+        } else {
             out[n++] = inverted ? a64_wide(A64_MOVN, sf, rd, half ^ 0xffffu, i)
                                 : a64_wide(A64_MOVZ, sf, rd, half, i);
+        }
     }
     if (n == 0) /* all ones */
         out[n++] = a64_wide(A64_MOVN, sf, rd, 0, 0);

@@ -89,8 +89,8 @@ struct bpf_prog {
     struct bpf_insn *insns; /* rewritten in place by bpf_verify */
     uint32_t slots;
     enum bpf_hook hook;
-    uint32_t
-        test_mem_size; /* hooks with memory: r1 points at this many bytes, 8-byte aligned; r2 is the number */
+    /* Hooks with memory: r1 points at this many bytes, aligned to 8, and r2 is their number. */
+    uint32_t test_mem_size;
     struct bpf_map *maps[BPF_MAX_MAPS];
     uint32_t map_count;
     /* filled by bpf_verify */

@@ -29,18 +29,15 @@ static char conversion(const char *format, uint32_t size, uint32_t *at, bool *wi
 
 int bpf_trace_arguments(const char *format, uint32_t size)
 {
-    int arguments = 0;
-    bool wide = false;
-
     if (size == 0 || size > BPF_TRACE_FORMAT_MAX || format[size - 1] != '\0')
         return -1;
+    int arguments = 0;
+    bool wide = false;
     for (uint32_t i = 0; i < size && format[i] != '\0'; i++) {
-        char letter = '\0';
-
         if (format[i] != '%')
             continue;
         i++;
-        letter = conversion(format, size, &i, &wide);
+        char letter = conversion(format, size, &i, &wide);
         if (letter == '\0')
             return -1;
         if (letter != '%')
@@ -53,27 +50,26 @@ int bpf_trace_arguments(const char *format, uint32_t size)
 uint64_t bpf_helper_trace_printk(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5)
 {
     const char *format = bpf_pointer(r1);
-    uint32_t size = (uint32_t)r2, next = 0;
-    uint64_t values[3];
-    char buffer[BPF_TRACE_TEXT_MAX];
-    struct text text;
-    bool wide = false;
+    uint32_t size = (uint32_t)r2;
 
     if (bpf_trace_arguments(format, size) < 0)
         return (uint64_t)-BPF_EINVAL;
+    uint64_t values[3];
     values[0] = r3;
     values[1] = r4;
     values[2] = r5;
+    char buffer[BPF_TRACE_TEXT_MAX];
+    struct text text;
     text_start(&text, buffer, sizeof(buffer));
+    uint32_t next = 0;
+    bool wide = false;
     for (uint32_t i = 0; i < size && format[i] != '\0'; i++) {
-        char letter = '\0';
-
         if (format[i] != '%') {
             text_char(&text, format[i]);
             continue;
         }
         i++;
-        letter = conversion(format, size, &i, &wide);
+        char letter = conversion(format, size, &i, &wide);
         if (letter == '%') {
             text_char(&text, '%');
             continue;

@@ -7,20 +7,20 @@ static const struct bpf_helper helpers[] = {BPF_HELPER_ROWS};
 
 const struct bpf_helper *bpf_helper_find(int32_t number)
 {
-    for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++)
+    for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++) {
         if (helpers[i].number == number)
             return &helpers[i];
+    }
     return NULL;
 }
 
 uint32_t bpf_helper_cost_of(const struct bpf_helper *helper, const struct bpf_map_def *def)
 {
-    const struct bpf_map_ops *ops = NULL;
     uint32_t cost = helper->cost;
 
     if (def == NULL || helper->args[0] != BPF_ARG_MAP)
         return cost;
-    ops = bpf_map_ops_of(def->type);
+    const struct bpf_map_ops *ops = bpf_map_ops_of(def->type);
     if (ops == NULL)
         return cost;
     cost = ops->cost(def, helper);

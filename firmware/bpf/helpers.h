@@ -22,7 +22,7 @@ const struct bpf_helper *bpf_helper_find(int32_t number);
 /* What a call costs, on a map of this shape (NULL: on none). */
 uint32_t bpf_helper_cost_of(const struct bpf_helper *helper, const struct bpf_map_def *def);
 
-/* helper_trace.c: how many of r3, r4, r5 a format of `size` bytes consumes; -1 when bpf_trace_printk would refuse it. */
+/* helper_trace.c: how many of r3, r4, r5 a format of `size` bytes consumes; -1 when bpf_trace_printk refuses it. */
 int bpf_trace_arguments(const char *format, uint32_t size);
 
 /* The functions that implement helpers, each in the file that its row names. */

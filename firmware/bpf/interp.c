@@ -39,9 +39,10 @@ static bool inside(uint64_t address, uint32_t size, uint64_t base, uint64_t leng
 /* True when the program may read (or write) `size` bytes there; says where it failed otherwise. */
 static bool allowed(struct machine *machine, uint64_t address, uint32_t size, bool write)
 {
-    for (uint32_t i = 0; i <= machine->depth; i++)
+    for (uint32_t i = 0; i <= machine->depth; i++) {
         if (inside(address, size, address_of(machine->frames[i].stack), BPF_STACK_SIZE))
             return true;
+    }
     for (uint32_t i = 0; i < machine->region_count; i++) {
         const struct bpf_region *region = &machine->regions[i];
 
@@ -117,7 +118,6 @@ static bool atomic(struct machine *machine, const struct bpf_insn *insn, uint64_
 {
     uint64_t *source = &machine->regs[bpf_src(insn)];
     uint64_t mask = size == 4 ? UINT32_MAX : UINT64_MAX;
-    uint64_t old = 0;
 
     if (size < 4)
         return stop(machine, BPF_RUN_BAD_INSN);
@@ -125,7 +125,7 @@ static bool atomic(struct machine *machine, const struct bpf_insn *insn, uint64_
         machine->out->address = address;
         return stop(machine, BPF_RUN_OUT_OF_BOUNDS);
     }
-    old = load(address, size);
+    uint64_t old = load(address, size);
     store(address, size, bpf_atomic_result(insn->imm, old, *source & mask, machine->regs[BPF_R0] & mask));
     if (insn->imm == BPF_CMPXCHG)
         machine->regs[BPF_R0] = old;
@@ -160,9 +160,10 @@ static bool memory(struct machine *machine, const struct bpf_insn *insn)
 
 static struct bpf_map *map_at(const struct machine *machine, uint64_t address)
 {
-    for (uint32_t i = 0; i < machine->prog->map_count; i++)
+    for (uint32_t i = 0; i < machine->prog->map_count; i++) {
         if (address_of(machine->prog->maps[i]) == address)
             return machine->prog->maps[i];
+    }
     return NULL;
 }
 
@@ -170,11 +171,11 @@ static struct bpf_map *map_at(const struct machine *machine, uint64_t address)
 static bool call_helper(struct machine *machine, const struct bpf_insn *insn)
 {
     const struct bpf_helper *helper = bpf_helper_find(insn->imm);
-    const struct bpf_map *map = NULL;
     uint64_t *regs = machine->regs;
 
     if (helper == NULL || !bpf_hook_in(helper->hooks, machine->prog->hook))
         return stop(machine, BPF_RUN_BAD_CALL);
+    const struct bpf_map *map = NULL;
     for (uint32_t i = 0; i < 5; i++) {
         uint64_t value = regs[BPF_R1 + i];
 
@@ -325,7 +326,6 @@ void bpf_interp_filled(const struct bpf_prog *prog, void *context, uint64_t fuel
                        struct bpf_run *out)
 {
     struct machine machine;
-    uint32_t slot = 0;
 
     machine.prog = prog;
     machine.out = out;
@@ -335,6 +335,7 @@ void bpf_interp_filled(const struct bpf_prog *prog, void *context, uint64_t fuel
     memset(out, 0, sizeof(*out));
     set_regions(&machine, context);
     enter_frame(&machine);
+    uint32_t slot = 0;
     for (;;) {
         out->slot = slot;
         if (slot >= prog->slots) {

@@ -21,7 +21,7 @@ struct alu {
 static void move(struct jit *j, const struct alu *a)
 {
     if (a->rd != a->rn || !a->sf)
-        emit(j, a64_mov(a->sf, a->rd, a->rn));
+        jit_emit(j, a64_mov(a->sf, a->rd, a->rn));
 }
 
 /* The value as the register holds it. */
@@ -35,7 +35,7 @@ static uint32_t operand(struct jit *j, const struct alu *a)
 {
     if (!a->imm)
         return a->rm;
-    load_constant(j, T0, constant(a));
+    jit_load_constant(j, T0, constant(a));
     return T0;
 }
 
@@ -55,19 +55,19 @@ static void shift(struct jit *j, const struct alu *a, uint32_t op, uint32_t amou
     if (amount == 0)
         move(j, a);
     else if (op == BPF_LSH)
-        emit(j, a64_bitfield(A64_UBFM, a->sf, a->rd, a->rn, top + 1 - amount, top - amount));
+        jit_emit(j, a64_bitfield(A64_UBFM, a->sf, a->rd, a->rn, top + 1 - amount, top - amount));
     else
-        emit(j, a64_bitfield(op == BPF_RSH ? A64_UBFM : A64_SBFM, a->sf, a->rd, a->rn, amount, top));
+        jit_emit(j, a64_bitfield(op == BPF_RSH ? A64_UBFM : A64_SBFM, a->sf, a->rd, a->rn, amount, top));
 }
 
 static void add_or_sub(struct jit *j, const struct alu *a, bool subtract)
 {
     if (!a->imm)
-        emit(j, a64_rrr(subtract ? A64_SUB : A64_ADD, a->sf, a->rd, a->rn, a->rm));
+        jit_emit(j, a64_rrr(subtract ? A64_SUB : A64_ADD, a->sf, a->rd, a->rn, a->rm));
     else if (a->value == 0)
         move(j, a);
     else
-        add_constant(j, a->sf, a->rd, a->rn, subtract ? -a->value : a->value);
+        jit_add_constant(j, a->sf, a->rd, a->rn, subtract ? -a->value : a->value);
 }
 
 static void multiply(struct jit *j, const struct alu *a)
@@ -76,15 +76,15 @@ static void multiply(struct jit *j, const struct alu *a)
     uint64_t negated = a->sf ? 0 - value : (0 - value) & 0xffffffffu;
     uint32_t log2;
     if (a->imm && value == 0)
-        emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
+        jit_emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
     else if (a->imm && is_power_of_two(value, &log2))
         shift(j, a, BPF_LSH, log2);
     else if (a->imm && is_power_of_two(value - 1, &log2)) /* x * (2^n + 1) = x + (x << n) */
-        emit(j, a64_rrr_lsl(A64_ADD, a->sf, a->rd, a->rn, a->rn, log2));
+        jit_emit(j, a64_rrr_lsl(A64_ADD, a->sf, a->rd, a->rn, a->rn, log2));
     else if (a->imm && is_power_of_two(negated, &log2)) /* x * -2^n = -(x << n) */
-        emit(j, a64_rrr_lsl(A64_SUB, a->sf, a->rd, A64_ZR, a->rn, log2));
+        jit_emit(j, a64_rrr_lsl(A64_SUB, a->sf, a->rd, A64_ZR, a->rn, log2));
     else
-        emit(j, a64_rrrr(A64_MADD, a->sf, a->rd, a->rn, operand(j, a), A64_ZR));
+        jit_emit(j, a64_rrrr(A64_MADD, a->sf, a->rd, a->rn, operand(j, a), A64_ZR));
 }
 
 static void divide(struct jit *j, const struct alu *a, bool is_signed, bool remainder)
@@ -95,23 +95,23 @@ static void divide(struct jit *j, const struct alu *a, bool is_signed, bool rema
         if (remainder)
             move(j, a);
         else
-            emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
+            jit_emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
         return;
     }
     if (a->imm && !is_signed && is_power_of_two(value, &log2)) {
         if (!remainder)
             shift(j, a, BPF_RSH, log2);
         else if (log2 == 0)
-            emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
+            jit_emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
         else /* UBFX rd, rn, #0, #log2 */
-            emit(j, a64_bitfield(A64_UBFM, a->sf, a->rd, a->rn, 0, log2 - 1));
+            jit_emit(j, a64_bitfield(A64_UBFM, a->sf, a->rd, a->rn, 0, log2 - 1));
         return;
     }
     uint32_t rm = operand(j, a);
     uint32_t quotient = remainder ? T1 : a->rd;
-    emit(j, a64_rrr(is_signed ? A64_SDIV : A64_UDIV, a->sf, quotient, a->rn, rm));
+    jit_emit(j, a64_rrr(is_signed ? A64_SDIV : A64_UDIV, a->sf, quotient, a->rn, rm));
     if (remainder)
-        emit(j, a64_rrrr(A64_MSUB, a->sf, a->rd, quotient, rm, a->rn));
+        jit_emit(j, a64_rrrr(A64_MSUB, a->sf, a->rd, quotient, rm, a->rn));
 }
 
 static void logical(struct jit *j, const struct alu *a, uint32_t op)
@@ -121,20 +121,20 @@ static void logical(struct jit *j, const struct alu *a, uint32_t op)
     uint32_t row = op == BPF_OR ? 0 : op == BPF_AND ? 1 : 2;
     uint32_t bitmask;
     if (!a->imm) {
-        emit(j, a64_rrr(by_register[row], a->sf, a->rd, a->rn, a->rm));
+        jit_emit(j, a64_rrr(by_register[row], a->sf, a->rd, a->rn, a->rm));
     } else if (a->value == 0 && op == BPF_AND) {
-        emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
+        jit_emit(j, a64_wide(A64_MOVZ, 0, a->rd, 0, 0));
     } else if ((a->value == 0 && op != BPF_AND) || (a->value == -1 && op == BPF_AND)) {
         move(j, a);
     } else if (a->value == -1 && op == BPF_XOR) { /* MVN */
-        emit(j, a64_rrr(A64_ORN, a->sf, a->rd, A64_ZR, a->rn));
+        jit_emit(j, a64_rrr(A64_ORN, a->sf, a->rd, A64_ZR, a->rn));
     } else {
         /* A non-negative mask clears the upper half, as a W register does. */
         uint32_t sf = op == BPF_AND && a->value >= 0 ? 0 : a->sf;
         if (a64_bitmask((uint64_t)a->value, sf, &bitmask))
-            emit(j, a64_logical(by_immediate[row], sf, a->rd, a->rn, bitmask));
+            jit_emit(j, a64_logical(by_immediate[row], sf, a->rd, a->rn, bitmask));
         else
-            emit(j, a64_rrr(by_register[row], sf, a->rd, a->rn, operand(j, a)));
+            jit_emit(j, a64_rrr(by_register[row], sf, a->rd, a->rn, operand(j, a)));
     }
 }
 
@@ -146,20 +146,21 @@ static bool shift_pair(struct jit *j, const struct alu *a, const struct bpf_insn
     uint32_t width = a->sf ? 64 : 32, op1 = BPF_OP(first->code), op2 = BPF_OP(second->code);
     uint32_t class = a->sf ? BPF_ALU64 : BPF_ALU;
     if (BPF_CLASS(second->code) != class || BPF_SRC(second->code) != BPF_K ||
-        bpf_dst(second) != bpf_dst(first))
+        bpf_dst(second) != bpf_dst(first)) {
         return false;
+    }
     uint32_t n = (uint32_t)first->imm, m = (uint32_t)second->imm, log2;
     if (n == 0 || n >= width)
         return false;
     if (op1 == BPF_LSH && (op2 == BPF_RSH || op2 == BPF_ARSH) && m != 0 && m < width) {
         /* the field of the width - n low bits, to bit n - m or from bit m - n */
-        emit(j, a64_bitfield(op2 == BPF_RSH ? A64_UBFM : A64_SBFM, a->sf, a->rd, a->rn, (m - n) & (width - 1),
-                             width - 1 - n));
+        jit_emit(j, a64_bitfield(op2 == BPF_RSH ? A64_UBFM : A64_SBFM, a->sf, a->rd, a->rn,
+                                 (m - n) & (width - 1), width - 1 - n));
         return true;
     }
     if (op1 == BPF_RSH && op2 == BPF_AND && second->imm > 0 &&
         is_power_of_two((uint64_t)second->imm + 1, &log2) && n + log2 <= width) {
-        emit(j, a64_bitfield(A64_UBFM, a->sf, a->rd, a->rn, n, n + log2 - 1));
+        jit_emit(j, a64_bitfield(A64_UBFM, a->sf, a->rd, a->rn, n, n + log2 - 1));
         return true;
     }
     return false;
@@ -172,27 +173,27 @@ static void swap(struct jit *j, const struct alu *a, uint32_t width, bool swappe
         if (width == 64 || known <= width)
             move(j, a);
         else if (width == 32)
-            emit(j, a64_mov(0, a->rd, a->rn));
+            jit_emit(j, a64_mov(0, a->rd, a->rn));
         else
-            emit(j, a64_bitfield(A64_UBFM, 0, a->rd, a->rn, 0, 15)); /* UXTH */
+            jit_emit(j, a64_bitfield(A64_UBFM, 0, a->rd, a->rn, 0, 15)); /* UXTH */
         return;
     }
     if (width != 16) {
-        emit(j, a64_rev(width == 64, a->rd, a->rn));
+        jit_emit(j, a64_rev(width == 64, a->rd, a->rn));
         return;
     }
-    emit(j, a64_rev16(a->rd, a->rn));
+    jit_emit(j, a64_rev16(a->rd, a->rn));
     if (known > 16)
-        emit(j, a64_bitfield(A64_UBFM, 0, a->rd, a->rd, 0, 15));
+        jit_emit(j, a64_bitfield(A64_UBFM, 0, a->rd, a->rd, 0, 15));
 }
 
 /* MOV between registers: rd = rm, low bits sign-extended where `off` says so (RFC 9669 section 4.1). */
 static void move_register(struct jit *j, uint32_t sf, uint32_t rd, uint32_t rm, int32_t off, uint32_t known)
 {
     if (off)
-        emit(j, a64_bitfield(A64_SBFM, sf, rd, rm, 0, (uint32_t)off - 1)); /* SXTB, SXTH, SXTW */
+        jit_emit(j, a64_bitfield(A64_SBFM, sf, rd, rm, 0, (uint32_t)off - 1)); /* SXTB, SXTH, SXTW */
     else if (rd != rm || (!sf && known > 32))
-        emit(j, a64_mov(sf, rd, rm));
+        jit_emit(j, a64_mov(sf, rd, rm));
 }
 
 /* Bits that the result may have set. */
@@ -230,7 +231,7 @@ static bool is_well_formed(const struct bpf_insn *insn)
 /* Whether slot i operates on register r in place, reading it within the width that `sf` moved. */
 static bool operates_on(const struct jit *j, uint32_t i, uint32_t r, uint32_t sf)
 {
-    if (!continues(j, i))
+    if (!jit_continues(j, i))
         return false;
     const struct bpf_insn *insn = &j->insns[i];
     uint32_t class = BPF_CLASS(insn->code), op = BPF_OP(insn->code);
@@ -252,11 +253,11 @@ static uint32_t emit_operation(struct jit *j, uint32_t i, int32_t from)
         .value = insn->imm,
     };
     uint32_t known = from < 0 ? j->width[dst] : 64;
-    a.rn = from < 0 ? use(j, dst, T0) : (uint32_t)from;
+    a.rn = from < 0 ? jit_use(j, dst, T0) : (uint32_t)from;
     if (!a.imm)
-        a.rm = src == dst ? a.rn : use(j, src, T0);
-    bool paired = (op == BPF_LSH || op == BPF_RSH) && a.imm && continues(j, i + 1);
-    a.rd = define(j, dst, i + 1);
+        a.rm = src == dst ? a.rn : jit_use(j, src, T0);
+    bool paired = (op == BPF_LSH || op == BPF_RSH) && a.imm && jit_continues(j, i + 1);
+    a.rd = jit_define(j, dst, i + 1);
     if (paired && shift_pair(j, &a, insn, insn + 1)) {
         j->width[dst] = a.sf ? 64 : 32;
         return 2;
@@ -270,15 +271,16 @@ static uint32_t emit_operation(struct jit *j, uint32_t i, int32_t from)
     case BPF_LSH:
     case BPF_RSH:
     case BPF_ARSH:
-        if (a.imm)
+        if (a.imm) {
             shift(j, &a, op, (uint32_t)insn->imm);
-        else
-            emit(j, a64_rrr(op == BPF_LSH   ? A64_LSLV
-                            : op == BPF_RSH ? A64_LSRV
-                                            : A64_ASRV,
-                            a.sf, a.rd, a.rn, a.rm));
+        } else {
+            jit_emit(j, a64_rrr(op == BPF_LSH   ? A64_LSLV
+                                : op == BPF_RSH ? A64_LSRV
+                                                : A64_ASRV,
+                                a.sf, a.rd, a.rn, a.rm));
+        }
         break;
-    case BPF_NEG: emit(j, a64_rrr(A64_SUB, a.sf, a.rd, A64_ZR, a.rn)); break;
+    case BPF_NEG: jit_emit(j, a64_rrr(A64_SUB, a.sf, a.rd, A64_ZR, a.rn)); break;
     default: logical(j, &a, op); break;
     }
     j->width[dst] = (uint8_t)result_width(insn, a.sf, known);
@@ -290,26 +292,27 @@ static uint32_t emit_move(struct jit *j, uint32_t i)
     const struct bpf_insn *insn = &j->insns[i];
     uint32_t sf = BPF_CLASS(insn->code) == BPF_ALU64, dst = bpf_dst(insn), src = bpf_src(insn);
     if (BPF_SRC(insn->code) == BPF_K) {
-        load_constant(j, define(j, dst, i + 1), sf ? (uint64_t)(int64_t)insn->imm : (uint32_t)insn->imm);
+        jit_load_constant(j, jit_define(j, dst, i + 1),
+                          sf ? (uint64_t)(int64_t)insn->imm : (uint32_t)insn->imm);
         j->width[dst] = (uint8_t)result_width(insn, sf, 64);
         return 1;
     }
     if (src == BPF_FP && insn->off == 0 && sf) {
         int64_t offset = (int64_t)j->frame;
         const struct bpf_insn *next = insn + 1;
-        if (continues(j, i + 1) && next->code == (BPF_ALU64 | BPF_ADD | BPF_K) && bpf_dst(next) == dst &&
+        if (jit_continues(j, i + 1) && next->code == (BPF_ALU64 | BPF_ADD | BPF_K) && bpf_dst(next) == dst &&
             next->imm > -(1 << 23) && next->imm < 1 << 23) {
-            add_constant(j, 1, define(j, dst, i + 2), A64_SP, offset + next->imm);
+            jit_add_constant(j, 1, jit_define(j, dst, i + 2), A64_SP, offset + next->imm);
             return 2;
         }
-        add_constant(j, 1, define(j, dst, i + 1), A64_SP, offset);
+        jit_add_constant(j, 1, jit_define(j, dst, i + 1), A64_SP, offset);
         return 1;
     }
-    uint32_t rm = use(j, src, T2);
+    uint32_t rm = jit_use(j, src, T2);
     if (insn->off == 0 && operates_on(j, i + 1, dst, sf))
         return 1 + emit_operation(j, i + 1, (int32_t)rm);
     uint32_t known = j->width[src];
-    uint32_t rd = define(j, dst, i + 1);
+    uint32_t rd = jit_define(j, dst, i + 1);
     move_register(j, sf, rd, rm, insn->off, known);
     if (insn->off)
         j->width[dst] = sf ? 64 : 32;
@@ -318,11 +321,11 @@ static uint32_t emit_move(struct jit *j, uint32_t i)
     return 1;
 }
 
-uint32_t emit_alu(struct jit *j, uint32_t i)
+uint32_t jit_emit_alu(struct jit *j, uint32_t i)
 {
     const struct bpf_insn *insn = &j->insns[i];
     if (!is_well_formed(insn)) {
-        fail(j, i, "no such ALU instruction");
+        jit_fail(j, i, "no such ALU instruction");
         return 0;
     }
     if (BPF_OP(insn->code) == BPF_MOV)
@@ -331,9 +334,9 @@ uint32_t emit_alu(struct jit *j, uint32_t i)
         return emit_operation(j, i, -1);
     struct alu a = {.sf = 1};
     uint32_t dst = bpf_dst(insn), known = j->width[dst];
-    a.rn = use(j, dst, T0);
+    a.rn = jit_use(j, dst, T0);
     bool swapped = BPF_CLASS(insn->code) == BPF_ALU64 || BPF_SRC(insn->code) == BPF_X;
-    a.rd = define(j, dst, i + 1);
+    a.rd = jit_define(j, dst, i + 1);
     swap(j, &a, (uint32_t)insn->imm, swapped, known);
     j->width[dst] = (uint8_t)result_width(insn, 1, known);
     return 1;

@@ -5,17 +5,18 @@
 
 static bool note_function(struct jit *j, uint32_t i, int64_t start)
 {
-    if (start <= 0 || start >= j->slots || j->insns[start].code == 0)
-        return fail(
-            j, i,
-            "a local call must go to the first instruction of a function other than the program itself");
+    if (start <= 0 || start >= j->slots || j->insns[start].code == 0) {
+        return jit_fail(j, i,
+                        "a local call must go to the first instruction of a function other than the "
+                        "program itself");
+    }
     uint32_t at = j->func_count;
     while (at > 0 && j->funcs[at - 1].start > start)
         at--;
     if (at > 0 && j->funcs[at - 1].start == start)
         return true;
     if (j->func_count > BPF_MAX_SUBPROGS)
-        return fail(j, i, "too many functions");
+        return jit_fail(j, i, "too many functions");
     for (uint32_t k = j->func_count; k > at; k--)
         j->funcs[k] = j->funcs[k - 1];
     j->funcs[at] = (struct jit_func){.start = (uint32_t)start};
@@ -32,7 +33,7 @@ static bool note_jump(struct jit *j, uint32_t i)
     if (bpf_is_call(insn))
         return bpf_src(insn) != BPF_CALL_LOCAL || note_function(j, i, t);
     if (t < 0 || t >= j->slots || j->insns[t].code == 0)
-        return fail(j, i, "jump out of the program or into a 64-bit constant");
+        return jit_fail(j, i, "jump out of the program or into a 64-bit constant");
     j->slot[t] |= SLOT_TARGET;
     return true;
 }
@@ -47,18 +48,18 @@ static bool find_targets(struct jit *j)
     for (uint32_t i = 0; i < j->slots; i++) {
         const struct bpf_insn *insn = &j->insns[i];
         uint32_t class = BPF_CLASS(insn->code);
-        if (!reached(j, i))
+        if (!jit_reached(j, i))
             continue;
         if (bpf_dst(insn) > BPF_FP || bpf_src(insn) > BPF_FP)
-            return fail(j, i, "registers are r0 to r10");
+            return jit_fail(j, i, "registers are r0 to r10");
         if (class == BPF_JMP || class == BPF_JMP32) {
             if (!note_jump(j, i))
                 return false;
         } else if (class == BPF_LD) {
             if (++i >= j->slots || insn[1].code != 0)
-                return fail(j, i - 1, "a 64-bit constant needs a second slot");
+                return jit_fail(j, i - 1, "a 64-bit constant needs a second slot");
         } else if (bpf_dst(insn) == BPF_FP && class != BPF_ST && class != BPF_STX) {
-            return fail(j, i, "r10 is read-only");
+            return jit_fail(j, i, "r10 is read-only");
         }
     }
     return true;
@@ -71,9 +72,9 @@ static void move_saved(struct jit *j, bool load)
 {
     uint32_t n = 0;
     for (; n + 1 < j->saved; n += 2)
-        emit(j, a64_pair(A64_PAIR_OFFSET, 1, load, 19 + n, 20 + n, A64_SP, (int32_t)(2 + n)));
+        jit_emit(j, a64_pair(A64_PAIR_OFFSET, 1, load, 19 + n, 20 + n, A64_SP, (int32_t)(2 + n)));
     if (n < j->saved)
-        emit(j, a64_ldst_uimm(3, load ? A64_LDR : A64_STR, 19 + n, A64_SP, 2 + n));
+        jit_emit(j, a64_ldst_uimm(3, load ? A64_LDR : A64_STR, 19 + n, A64_SP, 2 + n));
 }
 
 /* With calls, from SP up: frame record, saved registers, BPF stack. Without: the BPF stack, if any. */
@@ -81,36 +82,36 @@ static void emit_prologue(struct jit *j)
 {
     if (!j->calls) {
         if (j->frame)
-            emit(j, a64_rri(A64_SUBI, 1, A64_SP, A64_SP, j->frame, 0));
+            jit_emit(j, a64_rri(A64_SUBI, 1, A64_SP, A64_SP, j->frame, 0));
         return;
     }
     if (j->frame <= 512) {
-        emit(j, a64_pair(A64_PAIR_PRE, 1, false, A64_FP, A64_LR, A64_SP, -(int32_t)(j->frame / 8)));
+        jit_emit(j, a64_pair(A64_PAIR_PRE, 1, false, A64_FP, A64_LR, A64_SP, -(int32_t)(j->frame / 8)));
     } else {
-        emit(j, a64_rri(A64_SUBI, 1, A64_SP, A64_SP, j->frame, 0));
-        emit(j, a64_pair(A64_PAIR_OFFSET, 1, false, A64_FP, A64_LR, A64_SP, 0));
+        jit_emit(j, a64_rri(A64_SUBI, 1, A64_SP, A64_SP, j->frame, 0));
+        jit_emit(j, a64_pair(A64_PAIR_OFFSET, 1, false, A64_FP, A64_LR, A64_SP, 0));
     }
-    emit(j, a64_rri(A64_ADDI, 1, A64_FP, A64_SP, 0, 0));
+    jit_emit(j, a64_rri(A64_ADDI, 1, A64_FP, A64_SP, 0, 0));
     move_saved(j, false);
 }
 
-void emit_epilogue(struct jit *j)
+void jit_emit_epilogue(struct jit *j)
 {
     if (j->calls) {
         move_saved(j, true);
         if (j->frame < 512) {
-            emit(j, a64_pair(A64_PAIR_POST, 1, true, A64_FP, A64_LR, A64_SP, (int32_t)(j->frame / 8)));
+            jit_emit(j, a64_pair(A64_PAIR_POST, 1, true, A64_FP, A64_LR, A64_SP, (int32_t)(j->frame / 8)));
         } else {
-            emit(j, a64_pair(A64_PAIR_OFFSET, 1, true, A64_FP, A64_LR, A64_SP, 0));
-            emit(j, a64_rri(A64_ADDI, 1, A64_SP, A64_SP, j->frame, 0));
+            jit_emit(j, a64_pair(A64_PAIR_OFFSET, 1, true, A64_FP, A64_LR, A64_SP, 0));
+            jit_emit(j, a64_rri(A64_ADDI, 1, A64_SP, A64_SP, j->frame, 0));
         }
     } else if (j->frame) {
-        emit(j, a64_rri(A64_ADDI, 1, A64_SP, A64_SP, j->frame, 0));
+        jit_emit(j, a64_rri(A64_ADDI, 1, A64_SP, A64_SP, j->frame, 0));
     }
-    emit(j, a64_ret());
+    jit_emit(j, a64_ret());
 }
 
-uint32_t epilogue_words(const struct jit *j)
+uint32_t jit_epilogue_words(const struct jit *j)
 {
     if (!j->calls)
         return j->frame ? 2 : 1;
@@ -120,9 +121,10 @@ uint32_t epilogue_words(const struct jit *j)
 /* Bytes below r10 that the function starting at this slot uses: the verifier's count, or all that it may. */
 static uint32_t stack_of(const struct jit *j, uint32_t start, bool uses_stack)
 {
-    for (uint32_t k = 0; k < j->prog->subprog_count && k < BPF_MAX_SUBPROGS; k++)
+    for (uint32_t k = 0; k < j->prog->subprog_count && k < BPF_MAX_SUBPROGS; k++) {
         if (j->prog->subprog_start[k] == start)
             return (j->prog->subprog_stack[k] + 15) & ~15u;
+    }
     return uses_stack ? BPF_STACK_SIZE : 0;
 }
 
@@ -135,7 +137,7 @@ static bool enter_function(struct jit *j, uint32_t f)
     j->calls = false;
     for (uint32_t i = func->start; i < j->func_end; i++) {
         const struct bpf_insn *insn = &j->insns[i];
-        if (!reached(j, i))
+        if (!jit_reached(j, i))
             continue;
         mentioned |= 1u << bpf_dst(insn) | 1u << bpf_src(insn);
         j->calls |= bpf_is_call(insn);
@@ -156,12 +158,12 @@ static bool enter_function(struct jit *j, uint32_t f)
     }
     uint32_t stack = stack_of(j, func->start, (mentioned & 1u << BPF_FP) != 0);
     if (stack > BPF_STACK_SIZE)
-        return fail(j, func->start, "a function's stack is more than a frame");
+        return jit_fail(j, func->start, "a function's stack is more than a frame");
     j->frame = stack + (j->calls ? 16 + ((j->saved * 8 + 15) & ~15u) : 0);
 
     func->entry = j->words + 1;
-    if (!bind_chain(j, func->chain))
-        return fail(j, func->start, "call out of range");
+    if (!jit_bind_chain(j, func->chain))
+        return jit_fail(j, func->start, "call out of range");
     emit_prologue(j);
     j->r1_in_x0 = f == 0; /* the program's argument; functions are called with r1 at home */
     return true;
@@ -173,29 +175,29 @@ static uint32_t emit_slot(struct jit *j, uint32_t i)
 {
     switch (BPF_CLASS(j->insns[i].code)) {
     case BPF_ALU:
-    case BPF_ALU64: return emit_alu(j, i);
+    case BPF_ALU64: return jit_emit_alu(j, i);
     case BPF_LD:
-    case BPF_LDX: return emit_load(j, i);
+    case BPF_LDX: return jit_emit_load(j, i);
     case BPF_ST:
-    case BPF_STX: return emit_store(j, i);
-    default: return emit_jump(j, i);
+    case BPF_STX: return jit_emit_store(j, i);
+    default: return jit_emit_jump(j, i);
     }
 }
 
 static void forget_widths(struct jit *j)
 {
-    for (uint32_t r = 0; r < sizeof j->width; r++)
+    for (uint32_t r = 0; r < sizeof(j->width); r++)
         j->width[r] = 64;
 }
 
 /* Makes slot i a label: branches that wait for it are bound, and from here on its entry is its offset. */
 static bool place_slot(struct jit *j, uint32_t i)
 {
-    if (is_target(j, i)) {
-        leave_block(j, i);
+    if (jit_is_target(j, i)) {
+        jit_leave_block(j, i);
         forget_widths(j);
-        if (!bind_chain(j, j->slot[i] & SLOT_CHAIN))
-            return fail(j, i, "branch out of range");
+        if (!jit_bind_chain(j, j->slot[i] & SLOT_CHAIN))
+            return jit_fail(j, i, "branch out of range");
     }
     j->slot[i] = j->words * 4;
     return true;
@@ -206,7 +208,7 @@ static bool emit_program(struct jit *j, uint32_t *max_per_slot)
     uint32_t f = 0;
     for (uint32_t i = 0; i < j->slots;) {
         if (j->words + JIT_SLOT_WORDS > j->limit)
-            return fail(j, i, "the code does not fit the memory for it");
+            return jit_fail(j, i, "the code does not fit the memory for it");
         uint32_t before = j->words;
         if (f < j->func_count && j->funcs[f].start == i) {
             forget_widths(j);
@@ -216,7 +218,7 @@ static bool emit_program(struct jit *j, uint32_t *max_per_slot)
         if (!place_slot(j, i))
             return false;
         uint32_t taken = 1;
-        if (reached(j, i))
+        if (jit_reached(j, i))
             taken = emit_slot(j, i);
         if (taken == 0)
             return false;
@@ -247,20 +249,20 @@ bool bpf_jit_arm64(const struct bpf_prog *prog, void *code, size_t code_size, ui
     j.error_slot = 0;
     out->max_per_slot = 0;
     if (prog->slots == 0 || prog->slots > BPF_MAX_SLOTS) {
-        fail(&j, 0, "a program has 1 to 4096 slots");
+        jit_fail(&j, 0, "a program has 1 to 4096 slots");
     } else if (((uintptr_t)code | code_va) & 3u) {
-        fail(&j, 0, "code must be aligned to 4 bytes");
-    } else if (!slot_to_offset && j.limit < prog->slots + 1 + JIT_SLOT_WORDS) {
-        fail(&j, 0, "the code does not fit the memory for it");
+        jit_fail(&j, 0, "code must be aligned to 4 bytes");
+    } else if (slot_to_offset == NULL && j.limit < prog->slots + 1 + JIT_SLOT_WORDS) {
+        jit_fail(&j, 0, "the code does not fit the memory for it");
     } else {
-        if (!slot_to_offset) { /* the end of the code memory serves */
+        if (slot_to_offset == NULL) { /* the end of the code memory serves */
             j.limit -= prog->slots + 1;
             j.slot = j.code + j.limit;
         }
         if (find_targets(&j))
             emit_program(&j, &out->max_per_slot);
     }
-    out->bytes = j.error ? 0 : j.words * 4;
+    out->bytes = j.error != NULL ? 0 : j.words * 4;
     out->error = j.error;
     out->slot = j.error_slot;
     return j.error == NULL;

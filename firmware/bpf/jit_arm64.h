@@ -63,32 +63,33 @@ struct jit {
     struct jit_func funcs[BPF_MAX_SUBPROGS + 1];
 };
 
-static inline void emit(struct jit *j, uint32_t word)
+static inline void jit_emit(struct jit *j, uint32_t word)
 {
     j->code[j->words++] = word;
 }
 
-static inline bool is_target(const struct jit *j, uint32_t slot)
+static inline bool jit_is_target(const struct jit *j, uint32_t slot)
 {
     return (j->slot[slot] & SLOT_TARGET) != 0;
 }
 
 /* What the verifier found; where it has not run (tests), every slot counts. */
-static inline bool reached(const struct jit *j, uint32_t slot)
+static inline bool jit_reached(const struct jit *j, uint32_t slot)
 {
     const struct bpf_prog *prog = j->prog;
-    return !prog->slot_flags || prog->subprog_count == 0 || (prog->slot_flags[slot] & BPF_SLOT_REACHED);
+    return prog->slot_flags == NULL || prog->subprog_count == 0 ||
+           (prog->slot_flags[slot] & BPF_SLOT_REACHED) != 0;
 }
 
 /* True where slot `i` exists and continues the block of the slot before it, so that the two may become one. */
-static inline bool continues(const struct jit *j, uint32_t i)
+static inline bool jit_continues(const struct jit *j, uint32_t i)
 {
-    return i < j->func_end && !is_target(j, i);
+    return i < j->func_end && !jit_is_target(j, i);
 }
 
-static inline bool fail(struct jit *j, uint32_t slot, const char *why)
+static inline bool jit_fail(struct jit *j, uint32_t slot, const char *why)
 {
-    if (!j->error) {
+    if (j->error == NULL) {
         j->error = why;
         j->error_slot = slot;
     }
@@ -98,32 +99,32 @@ static inline bool fail(struct jit *j, uint32_t slot, const char *why)
 /* ---- jit_regs.c: where registers are ---------------------------------------------------------------------------- */
 
 /* True when helper `number` takes arguments at all. */
-bool helper_has_arguments(int32_t number);
+bool jit_helper_has_arguments(int32_t number);
 /* The register that holds BPF register r; r10 is computed into `scratch`. */
-uint32_t use(struct jit *j, uint32_t r, uint32_t scratch);
+uint32_t jit_use(struct jit *j, uint32_t r, uint32_t scratch);
 /* The register that BPF register r is to be written to by an instruction whose successor is slot `next`. Call it once
- * a slot, after every use(), and write what it names last: it may be x0, which may hold a source. */
-uint32_t define(struct jit *j, uint32_t r, uint32_t next);
+ * a slot, after every jit_use(), and write what it names last: it may be x0, which may hold a source. */
+uint32_t jit_define(struct jit *j, uint32_t r, uint32_t next);
 /* Ends a block before slot `next`: r1 goes home if anything may still want it. */
-void leave_block(struct jit *j, uint32_t next);
+void jit_leave_block(struct jit *j, uint32_t next);
 /* Puts a constant into a register, by whatever is shortest, ADRP included. */
-void load_constant(struct jit *j, uint32_t rd, uint64_t value);
+void jit_load_constant(struct jit *j, uint32_t rd, uint64_t value);
 /* rd = rn + value, rn possibly SP (sf 1 then). */
-void add_constant(struct jit *j, uint32_t sf, uint32_t rd, uint32_t rn, int64_t value);
+void jit_add_constant(struct jit *j, uint32_t sf, uint32_t rd, uint32_t rn, int64_t value);
 
 /* ---- one emitter a group of classes; each returns the slots it took, 0 on error ---------------------------------- */
 
-uint32_t emit_alu(struct jit *j, uint32_t i); /* jit_alu.c */
-uint32_t emit_load(struct jit *j, uint32_t i); /* jit_memory.c */
-uint32_t emit_store(struct jit *j, uint32_t i);
-uint32_t emit_atomic(struct jit *j, uint32_t i); /* jit_atomic.c */
-uint32_t emit_jump(struct jit *j, uint32_t i); /* jit_jump.c */
+uint32_t jit_emit_alu(struct jit *j, uint32_t i); /* jit_alu.c */
+uint32_t jit_emit_load(struct jit *j, uint32_t i); /* jit_memory.c */
+uint32_t jit_emit_store(struct jit *j, uint32_t i);
+uint32_t jit_emit_atomic(struct jit *j, uint32_t i); /* jit_atomic.c */
+uint32_t jit_emit_jump(struct jit *j, uint32_t i); /* jit_jump.c */
 
 /* Shared by jit_arm64.c and jit_jump.c. */
-void emit_epilogue(struct jit *j);
+void jit_emit_epilogue(struct jit *j);
 /* Points the branches chained from `chain` (1 + word index of the last one) at the next word to be emitted. */
-bool bind_chain(struct jit *j, uint32_t chain);
-/* Words that emit_epilogue() emits. */
-uint32_t epilogue_words(const struct jit *j);
+bool jit_bind_chain(struct jit *j, uint32_t chain);
+/* Words that jit_emit_epilogue() emits. */
+uint32_t jit_epilogue_words(const struct jit *j);
 
 #endif

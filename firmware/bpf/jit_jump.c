@@ -23,16 +23,16 @@ static bool emit_branch(struct jit *j, uint32_t *label, bool bound, uint32_t mas
     if (bound) {
         uint32_t back = here - *label;
         if (back > 1u << (bits - 1))
-            return fail(j, i, "branch out of range");
-        emit(j, word | ((0u - back) & ((1u << bits) - 1)) << shift);
+            return jit_fail(j, i, "branch out of range");
+        jit_emit(j, word | ((0u - back) & ((1u << bits) - 1)) << shift);
         return true;
     }
     uint32_t last = *label & mask;
     uint32_t distance = last ? here - (last - 1) : 0;
     if (distance >= 1u << bits)
-        return fail(j, i, "branch out of range");
+        return jit_fail(j, i, "branch out of range");
     *label = (*label & ~mask) | (here + 1);
-    emit(j, word | distance << shift);
+    jit_emit(j, word | distance << shift);
     return true;
 }
 
@@ -44,7 +44,7 @@ static bool branch_to(struct jit *j, uint32_t i, uint32_t t, uint32_t word)
     return emit_branch(j, &label, true, 0, i, word);
 }
 
-bool bind_chain(struct jit *j, uint32_t chain)
+bool jit_bind_chain(struct jit *j, uint32_t chain)
 {
     while (chain) {
         uint32_t at = chain - 1, word = j->code[at], shift, bits;
@@ -91,12 +91,12 @@ static void compare_constant(struct jit *j, uint32_t sf, uint32_t rn, int64_t va
     uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     enum a64_rri op = value < 0 ? A64_ADDSI : A64_SUBSI;
     if (size < 4096) {
-        emit(j, a64_rri(op, sf, A64_ZR, rn, (uint32_t)size, 0));
+        jit_emit(j, a64_rri(op, sf, A64_ZR, rn, (uint32_t)size, 0));
     } else if ((size & 0xfffu) == 0 && size < 1u << 24) {
-        emit(j, a64_rri(op, sf, A64_ZR, rn, (uint32_t)size >> 12, 1));
+        jit_emit(j, a64_rri(op, sf, A64_ZR, rn, (uint32_t)size >> 12, 1));
     } else {
-        load_constant(j, T1, sf ? (uint64_t)value : (uint64_t)value & 0xffffffffu);
-        emit(j, a64_rrr(A64_SUBS, sf, A64_ZR, rn, T1));
+        jit_load_constant(j, T1, sf ? (uint64_t)value : (uint64_t)value & 0xffffffffu);
+        jit_emit(j, a64_rrr(A64_SUBS, sf, A64_ZR, rn, T1));
     }
 }
 
@@ -107,10 +107,10 @@ static void test_constant(struct jit *j, uint32_t sf, uint32_t rn, int64_t value
     if (value >= 0)
         sf = 0; /* bits above 31 do not take part */
     if (a64_bitmask((uint64_t)value, sf, &bitmask)) {
-        emit(j, a64_logical(A64_ANDSI, sf, A64_ZR, rn, bitmask));
+        jit_emit(j, a64_logical(A64_ANDSI, sf, A64_ZR, rn, bitmask));
     } else {
-        load_constant(j, T1, sf ? (uint64_t)value : (uint64_t)value & 0xffffffffu);
-        emit(j, a64_rrr(A64_ANDS, sf, A64_ZR, rn, T1));
+        jit_load_constant(j, T1, sf ? (uint64_t)value : (uint64_t)value & 0xffffffffu);
+        jit_emit(j, a64_rrr(A64_ANDS, sf, A64_ZR, rn, T1));
     }
 }
 
@@ -138,13 +138,13 @@ static uint32_t emit_conditional(struct jit *j, uint32_t i, uint32_t t)
 {
     const struct bpf_insn *insn = &j->insns[i];
     uint32_t op = BPF_OP(insn->code), sf = BPF_CLASS(insn->code) == BPF_JMP;
-    uint32_t rn = use(j, bpf_dst(insn), T0), word = 0;
+    uint32_t rn = jit_use(j, bpf_dst(insn), T0), word = 0;
     if (BPF_SRC(insn->code) == BPF_X) {
-        uint32_t rm = use(j, bpf_src(insn), T1);
-        leave_block(j, i + 1);
-        emit(j, a64_rrr(op == BPF_JSET ? A64_ANDS : A64_SUBS, sf, A64_ZR, rn, rm));
+        uint32_t rm = jit_use(j, bpf_src(insn), T1);
+        jit_leave_block(j, i + 1);
+        jit_emit(j, a64_rrr(op == BPF_JSET ? A64_ANDS : A64_SUBS, sf, A64_ZR, rn, rm));
     } else {
-        leave_block(j, i + 1);
+        jit_leave_block(j, i + 1);
         word = flagless(j, i, t, sf, rn, op, insn->imm);
         if (!word && op == BPF_JSET)
             test_constant(j, sf, rn, insn->imm);
@@ -159,26 +159,26 @@ static uint32_t emit_call(struct jit *j, uint32_t i)
     const struct bpf_insn *insn = &j->insns[i];
     if (bpf_src(insn) == BPF_CALL_HELPER) {
         bpf_helper_fn helper = bpf_helper_address(insn->imm);
-        if (!helper) {
-            fail(j, i, "the kernel has no helper of this number");
+        if (helper == NULL) {
+            jit_fail(j, i, "the kernel has no helper of this number");
             return 0;
         }
-        if (helper_has_arguments(insn->imm) && !j->r1_in_x0)
-            emit(j, a64_mov(1, 0, j->reg[BPF_R1]));
+        if (jit_helper_has_arguments(insn->imm) && !j->r1_in_x0)
+            jit_emit(j, a64_mov(1, 0, j->reg[BPF_R1]));
         uint64_t target = (uint64_t)(uintptr_t)helper;
         int64_t words = (int64_t)(target - (j->code_va + 4ull * j->words)) >> 2;
         if (words >= -(1 << 25) && words < 1 << 25) {
-            emit(j, a64_b(true, (int32_t)words));
+            jit_emit(j, a64_b(true, (int32_t)words));
         } else {
-            load_constant(j, T_CALL, target);
-            emit(j, a64_blr(T_CALL));
+            jit_load_constant(j, T_CALL, target);
+            jit_emit(j, a64_blr(T_CALL));
         }
     } else if (bpf_src(insn) == BPF_CALL_LOCAL) {
         if (j->r1_in_x0)
-            emit(j, a64_mov(1, j->reg[BPF_R1], 0));
+            jit_emit(j, a64_mov(1, j->reg[BPF_R1], 0));
         int64_t start = bpf_jump_target(insn, i);
         struct jit_func *func = j->funcs;
-        while ((int64_t)func->start != start) /* found_function() has put it there */
+        while ((int64_t)func->start != start) /* note_function() has put it there */
             func++;
         uint32_t entry = func->entry - 1;
         bool done = func->entry ? emit_branch(j, &entry, true, 0, i, a64_b(true, 0))
@@ -186,7 +186,7 @@ static uint32_t emit_call(struct jit *j, uint32_t i)
         if (!done)
             return 0;
     } else {
-        fail(j, i, "only helpers and local functions can be called");
+        jit_fail(j, i, "only helpers and local functions can be called");
         return 0;
     }
     j->r1_in_x0 = false;
@@ -194,30 +194,30 @@ static uint32_t emit_call(struct jit *j, uint32_t i)
     return 1;
 }
 
-uint32_t emit_jump(struct jit *j, uint32_t i)
+uint32_t jit_emit_jump(struct jit *j, uint32_t i)
 {
     const struct bpf_insn *insn = &j->insns[i];
     if (bpf_is_call(insn))
         return emit_call(j, i);
     if (bpf_is_exit(insn)) {
-        emit_epilogue(j);
+        jit_emit_epilogue(j);
         return 1;
     }
     bool always = bpf_is_ja(insn);
     if (!always && (!bpf_is_branch(insn) || BPF_OP(insn->code) > BPF_JSLE)) {
-        fail(j, i, "no such jump");
+        jit_fail(j, i, "no such jump");
         return 0;
     }
     uint32_t t = (uint32_t)bpf_jump_target(insn, i); /* within the function: note_jump() has looked */
     bool to_next = t == i + 1;
-    if (!always && reached(j, t) && !to_next && reached(j, i + 1))
+    if (!always && jit_reached(j, t) && !to_next && jit_reached(j, i + 1))
         return emit_conditional(j, i, t);
     /* What is left goes one way only: the verifier has found the other one impossible, or there is no other. */
-    leave_block(j, i + 1);
-    if (to_next || (!always && !reached(j, t)))
+    jit_leave_block(j, i + 1);
+    if (to_next || (!always && !jit_reached(j, t)))
         return 1;
-    if (bpf_is_exit(&j->insns[t]) && epilogue_words(j) <= 2) {
-        emit_epilogue(j);
+    if (bpf_is_exit(&j->insns[t]) && jit_epilogue_words(j) <= 2) {
+        jit_emit_epilogue(j);
         return 1;
     }
     return branch_to(j, i, t, a64_b(false, 0)) ? 1 : 0;

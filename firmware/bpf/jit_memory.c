@@ -22,19 +22,19 @@ static uint32_t address(struct jit *j, uint32_t r, int32_t off, int32_t *offset)
         return A64_SP;
     }
     *offset = off;
-    return use(j, r, T0);
+    return jit_use(j, r, T0);
 }
 
 static void access(struct jit *j, uint32_t size, enum a64_opc opc, uint32_t rt, uint32_t rn, int32_t offset)
 {
     int32_t units = offset >> size;
     if (offset >= 0 && units < 4096 && (units << size) == offset) {
-        emit(j, a64_ldst_uimm(size, opc, rt, rn, (uint32_t)units));
+        jit_emit(j, a64_ldst_uimm(size, opc, rt, rn, (uint32_t)units));
     } else if (offset >= -256 && offset < 256) {
-        emit(j, a64_ldst_simm(size, opc, rt, rn, offset));
+        jit_emit(j, a64_ldst_simm(size, opc, rt, rn, offset));
     } else {
-        load_constant(j, T1, (uint64_t)(int64_t)offset);
-        emit(j, a64_ldst_reg(size, opc, rt, rn, T1));
+        jit_load_constant(j, T1, (uint64_t)(int64_t)offset);
+        jit_emit(j, a64_ldst_reg(size, opc, rt, rn, T1));
     }
 }
 
@@ -44,7 +44,7 @@ static bool is_pair(const struct jit *j, uint32_t i, uint32_t size, uint32_t bas
                     int32_t *first, bool *swapped)
 {
     const struct bpf_insn *insn = &j->insns[i], *next = insn + 1;
-    if (size < 2 || !continues(j, i + 1) || next->code != insn->code)
+    if (size < 2 || !jit_continues(j, i + 1) || next->code != insn->code)
         return false;
     bool load = BPF_CLASS(insn->code) == BPF_LDX;
     uint32_t next_base = load ? bpf_src(next) : bpf_dst(next);
@@ -59,23 +59,23 @@ static bool is_pair(const struct jit *j, uint32_t i, uint32_t size, uint32_t bas
     return true;
 }
 
-uint32_t emit_load(struct jit *j, uint32_t i)
+uint32_t jit_emit_load(struct jit *j, uint32_t i)
 {
     const struct bpf_insn *insn = &j->insns[i];
     uint32_t mode = BPF_MODE(insn->code), dst = bpf_dst(insn), base = bpf_src(insn);
     if (BPF_CLASS(insn->code) == BPF_LD) {
         if (insn->code != BPF_LDDW || bpf_src(insn) > BPF_LDDW_MAP_VALUE) {
-            fail(j, i, "only 64-bit constants and map references are loaded by class LD");
+            jit_fail(j, i, "only 64-bit constants and map references are loaded by class LD");
             return 0;
         }
         /* The verifier has put addresses into map references, whatever their src. */
-        load_constant(j, define(j, dst, i + 2), bpf_lddw_value(insn));
+        jit_load_constant(j, jit_define(j, dst, i + 2), bpf_lddw_value(insn));
         return 2;
     }
     uint32_t size = log2_size(insn->code);
     bool extends = mode == BPF_MEMSX && size < 3;
     if (mode != BPF_MEM && !extends) {
-        fail(j, i, "no such load");
+        jit_fail(j, i, "no such load");
         return 0;
     }
     int32_t offset, first;
@@ -85,14 +85,14 @@ uint32_t emit_load(struct jit *j, uint32_t i)
         uint32_t dst2 = bpf_dst(insn + 1);
         /* r0 and r1 may trade places in x0: leave those two to single loads */
         if (dst2 != dst && dst2 != BPF_FP && dst > BPF_R1 && dst2 > BPF_R1) {
-            uint32_t rt = define(j, dst, i + 1), rt2 = define(j, dst2, i + 2);
-            emit(j, a64_pair(A64_PAIR_OFFSET, size == 3, true, swapped ? rt2 : rt, swapped ? rt : rt2, rn,
-                             first));
+            uint32_t rt = jit_define(j, dst, i + 1), rt2 = jit_define(j, dst2, i + 2);
+            jit_emit(j, a64_pair(A64_PAIR_OFFSET, size == 3, true, swapped ? rt2 : rt, swapped ? rt : rt2, rn,
+                                 first));
             j->width[dst] = j->width[dst2] = size == 3 ? 64 : 32;
             return 2;
         }
     }
-    access(j, size, extends ? A64_LDRS : A64_LDR, define(j, dst, i + 1), rn, offset);
+    access(j, size, extends ? A64_LDRS : A64_LDR, jit_define(j, dst, i + 1), rn, offset);
     j->width[dst] = extends ? 64 : (uint8_t)(8u << size);
     return 1;
 }
@@ -101,23 +101,23 @@ uint32_t emit_load(struct jit *j, uint32_t i)
 static uint32_t stored(struct jit *j, const struct bpf_insn *insn, uint32_t scratch)
 {
     if (BPF_CLASS(insn->code) == BPF_STX)
-        return use(j, bpf_src(insn), scratch);
+        return jit_use(j, bpf_src(insn), scratch);
     if (insn->imm == 0)
         return A64_ZR;
     uint64_t value = (uint64_t)(int64_t)insn->imm;
     if (BPF_SIZE(insn->code) != BPF_DW)
         value &= ~0ull >> (64 - 8 * bpf_access_size(insn->code));
-    load_constant(j, scratch, value);
+    jit_load_constant(j, scratch, value);
     return scratch;
 }
 
-uint32_t emit_store(struct jit *j, uint32_t i)
+uint32_t jit_emit_store(struct jit *j, uint32_t i)
 {
     const struct bpf_insn *insn = &j->insns[i];
     if (BPF_MODE(insn->code) == BPF_ATOMIC && BPF_CLASS(insn->code) == BPF_STX)
-        return emit_atomic(j, i);
+        return jit_emit_atomic(j, i);
     if (BPF_MODE(insn->code) != BPF_MEM) {
-        fail(j, i, "no such store");
+        jit_fail(j, i, "no such store");
         return 0;
     }
     uint32_t size = log2_size(insn->code);
@@ -128,8 +128,8 @@ uint32_t emit_store(struct jit *j, uint32_t i)
     if (is_pair(j, i, size, bpf_dst(insn), offset, &first, &swapped)) {
         bool same = BPF_CLASS(insn->code) == BPF_ST && insn[1].imm == insn->imm;
         uint32_t rt2 = same ? rt : stored(j, insn + 1, T3);
-        emit(j,
-             a64_pair(A64_PAIR_OFFSET, size == 3, false, swapped ? rt2 : rt, swapped ? rt : rt2, rn, first));
+        jit_emit(j, a64_pair(A64_PAIR_OFFSET, size == 3, false, swapped ? rt2 : rt, swapped ? rt : rt2, rn,
+                             first));
         return 2;
     }
     access(j, size, A64_STR, rt, rn, offset);

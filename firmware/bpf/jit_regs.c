@@ -7,7 +7,7 @@
 
 #define LOOK_AHEAD 16u
 
-bool helper_has_arguments(int32_t number)
+bool jit_helper_has_arguments(int32_t number)
 {
 #define DIFFERS(argumentless) &&number != (argumentless)
     return true BPF_HELPERS_WITHOUT_ARGUMENTS(DIFFERS);
@@ -32,30 +32,26 @@ static bool reads(const struct bpf_insn *insn, uint32_t r)
 {
     if (reads_src(insn) && bpf_src(insn) == r)
         return true;
-    switch
-        BPF_CLASS(insn->code)
-        {
-        case BPF_ALU:
-        case BPF_ALU64: return bpf_dst(insn) == r && BPF_OP(insn->code) != BPF_MOV;
-        case BPF_ST: return bpf_dst(insn) == r;
-        case BPF_STX: return bpf_dst(insn) == r || (r == 0 && BPF_MODE(insn->code) == BPF_ATOMIC);
-        default: return false;
-        }
+    switch (BPF_CLASS(insn->code)) {
+    case BPF_ALU:
+    case BPF_ALU64: return bpf_dst(insn) == r && BPF_OP(insn->code) != BPF_MOV;
+    case BPF_ST: return bpf_dst(insn) == r;
+    case BPF_STX: return bpf_dst(insn) == r || (r == 0 && BPF_MODE(insn->code) == BPF_ATOMIC);
+    default: return false;
+    }
 }
 
 /* Whether an instruction that is not a jump writes register r, whatever it was. */
 static bool writes(const struct bpf_insn *insn, uint32_t r)
 {
-    switch
-        BPF_CLASS(insn->code)
-        {
-        case BPF_ALU:
-        case BPF_ALU64:
-        case BPF_LD:
-        case BPF_LDX: return bpf_dst(insn) == r;
-        case BPF_STX: return BPF_MODE(insn->code) == BPF_ATOMIC && (bpf_src(insn) == r || r == 0);
-        default: return false;
-        }
+    switch (BPF_CLASS(insn->code)) {
+    case BPF_ALU:
+    case BPF_ALU64:
+    case BPF_LD:
+    case BPF_LDX: return bpf_dst(insn) == r;
+    case BPF_STX: return BPF_MODE(insn->code) == BPF_ATOMIC && (bpf_src(insn) == r || r == 0);
+    default: return false;
+    }
 }
 
 static bool is_jump(const struct bpf_insn *insn)
@@ -81,11 +77,12 @@ static bool is_for_helper(const struct jit *j, uint32_t i)
 {
     if (!j->calls)
         return false;
-    for (uint32_t n = 0; n < LOOK_AHEAD && continues(j, i); n++) {
+    for (uint32_t n = 0; n < LOOK_AHEAD && jit_continues(j, i); n++) {
         const struct bpf_insn *insn = &j->insns[i];
-        if (is_jump(insn))
+        if (is_jump(insn)) {
             return insn->code == (BPF_JMP | BPF_CALL) && bpf_src(insn) == BPF_CALL_HELPER &&
-                   helper_has_arguments(insn->imm);
+                   jit_helper_has_arguments(insn->imm);
+        }
         if (reads(insn, 0) || writes(insn, 0))
             return false;
         i += length(insn);
@@ -99,7 +96,7 @@ static bool jump_wants(const struct bpf_insn *insn)
     if (bpf_is_exit(insn))
         return false;
     if (bpf_is_call(insn))
-        return bpf_src(insn) == BPF_CALL_LOCAL || helper_has_arguments(insn->imm);
+        return bpf_src(insn) == BPF_CALL_LOCAL || jit_helper_has_arguments(insn->imm);
     return jump_reads(insn, 1);
 }
 
@@ -111,7 +108,7 @@ static bool is_exposed(const struct jit *j, uint32_t i)
     for (; i < j->func_end; i += length(&j->insns[i])) {
         const struct bpf_insn *insn = &j->insns[i];
         bool jump = is_jump(insn);
-        if (is_target(j, i))
+        if (jit_is_target(j, i))
             defined = false;
         bool wants = jump ? jump_wants(insn) : reads(insn, 1);
         if (wants && !defined)
@@ -129,7 +126,7 @@ static bool is_exposed(const struct jit *j, uint32_t i)
 static bool is_dead(const struct jit *j, uint32_t i)
 {
     for (uint32_t n = 0; n < LOOK_AHEAD; n++) {
-        if (!continues(j, i))
+        if (!jit_continues(j, i))
             return !is_exposed(j, i);
         const struct bpf_insn *insn = &j->insns[i];
         if (is_jump(insn)) {
@@ -137,7 +134,7 @@ static bool is_dead(const struct jit *j, uint32_t i)
             if (op == BPF_EXIT)
                 return true;
             if (op == BPF_CALL)
-                return bpf_src(insn) == BPF_CALL_HELPER && !helper_has_arguments(insn->imm);
+                return bpf_src(insn) == BPF_CALL_HELPER && !jit_helper_has_arguments(insn->imm);
             return !jump_reads(insn, 1) && !is_exposed(j, i);
         }
         if (reads(insn, 1))
@@ -149,16 +146,16 @@ static bool is_dead(const struct jit *j, uint32_t i)
     return false;
 }
 
-uint32_t use(struct jit *j, uint32_t r, uint32_t scratch)
+uint32_t jit_use(struct jit *j, uint32_t r, uint32_t scratch)
 {
     if (r == 10) {
-        emit(j, a64_rri(A64_ADDI, 1, scratch, A64_SP, j->frame, 0));
+        jit_emit(j, a64_rri(A64_ADDI, 1, scratch, A64_SP, j->frame, 0));
         return scratch;
     }
     return r == 1 && j->r1_in_x0 ? 0 : j->reg[r];
 }
 
-uint32_t define(struct jit *j, uint32_t r, uint32_t next)
+uint32_t jit_define(struct jit *j, uint32_t r, uint32_t next)
 {
     j->width[r] = 64;
     if (r == 1) {
@@ -167,22 +164,22 @@ uint32_t define(struct jit *j, uint32_t r, uint32_t next)
     }
     if (r == 0 && j->r1_in_x0) {
         if (!is_dead(j, next))
-            emit(j, a64_mov(1, j->reg[1], 0));
+            jit_emit(j, a64_mov(1, j->reg[1], 0));
         j->r1_in_x0 = false;
     }
     return j->reg[r];
 }
 
-void leave_block(struct jit *j, uint32_t next)
+void jit_leave_block(struct jit *j, uint32_t next)
 {
     if (!j->r1_in_x0)
         return;
     if (is_exposed(j, next))
-        emit(j, a64_mov(1, j->reg[1], 0));
+        jit_emit(j, a64_mov(1, j->reg[1], 0));
     j->r1_in_x0 = false;
 }
 
-void load_constant(struct jit *j, uint32_t rd, uint64_t value)
+void jit_load_constant(struct jit *j, uint32_t rd, uint64_t value)
 {
     uint32_t words[4];
     uint32_t count = a64_mov_imm(words, rd, value);
@@ -194,17 +191,17 @@ void load_constant(struct jit *j, uint32_t rd, uint64_t value)
          * load or store two or three instructions on. */
         bool late = (pc & 0xfffu) >= 0xff8u;
         if (!late && pages >= -(1 << 20) && pages < 1 << 20 && count > (low ? 2u : 1u)) {
-            emit(j, a64_adrp(rd, pages));
+            jit_emit(j, a64_adrp(rd, pages));
             if (low)
-                emit(j, a64_rri(A64_ADDI, 1, rd, rd, low, 0));
+                jit_emit(j, a64_rri(A64_ADDI, 1, rd, rd, low, 0));
             return;
         }
     }
     for (uint32_t n = 0; n < count; n++)
-        emit(j, words[n]);
+        jit_emit(j, words[n]);
 }
 
-void add_constant(struct jit *j, uint32_t sf, uint32_t rd, uint32_t rn, int64_t value)
+void jit_add_constant(struct jit *j, uint32_t sf, uint32_t rd, uint32_t rn, int64_t value)
 {
     bool negative = value < 0;
     uint64_t size = negative ? 0 - (uint64_t)value : (uint64_t)value;
@@ -213,13 +210,13 @@ void add_constant(struct jit *j, uint32_t sf, uint32_t rd, uint32_t rn, int64_t 
         uint32_t low = (uint32_t)size & 0xfffu;
         uint32_t high = (uint32_t)(size >> 12);
         if (high) {
-            emit(j, a64_rri(op, sf, rd, rn, high, 1));
+            jit_emit(j, a64_rri(op, sf, rd, rn, high, 1));
             rn = rd;
         }
         if (low || !high)
-            emit(j, a64_rri(op, sf, rd, rn, low, 0));
+            jit_emit(j, a64_rri(op, sf, rd, rn, low, 0));
         return;
     }
-    load_constant(j, T0, sf ? (uint64_t)value : (uint64_t)value & 0xffffffffu);
-    emit(j, a64_rrr(A64_ADD, sf, rd, rn, T0));
+    jit_load_constant(j, T0, sf ? (uint64_t)value : (uint64_t)value & 0xffffffffu);
+    jit_emit(j, a64_rrr(A64_ADD, sf, rd, rn, T0));
 }

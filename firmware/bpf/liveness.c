@@ -26,7 +26,7 @@ struct scratch {
     struct stack_access *access;
 };
 
-size_t liveness_scratch_size(uint32_t slots)
+size_t verifier_liveness_scratch_size(uint32_t slots)
 {
     return (size_t)slots * (sizeof(struct points) + sizeof(struct stack_access));
 }
@@ -52,20 +52,21 @@ static void follow_alu(const struct bpf_insn *insn, struct points *points)
     int32_t was = points_at(points, dst),
             other = by_reg ? points_at(points, bpf_src(insn)) : POINTS_ELSEWHERE;
 
-    if (wide && op == BPF_MOV && insn->off == 0)
+    if (wide && op == BPF_MOV && insn->off == 0) {
         points->at[dst] = (int16_t)other;
-    else if (wide && (op == BPF_ADD || op == BPF_SUB) && !by_reg)
+    } else if (wide && (op == BPF_ADD || op == BPF_SUB) && !by_reg) {
         points->at[dst] = moved(was, op == BPF_ADD ? (int64_t)insn->imm : -(int64_t)insn->imm);
-    else if (wide && (op == BPF_ADD || op == BPF_SUB) &&
-             (was != POINTS_ELSEWHERE || other != POINTS_ELSEWHERE))
+    } else if (wide && (op == BPF_ADD || op == BPF_SUB) &&
+               (was != POINTS_ELSEWHERE || other != POINTS_ELSEWHERE)) {
         points->at[dst] = POINTS_ANYWHERE;
-    else
+    } else {
         points->at[dst] = POINTS_ELSEWHERE;
+    }
 }
 
 static void note(struct stack_access *access, enum access_kind kind, int32_t at, int32_t off, uint32_t size)
 {
-    int32_t from = at + off, to = 0;
+    int32_t from = at + off;
 
     if (at == POINTS_ELSEWHERE)
         return;
@@ -73,7 +74,7 @@ static void note(struct stack_access *access, enum access_kind kind, int32_t at,
         access->kind = kind == ACCESS_READ ? ACCESS_READ_ALL : ACCESS_WRITE_SOMEWHERE;
         return;
     }
-    to = from + (int32_t)size;
+    int32_t to = from + (int32_t)size;
     from = from < -(int32_t)BPF_STACK_SIZE ? -(int32_t)BPF_STACK_SIZE : from;
     to = to > 0 ? 0 : to;
     if (from >= to || access->kind == ACCESS_READ_ALL)
@@ -93,23 +94,24 @@ static void note_call(struct verifier *v, uint32_t slot, const struct points *po
                       struct stack_access *access)
 {
     const struct bpf_insn *insn = &v->prog->insns[slot];
-    const struct bpf_helper *helper = NULL;
 
     if (bpf_is_local_call(insn)) {
-        for (uint32_t i = BPF_R1; i <= BPF_R5; i++)
+        for (uint32_t i = BPF_R1; i <= BPF_R5; i++) {
             if (points->at[i] != POINTS_ELSEWHERE) {
                 v->info[slot].flags |= SLOT_LENDS;
                 access->kind = ACCESS_READ_ALL;
             }
+        }
         return;
     }
-    helper = bpf_helper_find(insn->imm);
+    const struct bpf_helper *helper = bpf_helper_find(insn->imm);
     for (uint32_t i = 0; helper != NULL && i < 5; i++) {
         uint32_t size = BPF_STACK_SIZE;
 
         if (helper->args[i] != BPF_ARG_KEY && helper->args[i] != BPF_ARG_VALUE &&
-            helper->args[i] != BPF_ARG_MEMORY)
+            helper->args[i] != BPF_ARG_MEMORY) {
             continue;
+        }
         if (helper->args[i] != BPF_ARG_MEMORY) {
             size = 0;
             for (uint32_t m = 0; m < v->prog->map_count; m++) {
@@ -158,13 +160,13 @@ static void follow(struct verifier *v, uint32_t slot, struct points *points, str
 static bool join_points(struct scratch *scratch, uint32_t to, const struct points *points)
 {
     struct points *known = &scratch->points[to];
-    bool changed = false;
 
     if (!scratch->access[to].seen) {
         *known = *points;
         scratch->access[to].seen = 1;
         return true;
     }
+    bool changed = false;
     for (uint32_t i = 0; i < 10; i++) {
         if (known->at[i] == points->at[i] || known->at[i] == POINTS_ANYWHERE)
             continue;
@@ -208,7 +210,7 @@ static void find_points(struct verifier *v, struct scratch *scratch)
     }
 }
 
-void mark_slots(int32_t off, uint32_t size, bool whole, uint64_t *low, uint64_t *high)
+void verifier_mark_slots(int32_t off, uint32_t size, bool whole, uint64_t *low, uint64_t *high)
 {
     uint32_t from = (uint32_t)(off + (int32_t)BPF_STACK_SIZE), to = from + size;
     uint32_t first = whole ? (from + 3) / 4 : from / 4, end = whole ? to / 4 : (to + 3) / 4;
@@ -242,9 +244,10 @@ static void before_call(const struct bpf_insn *insn, struct live *live)
         live->regs |= 0x3eu;
         return;
     }
-    for (uint32_t i = 0; helper != NULL && i < 5; i++)
+    for (uint32_t i = 0; helper != NULL && i < 5; i++) {
         if (helper->args[i] != BPF_ARG_NONE)
             live->regs |= bit_of(BPF_R1 + i);
+    }
 }
 
 /* Registers live before an instruction, given those live after it. */
@@ -305,9 +308,9 @@ static bool step_back(struct verifier *v, uint32_t slot, const struct stack_acce
     before(insn, &live);
     live.regs &= 0x3ffu;
     switch (access->kind) {
-    case ACCESS_READ: mark_slots(access->off, access->size, false, &live.low, &live.high); break;
+    case ACCESS_READ: verifier_mark_slots(access->off, access->size, false, &live.low, &live.high); break;
     case ACCESS_WRITE:
-        mark_slots(access->off, access->size, true, &low, &high);
+        verifier_mark_slots(access->off, access->size, true, &low, &high);
         live.low &= ~low;
         live.high &= ~high;
         break;
@@ -325,32 +328,34 @@ static bool step_back(struct verifier *v, uint32_t slot, const struct stack_acce
     return true;
 }
 
-bool program_loops(const struct verifier *v)
+bool verifier_program_loops(const struct verifier *v)
 {
     for (uint32_t slot = 0; slot < v->prog->slots; slot++) {
         const struct bpf_insn *insn = &v->prog->insns[slot];
 
         if ((v->info[slot].flags & SLOT_TAIL) == 0 && (bpf_is_ja(insn) || bpf_is_branch(insn)) &&
-            bpf_jump_target(insn, slot) <= (int64_t)slot)
+            bpf_jump_target(insn, slot) <= (int64_t)slot) {
             return true;
+        }
     }
     return false;
 }
 
-void find_liveness(struct verifier *v, void *scratch_memory)
+void verifier_find_liveness(struct verifier *v, void *scratch_memory)
 {
     const struct bpf_prog *prog = v->prog;
-    struct scratch scratch;
-    bool loops = program_loops(v), again = true;
+    bool loops = verifier_program_loops(v), again = true;
 
-    memset(scratch_memory, 0, liveness_scratch_size(prog->slots));
+    memset(scratch_memory, 0, verifier_liveness_scratch_size(prog->slots));
+    struct scratch scratch;
     scratch.access = scratch_memory;
     scratch.points = (struct points *)(void *)(scratch.access + prog->slots);
     find_points(v, &scratch);
     while (again) { /* live sets only grow, so this ends; without loops one pass is exact */
         again = false;
-        for (uint32_t slot = prog->slots; slot-- > 0;)
+        for (uint32_t slot = prog->slots; slot-- > 0;) {
             if (!(v->info[slot].flags & SLOT_TAIL) && step_back(v, slot, &scratch.access[slot]))
                 again = loops;
+        }
     }
 }

@@ -20,8 +20,8 @@ struct bpf_map_ops {
     uint32_t capabilities; /* BPF_MAP_DIRECT_VALUES, BPF_MAP_INHERITED */
     /* As bpf_map_footprint, for sizes and flags that any map may have. */
     size_t (*footprint)(const struct bpf_map_def *def, const char **reason);
-    void (*init)(
-        struct bpf_map *map); /* once, over zeroed state: sets stride and what else it needs, and clears */
+    /* Once, over zeroed state: sets stride and what else the kind needs, and clears. */
+    void (*init)(struct bpf_map *map);
     void (*clear)(struct bpf_map *map);
     void (*fill)(struct bpf_map *map, const void *init, size_t size); /* NULL: cannot be frozen */
     void *(*lookup)(struct bpf_map *map, const void *key);

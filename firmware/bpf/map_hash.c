@@ -84,9 +84,10 @@ static bool same_key(const uint8_t *a, const uint8_t *b, uint32_t size)
             return false;
     }
     if (size >= 4) {
-        uint32_t low_left = 0, low_right = 0;
+        uint32_t low_left = 0;
 
         __builtin_memcpy(&low_left, a, 4);
+        uint32_t low_right = 0;
         __builtin_memcpy(&low_right, b, 4);
         if (low_left != low_right)
             return false;
@@ -94,9 +95,10 @@ static bool same_key(const uint8_t *a, const uint8_t *b, uint32_t size)
         a += 4;
         b += 4;
     }
-    for (uint32_t i = 0; i < size; i++)
+    for (uint32_t i = 0; i < size; i++) {
         if (a[i] != b[i])
             return false;
+    }
     return true;
 }
 
@@ -169,10 +171,9 @@ static void *hash_lookup(struct bpf_map *map, const void *key)
 static int64_t hash_update(struct bpf_map *map, const void *key, const void *value, uint64_t flags)
 {
     struct hash_state *state = state_of(map);
-    uint32_t hash = hash_key(key, map->def.key_size), length = 0, number = 0;
+    uint32_t hash = hash_key(key, map->def.key_size), length = 0;
     uint32_t *head = &state->buckets[hash & state->bucket_mask];
     uint32_t *link = find(map, key, hash, &length);
-    struct entry *entry = NULL;
 
     if (link != NULL) {
         if (flags == BPF_NOEXIST)
@@ -186,13 +187,14 @@ static int64_t hash_update(struct bpf_map *map, const void *key, const void *val
         return -BPF_E2BIG;
     if (length >= HASH_MAX_CHAIN)
         return -BPF_ENOMEM;
+    uint32_t number = 0;
     if (state->free != 0) {
         number = state->free;
         state->free = entry_at(map, number)->next;
     } else {
         number = ++state->used;
     }
-    entry = entry_at(map, number);
+    struct entry *entry = entry_at(map, number);
     bpf_copy(key_of(entry), key, map->def.key_size);
     bpf_copy((uint8_t *)entry + map->value_offset, value, map->def.value_size);
     entry->tag = hash | 1u;
@@ -204,14 +206,13 @@ static int64_t hash_update(struct bpf_map *map, const void *key, const void *val
 static int64_t hash_remove(struct bpf_map *map, const void *key)
 {
     struct hash_state *state = state_of(map);
-    uint32_t length = 0, number = 0;
+    uint32_t length = 0;
     uint32_t *link = find(map, key, hash_key(key, map->def.key_size), &length);
-    struct entry *entry = NULL;
 
     if (link == NULL)
         return -BPF_ENOENT;
-    number = *link;
-    entry = entry_at(map, number);
+    uint32_t number = *link;
+    struct entry *entry = entry_at(map, number);
     *link = entry->next;
     entry->tag = 0;
     entry->next = state->free;

@@ -25,7 +25,6 @@ static size_t refuse(const char **reason, const char *text)
 size_t bpf_map_footprint(const struct bpf_map_def *def, const char **reason)
 {
     const struct bpf_map_ops *ops = bpf_map_ops_of(def->type);
-    size_t bytes = 0;
 
     if (def->flags & ~(BPF_MAP_RDONLY_PROG | BPF_MAP_FRESH))
         return refuse(reason, "map flags: only RDONLY_PROG (0x80) and FRESH (0x80000000) are known");
@@ -37,7 +36,7 @@ size_t bpf_map_footprint(const struct bpf_map_def *def, const char **reason)
         return refuse(reason, "map type: expected " BPF_MAP_KINDS_TEXT);
     if ((def->flags & BPF_MAP_RDONLY_PROG) != 0 && ops->fill == NULL)
         return refuse(reason, "map flags: RDONLY_PROG is not for maps of this kind");
-    bytes = ops->footprint(def, reason);
+    size_t bytes = ops->footprint(def, reason);
     if (bytes > MAP_MAX_FOOTPRINT)
         return refuse(reason, "map is larger than 16 MiB: lower max_entries or value_size");
     return bytes;
@@ -114,11 +113,10 @@ void *bpf_map_values(struct bpf_map *map)
 bool bpf_map_holds(const struct bpf_map *map, uint64_t address, uint32_t size)
 {
     uint64_t base = (uint64_t)(uintptr_t)map->base;
-    uint64_t within = 0;
 
     if (address < base || address - base >= (uint64_t)map->stride * map->def.max_entries)
         return false;
-    within = (address - base) % map->stride;
+    uint64_t within = (address - base) % map->stride;
     if (within < map->value_offset)
         return false;
     within -= map->value_offset;

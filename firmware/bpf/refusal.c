@@ -17,7 +17,7 @@ static const char *const type_names[] = {
     [REG_VALUE_OR_NULL] = "the result of a lookup, which may be NULL",
 };
 
-const char *reg_words(const struct reg *reg)
+const char *verifier_reg_words(const struct reg *reg)
 {
     return reg->type <= REG_VALUE_OR_NULL ? type_names[reg->type] : "unknown";
 }
@@ -38,7 +38,7 @@ static void add_trail(struct text *text, const struct verifier *v)
     }
 }
 
-bool refuse(struct verifier *v, enum bpf_refusal why, const char *fix, const char *format, ...)
+bool verifier_refuse(struct verifier *v, enum bpf_refusal why, const char *fix, const char *format, ...)
 {
     struct text text;
     va_list args;

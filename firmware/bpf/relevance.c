@@ -45,7 +45,7 @@ static void before_load(const struct bpf_insn *insn, const struct stack_access *
     if (access->kind == ACCESS_READ_ALL)
         matter->slots = UINT64_MAX;
     if (access->kind == ACCESS_READ) {
-        mark_slots(access->off, access->size, false, &low, &high);
+        verifier_mark_slots(access->off, access->size, false, &low, &high);
         matter->slots |= low | high;
     }
 }
@@ -59,11 +59,11 @@ static void before_store(const struct verifier *v, uint32_t slot, const struct s
 
     switch (access->kind) {
     case ACCESS_WRITE:
-        mark_slots(access->off, access->size, false, &low, &high);
+        verifier_mark_slots(access->off, access->size, false, &low, &high);
         matters = (matter->slots & (low | high)) != 0;
         low = 0;
         high = 0;
-        mark_slots(access->off, access->size, true, &low, &high);
+        verifier_mark_slots(access->off, access->size, true, &low, &high);
         matter->slots &= ~(low & high);
         break;
     case ACCESS_NONE: /* not this function's stack; a caller's perhaps, or this one's through a spilled pointer */
@@ -79,7 +79,6 @@ static void before_store(const struct verifier *v, uint32_t slot, const struct s
 static void before_call(const struct verifier *v, uint32_t slot, struct matter *matter)
 {
     const struct bpf_insn *insn = &v->prog->insns[slot];
-    const struct bpf_helper *helper = NULL;
 
     matter->regs &= ~(1u << BPF_R0 | BPF_CLOBBERED);
     if (bpf_is_local_call(insn)) {
@@ -88,11 +87,13 @@ static void before_call(const struct verifier *v, uint32_t slot, struct matter *
             matter->slots = UINT64_MAX;
         return;
     }
-    helper = bpf_helper_find(insn->imm);
-    for (uint32_t i = 0; helper != NULL && i < 5; i++)
+    const struct bpf_helper *helper = bpf_helper_find(insn->imm);
+    for (uint32_t i = 0; helper != NULL && i < 5; i++) {
         if (helper->args[i] != BPF_ARG_NONE && helper->args[i] != BPF_ARG_SCALAR &&
-            helper->args[i] != BPF_ARG_PRINTED)
+            helper->args[i] != BPF_ARG_PRINTED) {
             matter->regs |= bit_of(BPF_R1 + i);
+        }
+    }
 }
 
 static void join_matter(const struct verifier *v, uint32_t slot, struct matter *matter)
@@ -137,14 +138,15 @@ static bool step_back(struct verifier *v, uint32_t slot, const struct stack_acce
     return true;
 }
 
-void find_relevance(struct verifier *v, const struct stack_access *access)
+void verifier_find_relevance(struct verifier *v, const struct stack_access *access)
 {
-    bool loops = program_loops(v), again = true;
+    bool loops = verifier_program_loops(v), again = true;
 
     while (again) { /* the sets only grow, so this ends */
         again = false;
-        for (uint32_t slot = v->prog->slots; slot-- > 0;)
+        for (uint32_t slot = v->prog->slots; slot-- > 0;) {
             if (!(v->info[slot].flags & SLOT_TAIL) && step_back(v, slot, &access[slot]))
                 again = loops;
+        }
     }
 }

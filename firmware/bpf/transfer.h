@@ -90,6 +90,6 @@ struct scalar transfer_alu32(uint32_t op, int32_t off, struct scalar a, struct s
 struct scalar transfer_end(struct scalar a, uint32_t bits, bool swap);
 
 /* Operands after a branch (BPF_OP bits) that was taken, or not. A pair with an empty part: it cannot go that way. */
-struct scalar_pair refine_branch(uint32_t op, bool narrow, bool taken, struct scalar a, struct scalar b);
+struct scalar_pair transfer_branch(uint32_t op, bool narrow, bool taken, struct scalar a, struct scalar b);
 
 #endif

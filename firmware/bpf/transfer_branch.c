@@ -185,7 +185,7 @@ static struct scalar share_none(struct scalar a, struct scalar b, uint64_t field
     return a;
 }
 
-struct scalar_pair refine_branch(uint32_t op, bool narrow, bool taken, struct scalar a, struct scalar b)
+struct scalar_pair transfer_branch(uint32_t op, bool narrow, bool taken, struct scalar a, struct scalar b)
 {
     uint64_t field = narrow ? U32_BITS : UINT64_MAX;
     struct scalar_pair r;

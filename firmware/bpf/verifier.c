@@ -12,11 +12,11 @@
 #include "map.h"
 #include "plant.h"
 
-#define ARENA_SIZE (4u * 1024 * 1024)
+#define VERIFIER_ARENA_SIZE (4u * 1024 * 1024)
 
 size_t bpf_verify_arena_size(void)
 {
-    return ARENA_SIZE;
+    return VERIFIER_ARENA_SIZE;
 }
 
 static bool set_up(struct verifier *v, struct bpf_prog *prog, void *arena, size_t arena_size,
@@ -32,9 +32,11 @@ static bool set_up(struct verifier *v, struct bpf_prog *prog, void *arena, size_
     v->info = (struct slot_info *)(void *)((uint8_t *)arena + head);
     v->pool = (uint8_t *)arena + head + info;
     v->next_id = META_BASE_ID;
-    if (arena_size < head + info + 2 * liveness_scratch_size(prog->slots) || arena_size > UINT32_MAX)
-        return refuse(v, BPF_TOO_COMPLEX, "give bpf_verify_arena_size() bytes",
-                      "the verifier's arena has %U bytes", (uint64_t)arena_size);
+    if (arena_size < head + info + 2 * verifier_liveness_scratch_size(prog->slots) ||
+        arena_size > UINT32_MAX) {
+        return verifier_refuse(v, BPF_TOO_COMPLEX, "give bpf_verify_arena_size() bytes",
+                               "the verifier's arena has %U bytes", (uint64_t)arena_size);
+    }
     v->pool_size = (uint32_t)(arena_size - head - info);
     memset(v->info, 0, info);
     return true;
@@ -45,28 +47,31 @@ static bool check_shape(struct verifier *v)
     const struct bpf_prog *prog = v->prog;
 
     if (prog->map_count > BPF_MAX_MAPS)
-        return refuse(v, BPF_BAD_MAP, NULL, "%u maps, at most %u", prog->map_count, BPF_MAX_MAPS);
-    for (uint32_t i = 0; i < prog->map_count; i++)
+        return verifier_refuse(v, BPF_BAD_MAP, NULL, "%u maps, at most %u", prog->map_count, BPF_MAX_MAPS);
+    for (uint32_t i = 0; i < prog->map_count; i++) {
         if (prog->maps[i] == NULL)
-            return refuse(v, BPF_BAD_MAP, NULL, "map number %u is missing", i);
+            return verifier_refuse(v, BPF_BAD_MAP, NULL, "map number %u is missing", i);
+    }
     v->hook = bpf_hook_find(prog->hook);
-    if (v->hook == NULL)
-        return refuse(v, BPF_UNSUPPORTED, "use hook " BPF_HOOK_NAMES_TEXT, "hook number %d", (int)prog->hook);
+    if (v->hook == NULL) {
+        return verifier_refuse(v, BPF_UNSUPPORTED, "use hook " BPF_HOOK_NAMES_TEXT, "hook number %d",
+                               (int)prog->hook);
+    }
     if (v->hook->ctx_size == 0 && prog->test_mem_size > MAX_OFFSET)
-        return refuse(v, BPF_UNSUPPORTED, NULL, "test memory of %u bytes", prog->test_mem_size);
+        return verifier_refuse(v, BPF_UNSUPPORTED, NULL, "test memory of %u bytes", prog->test_mem_size);
     return true;
 }
 
 static void set_entry(struct verifier *v)
 {
-    struct frame *frame = top_frame(v);
+    struct frame *frame = verifier_top_frame(v);
 
-    set_pointer(&v->fp, REG_STACK, 0);
+    verifier_set_pointer(&v->fp, REG_STACK, 0);
     if (v->hook->ctx_size == 0) {
-        set_pointer(&frame->regs[BPF_R1], REG_MEMORY, 0);
-        set_scalar(&frame->regs[BPF_R2], scalar_const(v->prog->test_mem_size));
+        verifier_set_pointer(&frame->regs[BPF_R1], REG_MEMORY, 0);
+        verifier_set_scalar(&frame->regs[BPF_R2], scalar_const(v->prog->test_mem_size));
     } else {
-        set_pointer(&frame->regs[BPF_R1], REG_CTX, 0);
+        verifier_set_pointer(&frame->regs[BPF_R1], REG_CTX, 0);
     }
     v->slot = 0;
 }
@@ -84,14 +89,15 @@ static enum step step(struct verifier *v)
 
     switch (BPF_CLASS(insn->code)) {
     case BPF_ALU:
-    case BPF_ALU64: fine = step_alu(v, insn); break;
-    case BPF_LDX: fine = step_load(v, insn); break;
-    case BPF_ST: fine = step_store(v, insn); break;
+    case BPF_ALU64: fine = verifier_step_alu(v, insn); break;
+    case BPF_LDX: fine = verifier_step_load(v, insn); break;
+    case BPF_ST: fine = verifier_step_store(v, insn); break;
     case BPF_STX:
-        fine = BPF_MODE(insn->code) == BPF_ATOMIC ? step_atomic(v, insn) : step_store(v, insn);
+        fine =
+            BPF_MODE(insn->code) == BPF_ATOMIC ? verifier_step_atomic(v, insn) : verifier_step_store(v, insn);
         break;
     case BPF_LD:
-        if (!step_lddw(v, insn))
+        if (!verifier_step_lddw(v, insn))
             return STEP_REFUSED;
         v->slot += 2;
         return STEP_ON;
@@ -101,12 +107,12 @@ static enum step step(struct verifier *v)
             return STEP_ON;
         }
         if (bpf_is_exit(insn))
-            return step_exit(v);
+            return verifier_step_exit(v);
         if (bpf_is_local_call(insn))
-            return on(step_local_call(v, insn));
+            return on(verifier_step_local_call(v, insn));
         if (!bpf_is_call(insn))
-            return step_branch(v, insn);
-        fine = step_helper(v, insn);
+            return verifier_step_branch(v, insn);
+        fine = verifier_step_helper(v, insn);
         break;
     }
     if (!fine)
@@ -118,9 +124,9 @@ static enum step step(struct verifier *v)
 /* The path is over: on to the newest branch that waits. False when none does. */
 static bool next_path(struct verifier *v)
 {
-    if (!pop_branch(v))
+    if (!verifier_pop_branch(v))
         return false;
-    take_branch(v);
+    verifier_take_branch(v);
     return true;
 }
 
@@ -130,11 +136,12 @@ static bool walk(struct verifier *v)
         struct slot_info *info = &v->info[v->slot];
 
         if (info->flags & SLOT_JOIN) {
-            switch (visit_join(v)) {
+            switch (verifier_visit_join(v)) {
             case VISIT_LOOPS:
-                return refuse(v, BPF_INFINITE_LOOP,
-                              "count the rounds in a register or on the stack, with a constant bound",
-                              "the program comes back here with nothing changed: the loop may never end");
+                return verifier_refuse(
+                    v, BPF_INFINITE_LOOP,
+                    "count the rounds in a register or on the stack, with a constant bound",
+                    "the program comes back here with nothing changed: the loop may never end");
             case VISIT_COVERED:
                 if (!next_path(v))
                     return true;
@@ -142,9 +149,10 @@ static bool walk(struct verifier *v)
             default: break;
             }
         }
-        if (v->processed == BPF_MAX_PROCESSED)
-            return refuse(v, BPF_TOO_COMPLEX, "make loops shorter and branches fewer",
-                          "more than %u instructions to walk over all paths", BPF_MAX_PROCESSED);
+        if (v->processed == BPF_MAX_PROCESSED) {
+            return verifier_refuse(v, BPF_TOO_COMPLEX, "make loops shorter and branches fewer",
+                                   "more than %u instructions to walk over all paths", BPF_MAX_PROCESSED);
+        }
         v->processed++;
         v->steps++;
         v->cost++;
@@ -154,7 +162,7 @@ static bool walk(struct verifier *v)
         case STEP_ON: break;
         case STEP_REFUSED: return false;
         case STEP_PATH_END:
-            end_path(v, 0);
+            verifier_end_path(v, 0);
             if (!next_path(v))
                 return true;
             break;
@@ -187,7 +195,8 @@ static void rewrite(struct verifier *v)
         if (flags & SLOT_TAIL)
             continue;
         if (flags & SLOT_CTX_LOAD) {
-            const struct bpf_ctx_field *field = ctx_field(v->hook, insn->off, bpf_access_size(insn->code));
+            const struct bpf_ctx_field *field =
+                verifier_ctx_field(v->hook, insn->off, bpf_access_size(insn->code));
 
             insn->code = (uint8_t)(BPF_LDX | BPF_MEM | size_code(field->kernel_size));
             insn->off = field->kernel_off;
@@ -207,7 +216,6 @@ static void rewrite(struct verifier *v)
 bool bpf_verify(struct bpf_prog *prog, void *arena, size_t arena_size, struct bpf_verdict *out)
 {
     struct verifier *v = arena;
-    bool accepted = false;
 
     memset(out, 0, sizeof(*out));
     if (prog->slots == 0 || prog->slots > BPF_MAX_SLOTS || ((uintptr_t)arena & 7) != 0 ||
@@ -220,18 +228,20 @@ bool bpf_verify(struct bpf_prog *prog, void *arena, size_t arena_size, struct bp
     }
     if (!set_up(v, prog, arena, arena_size, out))
         return false;
-    if (!check_shape(v) || !check_encoding(v) || !find_subprograms(v) || !check_flow(v))
+    if (!check_shape(v) || !verifier_check_encoding(v) || !verifier_find_subprograms(v) ||
+        !verifier_check_flow(v)) {
         return false;
-    find_liveness(v, v->pool);
-    find_relevance(v, (const struct stack_access *)(const void *)v->pool);
-    states_start(v);
+    }
+    verifier_find_liveness(v, v->pool);
+    verifier_find_relevance(v, (const struct stack_access *)(const void *)v->pool);
+    verifier_states_start(v);
     set_entry(v);
-    accepted = walk(v);
+    bool accepted = walk(v);
     out->processed = v->processed;
     out->peak_states = v->peak;
-    if (!accepted || !check_call_graph(v))
+    if (!accepted || !verifier_check_call_graph(v))
         return false;
-    prog->wcet = walked_wcet(v);
+    prog->wcet = verifier_wcet(v);
     rewrite(v);
     return true;
 }

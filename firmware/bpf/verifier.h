@@ -1,9 +1,10 @@
 /* The verifier's state, shared by its files.
  *
  * Files, in the order a program meets them: cfg.c (encoding, subprograms, reachability), liveness.c (which registers
- * and stack slots may still be read), relevance.c (whose values can matter), verifier.c (the walk over paths), verifier_alu.c, verifier_mem.c,
- * verifier_stack.c, verifier_helper.c, verifier_branch.c (one instruction on one state), verifier_state.c (states packed and
- * compared), verifier_paths.c (states saved, and the longest path over them), refusal.c (why not, in words).
+ * and stack slots may still be read), relevance.c (whose values can matter), verifier.c (the walk over paths),
+ * verifier_alu.c, verifier_mem.c, verifier_stack.c, verifier_helper.c, verifier_branch.c (one instruction on one
+ * state), verifier_state.c (states packed and compared), verifier_paths.c (states saved, and the longest path over
+ * them), refusal.c (why not, in words).
  */
 #ifndef ASSAY_BPF_VERIFIER_H
 #define ASSAY_BPF_VERIFIER_H
@@ -36,8 +37,8 @@ struct reg {
     uint8_t index; /* REG_MAP, REG_VALUE*: map. REG_STACK: frame */
     uint16_t range; /* REG_PACKET, REG_PACKET_META: bytes from where off is 0 that are known to exist */
     int32_t off;
-    uint32_t
-        id; /* same id, same unknown: equal scalars, packet pointers of one base, one lookup's result. 0: none */
+    /* Same id, same unknown: equal scalars, packet pointers of one base, one lookup's result. 0: none. */
+    uint32_t id;
     uint32_t form; /* how verifier_state.c packed it */
     struct scalar scalar;
 };
@@ -118,78 +119,83 @@ enum step { STEP_ON, STEP_PATH_END, STEP_REFUSED };
 
 /* refusal.c. Records a refusal at v->slot and returns false. `fix`: what would make it acceptable, or NULL.
  * Formats are text_format's. */
-bool refuse(struct verifier *v, enum bpf_refusal why, const char *fix, const char *format, ...);
+bool verifier_refuse(struct verifier *v, enum bpf_refusal why, const char *fix, const char *format, ...);
 /* What register `number` holds, for refusals: text that lives until the next call. */
-const char *reg_words(const struct reg *reg);
+const char *verifier_reg_words(const struct reg *reg);
 
 /* cfg.c. Refuses what is malformed or unreachable; fills prog->subprog_start, info[].flags and info[].subprog. */
-bool check_encoding(struct verifier *v);
-bool find_subprograms(struct verifier *v);
-bool check_flow(struct verifier *v);
-bool check_call_graph(struct verifier *v); /* after the walk: no recursion, stack depth; fills stack_bytes */
+bool verifier_check_encoding(struct verifier *v);
+bool verifier_find_subprograms(struct verifier *v);
+bool verifier_check_flow(struct verifier *v);
+/* After the walk: no recursion, stack depth; fills stack_bytes. */
+bool verifier_check_call_graph(struct verifier *v);
 
-/* liveness.c. Fills info[].live_* and SLOT_LENDS; `scratch` has liveness_scratch_size(slots) bytes, and begins with
- * one stack_access a slot afterwards. */
-size_t liveness_scratch_size(uint32_t slots);
-void find_liveness(struct verifier *v, void *scratch);
-bool program_loops(const struct verifier *v);
+/* liveness.c. Fills info[].live_* and SLOT_LENDS; `scratch` has verifier_liveness_scratch_size(slots) bytes, and begins
+ * with one stack_access a slot afterwards. */
+size_t verifier_liveness_scratch_size(uint32_t slots);
+void verifier_find_liveness(struct verifier *v, void *scratch);
+bool verifier_program_loops(const struct verifier *v);
 /* Marks the 4-byte halves of stack slots that [r10 + off, + size) touches, or, for `whole`, covers. */
-void mark_slots(int32_t off, uint32_t size, bool whole, uint64_t *low, uint64_t *high);
+void verifier_mark_slots(int32_t off, uint32_t size, bool whole, uint64_t *low, uint64_t *high);
 
-/* relevance.c. Fills info[].matter_*, from what find_liveness left. */
-void find_relevance(struct verifier *v, const struct stack_access *access);
+/* relevance.c. Fills info[].matter_*, from what verifier_find_liveness left. */
+void verifier_find_relevance(struct verifier *v, const struct stack_access *access);
 
 /* verifier_paths.c */
 enum visit { VISIT_WALK_ON, VISIT_COVERED, VISIT_LOOPS };
-void states_start(struct verifier *v);
-enum visit visit_join(struct verifier *v);
+void verifier_states_start(struct verifier *v);
+enum visit verifier_visit_join(struct verifier *v);
 /* Saves the present state, to be walked later as the taken side of the branch at v->slot. */
-bool push_branch(struct verifier *v);
+bool verifier_push_branch(struct verifier *v);
 /* Back to the newest saved branch, v->slot at the branch; false when there is none. */
-bool pop_branch(struct verifier *v);
+bool verifier_pop_branch(struct verifier *v);
 /* The path ends here, after `more` further cost. */
-void end_path(struct verifier *v, uint64_t more);
-uint64_t walked_wcet(const struct verifier *v);
+void verifier_end_path(struct verifier *v, uint64_t more);
+uint64_t verifier_wcet(const struct verifier *v);
 
 /* One instruction on the present state. */
-bool step_alu(struct verifier *v, const struct bpf_insn *insn); /* verifier_alu.c */
-bool step_lddw(struct verifier *v, const struct bpf_insn *insn); /* verifier_mem.c */
-bool step_load(struct verifier *v, const struct bpf_insn *insn);
-bool step_store(struct verifier *v, const struct bpf_insn *insn);
-bool step_atomic(struct verifier *v, const struct bpf_insn *insn);
-bool step_helper(struct verifier *v, const struct bpf_insn *insn); /* verifier_helper.c */
-bool step_local_call(struct verifier *v, const struct bpf_insn *insn);
-enum step step_exit(struct verifier *v);
-enum step step_branch(struct verifier *v, const struct bpf_insn *insn); /* verifier_branch.c */
-void take_branch(struct verifier *v); /* after pop_branch: the taken side's knowledge, and its slot */
+bool verifier_step_alu(struct verifier *v, const struct bpf_insn *insn); /* verifier_alu.c */
+bool verifier_step_lddw(struct verifier *v, const struct bpf_insn *insn); /* verifier_mem.c */
+bool verifier_step_load(struct verifier *v, const struct bpf_insn *insn);
+bool verifier_step_store(struct verifier *v, const struct bpf_insn *insn);
+bool verifier_step_atomic(struct verifier *v, const struct bpf_insn *insn);
+bool verifier_step_helper(struct verifier *v, const struct bpf_insn *insn); /* verifier_helper.c */
+bool verifier_step_local_call(struct verifier *v, const struct bpf_insn *insn);
+enum step verifier_step_exit(struct verifier *v);
+enum step verifier_step_branch(struct verifier *v, const struct bpf_insn *insn); /* verifier_branch.c */
+/* After verifier_pop_branch: the taken side's knowledge, and its slot. */
+void verifier_take_branch(struct verifier *v);
 
 /* verifier_mem.c: of a context that is rewritten, the member that a load reads, or NULL. */
-const struct bpf_ctx_field *ctx_field(const struct bpf_hook_shape *hook, int32_t off, uint32_t size);
+const struct bpf_ctx_field *verifier_ctx_field(const struct bpf_hook_shape *hook, int32_t off, uint32_t size);
 /* `size` bytes at reg + off, reg being any pointer into memory but the stack. */
-bool check_access(struct verifier *v, uint32_t number, const struct reg *reg, int32_t off, uint32_t size,
-                  bool write);
+bool verifier_check_access(struct verifier *v, uint32_t number, const struct reg *reg, int32_t off,
+                           uint32_t size, bool write);
 
 /* verifier_stack.c: `off` is from the frame's end, and negative. */
-bool stack_load(struct verifier *v, const struct reg *at, int32_t off, uint32_t size, struct reg *result);
-bool stack_store(struct verifier *v, const struct reg *at, int32_t off, uint32_t size, struct reg *source);
-bool stack_read(struct verifier *v, const struct reg *at, int32_t off, uint32_t size); /* by a helper */
+bool verifier_stack_load(struct verifier *v, const struct reg *at, int32_t off, uint32_t size,
+                         struct reg *result);
+bool verifier_stack_store(struct verifier *v, const struct reg *at, int32_t off, uint32_t size,
+                          struct reg *source);
+bool verifier_stack_read(struct verifier *v, const struct reg *at, int32_t off,
+                         uint32_t size); /* by a helper */
 
-static inline struct frame *top_frame(struct verifier *v)
+static inline struct frame *verifier_top_frame(struct verifier *v)
 {
     return &v->frames[v->depth];
 }
 
-static inline struct reg *reg_at(struct verifier *v, uint32_t number)
+static inline struct reg *verifier_reg_at(struct verifier *v, uint32_t number)
 {
     return number == BPF_FP ? &v->fp : &v->frames[v->depth].regs[number];
 }
 
-static inline bool is_pointer(const struct reg *reg)
+static inline bool verifier_is_pointer(const struct reg *reg)
 {
     return reg->type > REG_SCALAR;
 }
 
-static inline void set_scalar(struct reg *reg, struct scalar scalar)
+static inline void verifier_set_scalar(struct reg *reg, struct scalar scalar)
 {
     reg->type = REG_SCALAR;
     reg->index = 0;
@@ -199,20 +205,20 @@ static inline void set_scalar(struct reg *reg, struct scalar scalar)
     reg->scalar = scalar;
 }
 
-static inline void set_pointer(struct reg *reg, enum reg_type type, uint32_t index)
+static inline void verifier_set_pointer(struct reg *reg, enum reg_type type, uint32_t index)
 {
-    set_scalar(reg, scalar_const(0));
+    verifier_set_scalar(reg, scalar_const(0));
     reg->type = (uint8_t)type;
     reg->index = (uint8_t)index;
 }
 
-static inline uint32_t new_id(struct verifier *v)
+static inline uint32_t verifier_new_id(struct verifier *v)
 {
     return ++v->next_id;
 }
 
 /* A number of `size` bytes of which nothing is known; what scalar_range gives, written out since each load asks. */
-static inline struct scalar unknown_of_size(uint32_t size)
+static inline struct scalar verifier_unknown_of_size(uint32_t size)
 {
     struct scalar a = scalar_unknown();
 
@@ -230,7 +236,7 @@ static inline struct scalar unknown_of_size(uint32_t size)
     return a;
 }
 
-static inline uint32_t lowest_set(uint64_t bits)
+static inline uint32_t verifier_lowest_set(uint64_t bits)
 {
     return (uint32_t)__builtin_ctzll(bits);
 }

@@ -12,50 +12,55 @@ static void copy_reg(struct verifier *v, struct reg *to, struct reg *from)
         from->type == REG_VALUE_OR_NULL || (from->type == REG_SCALAR && !scalar_is_const(from->scalar));
 
     if (unknown && from->id == 0)
-        from->id = new_id(v);
+        from->id = verifier_new_id(v);
     *to = *from;
 }
 
 static bool step_mov(struct verifier *v, const struct bpf_insn *insn)
 {
     bool wide = BPF_CLASS(insn->code) == BPF_ALU64;
-    struct reg *dst = reg_at(v, bpf_dst(insn)), *src = NULL;
+    struct reg *dst = verifier_reg_at(v, bpf_dst(insn));
     struct scalar result;
 
     if (BPF_SRC(insn->code) == BPF_K) {
         uint64_t value = (uint64_t)(int64_t)insn->imm;
 
-        set_scalar(dst, scalar_const(wide ? value : (uint32_t)value));
+        verifier_set_scalar(dst, scalar_const(wide ? value : (uint32_t)value));
         return true;
     }
-    src = reg_at(v, bpf_src(insn));
-    if (src->type == REG_NOT_INIT)
-        return refuse(v, BPF_UNINITIALISED, "assign it on every path", "r%u is read before it is written",
-                      bpf_src(insn));
+    struct reg *src = verifier_reg_at(v, bpf_src(insn));
+    if (src->type == REG_NOT_INIT) {
+        return verifier_refuse(v, BPF_UNINITIALISED, "assign it on every path",
+                               "r%u is read before it is written", bpf_src(insn));
+    }
     if (wide && insn->off == 0) {
         copy_reg(v, dst, src);
         return true;
     }
-    if (is_pointer(src))
-        return refuse(v, BPF_POINTER_LEAK, "copy all 64 bits",
-                      "part of a pointer (r%u is %s) would become a number", bpf_src(insn), reg_words(src));
+    if (verifier_is_pointer(src)) {
+        return verifier_refuse(v, BPF_POINTER_LEAK, "copy all 64 bits",
+                               "part of a pointer (r%u is %s) would become a number", bpf_src(insn),
+                               verifier_reg_words(src));
+    }
     result = wide ? transfer_alu64(BPF_MOV, insn->off, src->scalar, src->scalar)
                   : transfer_alu32(BPF_MOV, insn->off, src->scalar, src->scalar);
     if (!wide && insn->off == 0 && src->scalar.umax <= UINT32_MAX) { /* the same value */
         copy_reg(v, dst, src);
         return true;
     }
-    set_scalar(dst, result);
+    verifier_set_scalar(dst, result);
     return true;
 }
 
 static bool check_offset(struct verifier *v, const struct reg *pointer, int64_t off,
                          const struct scalar *scalar)
 {
-    if (off <= -MAX_OFFSET || off >= MAX_OFFSET || scalar->smin <= -MAX_OFFSET || scalar->smax >= MAX_OFFSET)
-        return refuse(v, BPF_BAD_POINTER_ARITHMETIC, BOUND_IT,
-                      "%s would move by %D + [%D, %D], further than 2^29", reg_words(pointer), off,
-                      scalar->smin, scalar->smax);
+    if (off <= -MAX_OFFSET || off >= MAX_OFFSET || scalar->smin <= -MAX_OFFSET ||
+        scalar->smax >= MAX_OFFSET) {
+        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, BOUND_IT,
+                               "%s would move by %D + [%D, %D], further than 2^29",
+                               verifier_reg_words(pointer), off, scalar->smin, scalar->smax);
+    }
     return true;
 }
 
@@ -73,9 +78,11 @@ static bool move_pointer(struct verifier *v, struct reg *dst, const struct reg *
     case REG_MEMORY:
     case REG_VALUE: break;
     case REG_VALUE_OR_NULL:
-        return refuse(v, BPF_BAD_POINTER_ARITHMETIC, "compare it with 0 first", "arithmetic on %s",
-                      reg_words(pointer));
-    default: return refuse(v, BPF_BAD_POINTER_ARITHMETIC, NULL, "arithmetic on %s", reg_words(pointer));
+        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, "compare it with 0 first", "arithmetic on %s",
+                               verifier_reg_words(pointer));
+    default:
+        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, NULL, "arithmetic on %s",
+                               verifier_reg_words(pointer));
     }
     if (!check_offset(v, pointer, 0, number))
         return false;
@@ -92,7 +99,7 @@ static bool move_pointer(struct verifier *v, struct reg *dst, const struct reg *
         return false;
     if (pointer->type == REG_PACKET || pointer->type == REG_PACKET_META) {
         /* a new base: what was checked was said of the old one */
-        moved.id = new_id(v);
+        moved.id = verifier_new_id(v);
         moved.range = 0;
     }
     *dst = moved;
@@ -110,71 +117,78 @@ static bool step_pointer(struct verifier *v, const struct bpf_insn *insn, struct
     uint32_t op = BPF_OP(insn->code);
     struct scalar number;
 
-    if (BPF_CLASS(insn->code) != BPF_ALU64)
-        return refuse(v, BPF_POINTER_LEAK, "use 64-bit arithmetic", "32-bit arithmetic on a pointer (%s)",
-                      reg_words(is_pointer(dst) ? dst : src));
-    if (is_pointer(dst) && is_pointer(src)) {
+    if (BPF_CLASS(insn->code) != BPF_ALU64) {
+        return verifier_refuse(v, BPF_POINTER_LEAK, "use 64-bit arithmetic",
+                               "32-bit arithmetic on a pointer (%s)",
+                               verifier_reg_words(verifier_is_pointer(dst) ? dst : src));
+    }
+    if (verifier_is_pointer(dst) && verifier_is_pointer(src)) {
         if (op == BPF_SUB && in_packet(dst) && in_packet(src)) {
-            set_scalar(dst, scalar_unknown());
+            verifier_set_scalar(dst, scalar_unknown());
             return true;
         }
-        return refuse(v, BPF_BAD_POINTER_ARITHMETIC, NULL, "arithmetic between %s and %s", reg_words(dst),
-                      reg_words(src));
+        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, NULL, "arithmetic between %s and %s",
+                               verifier_reg_words(dst), verifier_reg_words(src));
     }
-    if (op == BPF_ADD && is_pointer(src)) {
+    if (op == BPF_ADD && verifier_is_pointer(src)) {
         number = dst->scalar;
         return move_pointer(v, dst, src, &number, false);
     }
-    if ((op == BPF_ADD || op == BPF_SUB) && is_pointer(dst)) {
+    if ((op == BPF_ADD || op == BPF_SUB) && verifier_is_pointer(dst)) {
         number = src->scalar;
         return move_pointer(v, dst, dst, &number, op == BPF_SUB);
     }
-    return refuse(v, BPF_BAD_POINTER_ARITHMETIC, "only add to or subtract from a pointer",
-                  "operation %X on a pointer (%s)", (uint64_t)op, reg_words(is_pointer(dst) ? dst : src));
+    return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, "only add to or subtract from a pointer",
+                           "operation %X on a pointer (%s)", (uint64_t)op,
+                           verifier_reg_words(verifier_is_pointer(dst) ? dst : src));
 }
 
-bool step_alu(struct verifier *v, const struct bpf_insn *insn)
+bool verifier_step_alu(struct verifier *v, const struct bpf_insn *insn)
 {
     uint32_t op = BPF_OP(insn->code);
     bool wide = BPF_CLASS(insn->code) == BPF_ALU64, by_reg = BPF_SRC(insn->code) == BPF_X && op != BPF_END;
-    struct reg *dst = reg_at(v, bpf_dst(insn)), *src = NULL, immediate;
+    struct reg *dst = verifier_reg_at(v, bpf_dst(insn)), *src = NULL, immediate;
 
     if (op == BPF_MOV)
         return step_mov(v, insn);
     if (by_reg) {
-        src = reg_at(v, bpf_src(insn));
+        src = verifier_reg_at(v, bpf_src(insn));
     } else {
         src = &immediate;
-        set_scalar(src, scalar_const((uint64_t)(int64_t)insn->imm));
+        verifier_set_scalar(src, scalar_const((uint64_t)(int64_t)insn->imm));
     }
-    if (dst->type == REG_NOT_INIT || src->type == REG_NOT_INIT)
-        return refuse(v, BPF_UNINITIALISED, "assign it on every path", "r%u is read before it is written",
-                      dst->type == REG_NOT_INIT ? bpf_dst(insn) : bpf_src(insn));
-    if (op != BPF_END && op != BPF_NEG && (is_pointer(dst) || is_pointer(src)))
+    if (dst->type == REG_NOT_INIT || src->type == REG_NOT_INIT) {
+        return verifier_refuse(v, BPF_UNINITIALISED, "assign it on every path",
+                               "r%u is read before it is written",
+                               dst->type == REG_NOT_INIT ? bpf_dst(insn) : bpf_src(insn));
+    }
+    if (op != BPF_END && op != BPF_NEG && (verifier_is_pointer(dst) || verifier_is_pointer(src)))
         return step_pointer(v, insn, dst, src);
-    if (is_pointer(dst))
-        return refuse(v, BPF_POINTER_LEAK, NULL, "byte order or sign of a pointer (r%u is %s)", bpf_dst(insn),
-                      reg_words(dst));
+    if (verifier_is_pointer(dst)) {
+        return verifier_refuse(v, BPF_POINTER_LEAK, NULL, "byte order or sign of a pointer (r%u is %s)",
+                               bpf_dst(insn), verifier_reg_words(dst));
+    }
     if (op == BPF_END) {
         bool swap = wide || BPF_SRC(insn->code) == BPF_X;
 
         if (scalar_is_const(dst->scalar))
-            set_scalar(dst, scalar_const(bpf_swap(dst->scalar.bits.value, insn->imm, !swap)));
+            verifier_set_scalar(dst, scalar_const(bpf_swap(dst->scalar.bits.value, insn->imm, !swap)));
         else
-            set_scalar(dst, transfer_end(dst->scalar, (uint32_t)insn->imm, swap));
+            verifier_set_scalar(dst, transfer_end(dst->scalar, (uint32_t)insn->imm, swap));
         return true;
     }
     if (scalar_is_const(dst->scalar) && scalar_is_const(src->scalar)) {
         uint64_t a = dst->scalar.bits.value, b = src->scalar.bits.value;
 
-        set_scalar(dst, scalar_const(wide ? bpf_alu64(op, insn->off, a, b) : bpf_alu32(op, insn->off, a, b)));
+        verifier_set_scalar(
+            dst, scalar_const(wide ? bpf_alu64(op, insn->off, a, b) : bpf_alu32(op, insn->off, a, b)));
         return true;
     }
     if (src == dst && (op == BPF_SUB || op == BPF_XOR)) {
-        set_scalar(dst, scalar_const(0));
+        verifier_set_scalar(dst, scalar_const(0));
         return true;
     }
-    set_scalar(dst, wide ? transfer_alu64(op, insn->off, dst->scalar, src->scalar)
-                         : transfer_alu32(op, insn->off, dst->scalar, src->scalar));
+    verifier_set_scalar(dst, wide ? transfer_alu64(op, insn->off, dst->scalar, src->scalar)
+                                  : transfer_alu32(op, insn->off, dst->scalar, src->scalar));
     return true;
 }

@@ -24,12 +24,12 @@ static void find_operands(struct verifier *v, const struct bpf_insn *insn, struc
 {
     o->op = BPF_OP(insn->code);
     o->narrow = BPF_CLASS(insn->code) == BPF_JMP32;
-    o->dst = reg_at(v, bpf_dst(insn));
+    o->dst = verifier_reg_at(v, bpf_dst(insn));
     o->src = &o->immediate;
     if (BPF_SRC(insn->code) == BPF_X)
-        o->src = reg_at(v, bpf_src(insn));
+        o->src = verifier_reg_at(v, bpf_src(insn));
     else
-        set_scalar(&o->immediate, scalar_const((uint64_t)(int64_t)insn->imm));
+        verifier_set_scalar(&o->immediate, scalar_const((uint64_t)(int64_t)insn->imm));
 }
 
 static bool is_zero_scalar(struct scalar scalar)
@@ -93,12 +93,14 @@ static void for_each_id(struct verifier *v, uint32_t id, learn_fn learn, const v
     for (uint32_t depth = 0; depth <= v->depth; depth++) {
         struct frame *frame = &v->frames[depth];
 
-        for (uint32_t i = 0; i < 10; i++)
+        for (uint32_t i = 0; i < 10; i++) {
             if (frame->regs[i].id == id && frame->regs[i].type != REG_NOT_INIT)
                 learn(&frame->regs[i], what);
-        for (uint64_t spilled = frame->spilled; spilled != 0; spilled &= spilled - 1)
-            if (frame->spill[lowest_set(spilled)].id == id)
-                learn(&frame->spill[lowest_set(spilled)], what);
+        }
+        for (uint64_t spilled = frame->spilled; spilled != 0; spilled &= spilled - 1) {
+            if (frame->spill[verifier_lowest_set(spilled)].id == id)
+                learn(&frame->spill[verifier_lowest_set(spilled)], what);
+        }
     }
 }
 
@@ -113,7 +115,7 @@ static void learn_null(struct reg *reg, const void *what)
     if (reg->type != REG_VALUE_OR_NULL)
         return;
     if (*(const bool *)what) {
-        set_scalar(reg, scalar_const(0));
+        verifier_set_scalar(reg, scalar_const(0));
     } else {
         reg->type = REG_VALUE;
         reg->id = 0;
@@ -144,16 +146,15 @@ static void learn_packet(struct verifier *v, const struct operands *o, bool take
     bool packet_left = ends_at(o->dst, o->src);
     const struct reg *packet = packet_left ? o->dst : o->src;
     uint32_t op = o->op;
-    int64_t reach = 0;
-    uint16_t range = 0;
     bool before = false, within = false; /* packet < end, packet <= end */
 
-    if (!packet_left) /* end OP packet is packet OP' end */
+    if (!packet_left) { /* end OP packet is packet OP' end */
         op = op == BPF_JLT   ? BPF_JGT
              : op == BPF_JGT ? BPF_JLT
              : op == BPF_JLE ? BPF_JGE
              : op == BPF_JGE ? BPF_JLE
                              : op;
+    }
     switch (op) {
     case BPF_JLT: before = taken; break;
     case BPF_JGE: before = !taken; break;
@@ -163,11 +164,12 @@ static void learn_packet(struct verifier *v, const struct operands *o, bool take
     case BPF_JNE: within = !taken; break;
     default: break; /* signed: addresses are not compared so */
     }
-    reach = (int64_t)packet->off + (before ? 1 : 0);
+    int64_t reach = (int64_t)packet->off + (before ? 1 : 0);
     if ((!before && !within) || reach <= 0 || packet->scalar.smin < 0 ||
-        packet->scalar.umax + (uint64_t)reach > MAX_PACKET)
+        packet->scalar.umax + (uint64_t)reach > MAX_PACKET) {
         return;
-    range = (uint16_t)reach;
+    }
+    uint16_t range = (uint16_t)reach;
     for_each_id(v, packet->id, learn_range, &range);
 }
 
@@ -179,7 +181,7 @@ static bool learn(struct verifier *v, const struct operands *o, enum kind kind, 
 
     switch (kind) {
     case KIND_NUMBERS:
-        pair = refine_branch(o->op, o->narrow, taken, o->dst->scalar, o->src->scalar);
+        pair = transfer_branch(o->op, o->narrow, taken, o->dst->scalar, o->src->scalar);
         if (scalar_is_empty(pair.dst) || scalar_is_empty(pair.src))
             return false;
         set_learnt(v, o->dst, &pair.dst);
@@ -204,7 +206,7 @@ static bool can_go(const struct operands *o, enum kind kind, bool taken)
         return (o->op == BPF_JNE) == taken;
     if (kind != KIND_NUMBERS)
         return true;
-    pair = refine_branch(o->op, o->narrow, taken, o->dst->scalar, o->src->scalar);
+    pair = transfer_branch(o->op, o->narrow, taken, o->dst->scalar, o->src->scalar);
     return !scalar_is_empty(pair.dst) && !scalar_is_empty(pair.src);
 }
 
@@ -222,29 +224,30 @@ static void go(struct verifier *v, const struct bpf_insn *insn, bool taken)
     v->slot = taken ? (uint32_t)bpf_jump_target(insn, v->slot) : v->slot + 1;
 }
 
-enum step step_branch(struct verifier *v, const struct bpf_insn *insn)
+enum step verifier_step_branch(struct verifier *v, const struct bpf_insn *insn)
 {
     struct operands o;
     enum kind kind = KIND_FORBIDDEN;
-    bool taken = false;
 
     find_operands(v, insn, &o);
     if (o.dst->type == REG_NOT_INIT || o.src->type == REG_NOT_INIT) {
-        (void)refuse(v, BPF_UNINITIALISED, "assign it on every path", "r%u is compared before it is written",
-                     o.dst->type == REG_NOT_INIT ? bpf_dst(insn) : bpf_src(insn));
+        (void)verifier_refuse(v, BPF_UNINITIALISED, "assign it on every path",
+                              "r%u is compared before it is written",
+                              o.dst->type == REG_NOT_INIT ? bpf_dst(insn) : bpf_src(insn));
         return STEP_REFUSED;
     }
     kind = kind_of(v, &o);
     if (kind == KIND_FORBIDDEN) {
-        (void)refuse(v, BPF_POINTER_LEAK, "compare numbers with numbers, and packet pointers with data_end",
-                     "comparison of %s with %s", reg_words(o.dst), reg_words(o.src));
+        (void)verifier_refuse(
+            v, BPF_POINTER_LEAK, "compare numbers with numbers, and packet pointers with data_end",
+            "comparison of %s with %s", verifier_reg_words(o.dst), verifier_reg_words(o.src));
         return STEP_REFUSED;
     }
     if (kind == KIND_NUMBERS && scalar_is_const(o.dst->scalar) && scalar_is_const(o.src->scalar)) {
         go(v, insn, bpf_branch_taken(o.op, o.narrow, o.dst->scalar.bits.value, o.src->scalar.bits.value));
         return STEP_ON;
     }
-    taken = can_go(&o, kind, true);
+    bool taken = can_go(&o, kind, true);
     if (!can_go(&o, kind, false)) {
         if (!taken)
             return STEP_PATH_END; /* no execution gets here: the state is empty */
@@ -252,8 +255,9 @@ enum step step_branch(struct verifier *v, const struct bpf_insn *insn)
         go(v, insn, true);
         return STEP_ON;
     }
-    if (taken && !push_branch(v)) {
-        (void)refuse(v, BPF_TOO_COMPLEX, "make the program smaller", "too many branches wait to be walked");
+    if (taken && !verifier_push_branch(v)) {
+        (void)verifier_refuse(v, BPF_TOO_COMPLEX, "make the program smaller",
+                              "too many branches wait to be walked");
         return STEP_REFUSED;
     }
     (void)learn(v, &o, kind, false);
@@ -261,7 +265,7 @@ enum step step_branch(struct verifier *v, const struct bpf_insn *insn)
     return STEP_ON;
 }
 
-void take_branch(struct verifier *v)
+void verifier_take_branch(struct verifier *v)
 {
     const struct bpf_insn *insn = &v->prog->insns[v->slot];
     struct operands o;

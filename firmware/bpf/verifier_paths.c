@@ -69,7 +69,7 @@ static void add_node(struct verifier *v)
     count_state(v);
 }
 
-void states_start(struct verifier *v)
+void verifier_states_start(struct verifier *v)
 {
     struct node *root = node_at(v, 8); /* offset 0 means none */
 
@@ -80,12 +80,12 @@ void states_start(struct verifier *v)
     v->node = 8;
 }
 
-uint64_t walked_wcet(const struct verifier *v)
+uint64_t verifier_wcet(const struct verifier *v)
 {
     return node_at(v, 8)->tail;
 }
 
-void end_path(struct verifier *v, uint64_t more)
+void verifier_end_path(struct verifier *v, uint64_t more)
 {
     uint64_t cost = v->cost + more;
     uint32_t offset = v->node;
@@ -109,10 +109,10 @@ void end_path(struct verifier *v, uint64_t more)
     }
 }
 
-enum visit visit_join(struct verifier *v)
+enum visit verifier_visit_join(struct verifier *v)
 {
     struct slot_info *info = &v->info[v->slot];
-    uint32_t *link = &info->done, compared = 0;
+    uint32_t *link = &info->done;
 
     verifier_forget_dead(v);
     while (*link != 0) {
@@ -120,7 +120,7 @@ enum visit visit_join(struct verifier *v)
 
         if (verifier_covers(v, (const uint8_t *)(node + 1), false)) {
             node->hits++;
-            end_path(v, node->tail);
+            verifier_end_path(v, node->tail);
             return VISIT_COVERED;
         }
         if (++node->misses > MISSES_FORGIVEN + 4 * node->hits)
@@ -128,6 +128,7 @@ enum visit visit_join(struct verifier *v)
         else
             link = &node->next;
     }
+    uint32_t compared = 0;
     for (uint32_t offset = info->active; offset != 0 && compared < MAX_ACTIVE_COMPARED; compared++) {
         const struct node *node = node_at(v, offset);
 
@@ -142,17 +143,16 @@ enum visit visit_join(struct verifier *v)
 
 /* ---- branches --------------------------------------------------------------------------------------------------- */
 
-bool push_branch(struct verifier *v)
+bool verifier_push_branch(struct verifier *v)
 {
     struct branch *branch = NULL;
-    uint8_t *start = v->pool + v->pool_low, *end = NULL;
-    uint32_t size = 0;
+    uint8_t *start = v->pool + v->pool_low;
 
     if (v->pool_high - v->pool_low < 2 * (sizeof(*branch) + VERIFIER_STATE_MAX))
         return false;
     /* Packed in the gap between the stacks first, since its size is known only then. */
-    end = verifier_pack(v, start + sizeof(*branch));
-    size = (uint32_t)(end - start);
+    uint8_t *end = verifier_pack(v, start + sizeof(*branch));
+    uint32_t size = (uint32_t)(end - start);
     v->pool_high -= size;
     memcpy(v->pool + v->pool_high + sizeof(*branch), start + sizeof(*branch), size - sizeof(*branch));
     branch = (struct branch *)(void *)(v->pool + v->pool_high);
@@ -170,7 +170,7 @@ bool push_branch(struct verifier *v)
     return true;
 }
 
-bool pop_branch(struct verifier *v)
+bool verifier_pop_branch(struct verifier *v)
 {
     const struct branch *branch = (const struct branch *)(const void *)(v->pool + v->pool_high);
 

@@ -44,13 +44,11 @@ static uint32_t matter_regs(const struct verifier *v, uint32_t depth)
 
 static uint64_t matter_slots(const struct verifier *v, uint32_t depth)
 {
-    uint32_t call_slot = 0;
-
     if (v->all_live[v->frames[depth].subprog])
         return UINT64_MAX;
     if (depth == v->depth)
         return v->info[v->slot].matter_slots;
-    call_slot = v->frames[depth + 1].call_slot;
+    uint32_t call_slot = v->frames[depth + 1].call_slot;
     return v->info[call_slot].flags & SLOT_LENDS ? UINT64_MAX : v->info[call_slot + 1].matter_slots;
 }
 
@@ -62,13 +60,14 @@ static void forget_values(struct verifier *v, uint32_t depth)
     uint64_t slots = frame->used & ~matter_slots(v, depth);
     uint32_t regs = ~matter_regs(v, depth);
 
-    for (uint32_t i = 0; i < 10; i++)
+    for (uint32_t i = 0; i < 10; i++) {
         if ((regs >> i & 1) && frame->regs[i].type == REG_SCALAR)
-            set_scalar(&frame->regs[i], scalar_unknown());
+            verifier_set_scalar(&frame->regs[i], scalar_unknown());
+    }
     for (; slots != 0; slots &= slots - 1) {
-        uint32_t slot = lowest_set(slots);
+        uint32_t slot = verifier_lowest_set(slots);
 
-        if ((frame->spilled >> slot & 1) && is_pointer(&frame->spill[slot]))
+        if ((frame->spilled >> slot & 1) && verifier_is_pointer(&frame->spill[slot]))
             continue;
         frame->spilled &= ~(slots & (0 - slots));
         frame->zero[slot] = 0;
@@ -83,13 +82,14 @@ void verifier_forget_dead(struct verifier *v)
         uint64_t dead = frame->used & ~live_slots(v, depth);
         uint32_t regs = live_regs(v, depth);
 
-        for (uint32_t i = 0; i < 10; i++)
+        for (uint32_t i = 0; i < 10; i++) {
             if (!(regs & (1u << i)))
                 frame->regs[i].type = REG_NOT_INIT;
+        }
         frame->used &= ~dead;
         frame->spilled &= ~dead;
         for (; dead != 0; dead &= dead - 1)
-            frame->init[lowest_set(dead)] = 0;
+            frame->init[verifier_lowest_set(dead)] = 0;
         forget_values(v, depth);
     }
 }
@@ -102,8 +102,9 @@ static uint32_t form_of(const struct scalar *scalar)
         return FORM_CONST;
     if (scalar->bits.mask == UINT64_MAX && scalar->umin == 0 && scalar->umax == UINT64_MAX &&
         scalar->smin == INT64_MIN && scalar->smax == INT64_MAX && scalar->u32_min == 0 &&
-        scalar->u32_max == UINT32_MAX && scalar->s32_min == INT32_MIN && scalar->s32_max == INT32_MAX)
+        scalar->u32_max == UINT32_MAX && scalar->s32_min == INT32_MIN && scalar->s32_max == INT32_MAX) {
         return FORM_UNKNOWN;
+    }
     return FORM_FULL;
 }
 
@@ -159,7 +160,7 @@ static uint8_t *pack_frame(struct verifier *v, uint32_t depth, uint8_t *to)
         to = pack_reg(to, &frame->regs[i]);
     }
     for (; slots != 0; slots &= slots - 1) {
-        uint32_t number = lowest_set(slots);
+        uint32_t number = verifier_lowest_set(slots);
         uint64_t bit = (uint64_t)1 << number;
         struct packed_slot *slot = (struct packed_slot *)(void *)to;
 
@@ -209,7 +210,7 @@ void verifier_unpack(struct verifier *v, const uint8_t *from)
                 frame->regs[i].type = REG_NOT_INIT;
         }
         for (uint64_t used = frame->used; used != 0; used &= used - 1)
-            frame->init[lowest_set(used)] = 0;
+            frame->init[verifier_lowest_set(used)] = 0;
         frame->used = 0;
         frame->spilled = 0;
         frame->narrow = 0;
@@ -252,9 +253,10 @@ static bool same_id(struct ids *ids, uint32_t old, uint32_t present)
 {
     if (old == 0)
         return true;
-    for (uint32_t i = 0; i < ids->count; i++)
+    for (uint32_t i = 0; i < ids->count; i++) {
         if (ids->old[i] == old)
             return present != 0 && ids->present[i] == present;
+    }
     if (ids->count == 32)
         return false;
     ids->old[ids->count] = old;
@@ -316,10 +318,11 @@ static bool slot_covers(struct ids *ids, const uint8_t **from, const struct fram
 
     *from += sizeof(*old);
     if (!(present->used & bit) || (old->init & ~present->init[old->number]) != 0 ||
-        (old->zero & ~present->zero[old->number]) != 0)
+        (old->zero & ~present->zero[old->number]) != 0) {
         return false;
+    }
     if (old->content == CONTENT_BYTES)
-        return !spilled || !is_pointer(&present->spill[old->number]);
+        return !spilled || !verifier_is_pointer(&present->spill[old->number]);
     if (!spilled || (old->content == CONTENT_NARROW) != ((present->narrow & bit) != 0))
         return false;
     return reg_covers(ids, from, &present->spill[old->number]);
@@ -343,12 +346,14 @@ bool verifier_covers(const struct verifier *v, const uint8_t *saved, bool exact)
         from += sizeof(*head);
         if (depth > 0 && head->call_slot != frame->call_slot)
             return false;
-        for (uint32_t regs = head->regs; regs != 0; regs &= regs - 1)
-            if (!reg_covers(&ids, &from, &frame->regs[lowest_set(regs)]))
+        for (uint32_t regs = head->regs; regs != 0; regs &= regs - 1) {
+            if (!reg_covers(&ids, &from, &frame->regs[verifier_lowest_set(regs)]))
                 return false;
-        for (uint32_t i = 0; i < head->slots; i++)
+        }
+        for (uint32_t i = 0; i < head->slots; i++) {
             if (!slot_covers(&ids, &from, frame))
                 return false;
+        }
     }
     return true;
 }

@@ -29,9 +29,10 @@ size_t native_size_of(const char *name)
         size_t size;
     } sizes[] = {NATIVE_STRUCTURES(SIZE_OF)};
 
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         if (strcmp(sizes[i].name, name) == 0)
             return sizes[i].size;
+    }
     return 0;
 }
 

@@ -85,13 +85,13 @@ uint64_t native_sample_alu(uint64_t seed, uint64_t cases, uint32_t op, int32_t o
 {
     state = seed;
     for (uint64_t i = 1; i <= cases; i++) {
-        uint64_t a = value(), b = value(), result = 0;
-        struct scalar s = around(a), t = around(b), r;
+        uint64_t a = value(), b = value();
+        struct scalar s = around(a), t = around(b);
 
         if (!contains(s, a) || !contains(t, b))
             return i;
-        r = narrow ? transfer_alu32(op, off, s, t) : transfer_alu64(op, off, s, t);
-        result = narrow ? bpf_alu32(op, off, a, b) : bpf_alu64(op, off, a, b);
+        struct scalar r = narrow ? transfer_alu32(op, off, s, t) : transfer_alu64(op, off, s, t);
+        uint64_t result = narrow ? bpf_alu32(op, off, a, b) : bpf_alu64(op, off, a, b);
         if (!contains(r, result) || scalar_is_empty(r))
             return i;
     }
@@ -116,11 +116,12 @@ uint64_t native_sample_branch(uint64_t seed, uint64_t cases, uint32_t op, bool n
     for (uint64_t i = 1; i <= cases; i++) {
         uint64_t a = value(), b = next() % 4 == 0 ? a : value();
         struct scalar s = around(a), t = around(b);
-        struct scalar_pair pair = refine_branch(op, narrow, bpf_branch_taken(op, narrow, a, b), s, t);
+        struct scalar_pair pair = transfer_branch(op, narrow, bpf_branch_taken(op, narrow, a, b), s, t);
 
         if (!contains(pair.dst, a) || !contains(pair.src, b) || scalar_is_empty(pair.dst) ||
-            scalar_is_empty(pair.src))
+            scalar_is_empty(pair.src)) {
             return i;
+        }
     }
     return 0;
 }
