@@ -2,8 +2,8 @@
  *
  * Pure functions of their fields: nothing here checks a range, the caller has. `sf` is 1 for X registers, 0 for W.
  * Only what the eBPF JIT emits is here; register 31 is SP or ZR as the class has it. */
-#ifndef ASSAY_A64_H
-#define ASSAY_A64_H
+#ifndef ASSAY_BPF_A64_H
+#define ASSAY_BPF_A64_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,8 +8,8 @@
  * The life of a program: struct bpf_prog is filled in -> bpf_verify() (accepts with a WCET bound, and rewrites context
  * loads and map references in place) -> bpf_jit_arm64() or bpf_interp().
  */
-#ifndef ASSAY_BPF_H
-#define ASSAY_BPF_H
+#ifndef ASSAY_BPF_BPF_H
+#define ASSAY_BPF_BPF_H
 
 #include <stdbool.h>
 #include <stddef.h>

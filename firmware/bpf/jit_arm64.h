@@ -14,8 +14,8 @@
  * A function that calls nothing and touches no stack has no frame at all. One that calls makes a frame record first
  * (AAPCS64 6.4.6), so a helper's callers can be walked; a fault in JIT code itself is recovered from the dispatcher's
  * invocation record and never unwinds through this code. */
-#ifndef ASSAY_JIT_ARM64_H
-#define ASSAY_JIT_ARM64_H
+#ifndef ASSAY_BPF_JIT_ARM64_H
+#define ASSAY_BPF_JIT_ARM64_H
 
 #include "a64.h"
 #include "bpf.h"

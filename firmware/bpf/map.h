@@ -9,9 +9,8 @@
 #include "bpf.h"
 
 /* What a map can be beyond a store of values by key. */
-#define BPF_MAP_DIRECT_VALUES                                                                                \
-    0x1u /* a program may point at the value of a map of one entry, without a lookup */
-#define BPF_MAP_INHERITED 0x2u /* its contents pass to the program that replaces its own */
+#define BPF_MAP_DIRECT_VALUES 0x1u /* a program may point at the value of a map of one entry */
+#define BPF_MAP_INHERITED     0x2u /* its contents pass to the program that replaces its own */
 
 struct bpf_helper;
 

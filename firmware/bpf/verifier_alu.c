@@ -20,7 +20,6 @@ static bool step_mov(struct verifier *v, const struct bpf_insn *insn)
 {
     bool wide = BPF_CLASS(insn->code) == BPF_ALU64;
     struct reg *dst = verifier_reg_at(v, bpf_dst(insn));
-    struct scalar result;
 
     if (BPF_SRC(insn->code) == BPF_K) {
         uint64_t value = (uint64_t)(int64_t)insn->imm;
@@ -42,8 +41,8 @@ static bool step_mov(struct verifier *v, const struct bpf_insn *insn)
                                "part of a pointer (r%u is %s) would become a number", bpf_src(insn),
                                verifier_reg_words(src));
     }
-    result = wide ? transfer_alu64(BPF_MOV, insn->off, src->scalar, src->scalar)
-                  : transfer_alu32(BPF_MOV, insn->off, src->scalar, src->scalar);
+    struct scalar result = wide ? transfer_alu64(BPF_MOV, insn->off, src->scalar, src->scalar)
+                                : transfer_alu32(BPF_MOV, insn->off, src->scalar, src->scalar);
     if (!wide && insn->off == 0 && src->scalar.umax <= UINT32_MAX) { /* the same value */
         copy_reg(v, dst, src);
         return true;

@@ -200,13 +200,11 @@ static bool learn(struct verifier *v, const struct operands *o, enum kind kind, 
 
 static bool can_go(const struct operands *o, enum kind kind, bool taken)
 {
-    struct scalar_pair pair;
-
     if (kind == KIND_NOT_NULL)
         return (o->op == BPF_JNE) == taken;
     if (kind != KIND_NUMBERS)
         return true;
-    pair = transfer_branch(o->op, o->narrow, taken, o->dst->scalar, o->src->scalar);
+    struct scalar_pair pair = transfer_branch(o->op, o->narrow, taken, o->dst->scalar, o->src->scalar);
     return !scalar_is_empty(pair.dst) && !scalar_is_empty(pair.src);
 }
 

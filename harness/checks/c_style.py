@@ -32,8 +32,8 @@ PREFIXES: Final = ("handle_", "bpf_env_", "reply_", "board_")
 PRIMITIVES: Final = frozenset({"die", "format", "panic"})
 """What the whole kernel calls by one word."""
 
-EXEMPT: Final = ("harness/bpf/include/", "harness/bpf/native_", "firmware/bpf/")
-"""Held to the order of folders alone: the header of eBPF programs keeps to the style of those; the engine follows."""
+EXEMPT: Final = ("harness/bpf/include/",)
+"""Held to the order of folders alone: the header of eBPF programs keeps to the style of those."""
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 _NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
@@ -223,7 +223,10 @@ class _Hand:
         parts = PurePosixPath(self.path)
         if parts.suffix != ".c" or parts.parts[1] == "libc":
             return
-        headers = [name for _, name in _includes(self.text) if name.startswith(f"{parts.parts[1]}/")]
+        folder = parts.parts[1]
+        headers = [name for _, name in _includes(self.text) if name.startswith(f"{folder}/")]
+        if folder == "bpf":  # its files are built for the host too, and include one another by name alone
+            headers += [name for _, name in _includes(self.text) if "/" not in name]
         stems = {PurePosixPath(name).stem.split("_")[0].removesuffix("s") for name in [self.path, *headers]}
         for match in _TOP.finditer(self.plain):
             declaration = match.group()
