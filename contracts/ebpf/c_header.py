@@ -109,12 +109,15 @@ def _context_cells(context: Context) -> list[str]:
 def _hook(row: HookRow) -> str:
     cells = [
         f'.name = "{row.name}"',
-        f".priority_class = BPF_PRIORITY_{row.priority_class.name}",
-        f".pass_value = {row.pass_value}",
-        f".verdicts = {len(row.verdicts)}",
         *(_context_cells(row.context) if row.context is not None else []),
     ]
     return f"[BPF_HOOK_{row.hook.name}] = {{{', '.join(cells)}}},"
+
+
+def _dispatched(row: HookRow) -> str:
+    assert row.context is not None
+    policy = f"BPF_PRIORITY_{row.priority_class.name}, {len(row.verdicts)}u, {row.pass_value}u"
+    return f"X({row.name}, BPF_HOOK_{row.hook.name}, struct {row.context.kernel}, {policy})"
 
 
 def _load_rule(context: Context) -> str:
@@ -140,7 +143,9 @@ def _hooks() -> list[str]:
         f"#define BPF_HOOKS_WITH_MEMORY {_mask(row for row in HOOKS if row.context is None)}",
         f"#define BPF_HOOKS_WITH_PACKET {_mask(row for row in HOOKS if row.has_packet)}",
         f"#define BPF_HOOKS_DEPLOYABLE {_mask(row for row in HOOKS if row.deployable)}",
+        f'#define BPF_HOOKS_DEPLOYABLE_TEXT "{names_text(row for row in HOOKS if row.deployable)}"',
         f"#define BPF_HOOKS_TRIALABLE {_mask(row for row in HOOKS if row.trialable)}",
+        f'#define BPF_HOOKS_TRIALABLE_TEXT "{names_text(row for row in HOOKS if row.trialable)}"',
         "",
     ]
     out += _enum("bpf_points", ((f"BPF_POINTS_{item.name}", item.value, "") for item in Points))
@@ -156,6 +161,13 @@ def _hooks() -> list[str]:
                 f"_Static_assert(sizeof(struct {row.context.kernel}) == {row.context.size(kernel=True)}, "
                 f'"contracts/ebpf/hooks.py");'
             )
+    out += [
+        "",
+        "/* X(name, number, context, priority class, verdicts, pass) for each hook that is deployed on. */",
+    ]
+    out += _define(
+        "BPF_DEPLOYABLE_HOOKS(X)", (_dispatched(row) for row in HOOKS if row.deployable and row.context)
+    )
     widest = max(len(row.context.fields) for row in HOOKS if row.context is not None)
     out += ["", f"#define BPF_CTX_FIELDS_MAX {widest}u", "/* struct bpf_hook_shape of each hook (hook.c). */"]
     return out + _define("BPF_HOOK_ROWS", (_hook(row) for row in HOOKS))

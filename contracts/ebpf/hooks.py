@@ -1,7 +1,8 @@
-"""Hooks. A hook is a row of `HOOKS` and the place in the kernel where its event happens, which calls `hooks_run`."""
+"""Hooks. A hook is a row of `HOOKS` and the place in the kernel where its event happens, which calls `hooks_<name>`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -28,7 +29,7 @@ class PriorityClass(IntEnum):
     """How the programs of one hook share an event, lowest priority number first.
 
     ALONE: one program at a time, by a RUN request; it is never deployed. FIRST_VERDICT: until one returns a verdict
-    other than the hook's pass. ALL: each runs, and results are ignored.
+    other than the hook's pass, and what is no verdict counts as verdict 0. ALL: each runs, and results are ignored.
     """
 
     ALONE = 0
@@ -91,7 +92,7 @@ class HookRow:
     `sections` are the ELF sections that its programs may be in. `context` None: r1 points at memory that the request
     brings, r2 is its size. `verdicts` are the numbers that a program's result may be, by their C names, counted from
     0; they make up `enum <verdict_enum>`, and `passes` names the one that lets the event go on. `trialable`: TRIAL
-    can call such a program over a trace.
+    (`firmware/live/trial.c`) makes such a context of a trace.
     """
 
     hook: Hook
@@ -190,7 +191,7 @@ def hooks_text() -> str:
     return f"{', '.join(texts[:-1])} or {texts[-1]}"
 
 
-def names_text() -> str:
-    """Their names alone: `test, net_rx or timer`."""
-    names = [row.name for row in HOOKS]
+def names_text(rows: Iterable[HookRow] = HOOKS) -> str:
+    """Names of hooks alone: `test, net_rx or timer`."""
+    names = [row.name for row in rows]
     return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -7,8 +7,6 @@ from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Final
 
-from contracts.ebpf.engine import MAX_MAPS, MAX_SLOTS
-from contracts.program import Hook, MapFlags, MapType
 from contracts.telemetry import HISTOGRAM_BUCKETS, TOP_ENTRIES
 from contracts.wire import events, frames, image, live, session, uploads
 from contracts.wire.messages import MESSAGES
@@ -26,8 +24,6 @@ CONSTANTS: Final = {
     "IMAGE_MAGIC": image.IMAGE_MAGIC,
     "IMAGE_MAX": image.IMAGE_MAX,
     "TRACE_MAX": uploads.TRACE_MAX,
-    "MAX_MAPS": MAX_MAPS,
-    "MAX_SLOTS": MAX_SLOTS,
     "SIGNATURE_SIZE": image.SIGNATURE_SIZE,
     "HISTOGRAM_BUCKETS": HISTOGRAM_BUCKETS,
     "TOP_ENTRIES": TOP_ENTRIES,
@@ -45,9 +41,6 @@ ENUMS: Final[tuple[tuple[str, type[IntEnum] | type[IntFlag]], ...]] = (
     ("ROLLBACK_CAUSE", events.RollbackCause),
     ("PROVOKE", live.Provocation),
     ("EVENT", events.Event),
-    ("HOOK", Hook),
-    ("MAP_TYPE", MapType),
-    ("MAP_FLAG", MapFlags),
 )
 
 _C_SCALARS: Final = {1: "uint8_t", 2: "uint16_t", 4: "uint32_t", 8: "uint64_t"}

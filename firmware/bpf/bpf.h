@@ -42,9 +42,6 @@ struct bpf_hook_shape {
     uint16_t ctx_size; /* of the context as programs see it; 0: r1 is memory, r2 its size */
     uint16_t kernel_ctx_size;
     uint16_t packet_at, packet_end_at; /* in the kernel's context, for BPF_HOOKS_WITH_PACKET */
-    uint8_t priority_class; /* enum bpf_priority_class */
-    uint8_t verdicts; /* results 0 to verdicts - 1 mean something; 0: results are ignored */
-    uint8_t pass_value; /* the verdict that lets the event go on */
     uint8_t field_count; /* 0: a program loads any bytes of the context, as the kernel has them */
     struct bpf_ctx_field fields[BPF_CTX_FIELDS_MAX];
 };

@@ -43,7 +43,7 @@ uint32_t config_deployed(void)
 {
     const struct live_config *config = config_active();
     uint32_t count = 0;
-    for (uint32_t hook = 0; hook < HOOKS_MAX; hook++)
+    for (uint32_t hook = 0; hook < BPF_HOOK_COUNT; hook++)
         count += config->hooks[hook].count;
     return count;
 }
@@ -85,8 +85,8 @@ bool config_holds(const struct extension *extension, bool history)
 
 const char *config_deploy_fault(const struct extension *extension)
 {
-    if (extension->slot.hook == ASSAY_HOOK_TEST)
-        return "a net_rx or timer program: the test hook is for RUN";
+    if (!bpf_hook_in(BPF_HOOKS_DEPLOYABLE, extension->slot.hook))
+        return "a " BPF_HOOKS_DEPLOYABLE_TEXT " program: the test hook is for RUN";
     const struct chain *chain = &config_active()->hooks[extension->slot.hook];
     if (chain->count == CHAIN_MAX && config_extension_at(extension->slot) == NULL)
         return "at most 4 programs on a hook: deploy with the priority of the one to replace";

@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bpf/bpf.h"
 #include "live/extension.h"
 
 #define CHAIN_MAX   4u
-#define HOOKS_MAX   3u
 #define HISTORY_MAX 8u /* configurations kept: the active one and seven rollback points */
 
 /* Extensions of one hook in order of priority. Verdicts combine as hooks.h says. */
@@ -19,7 +19,7 @@ struct chain {
 
 /* The deploy unit: immutable once it is active. */
 struct live_config {
-    struct chain hooks[HOOKS_MAX];
+    struct chain hooks[BPF_HOOK_COUNT];
 };
 
 /* An empty configuration, and no rollback point. */

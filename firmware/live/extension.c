@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "bpf/bpf.h"
 #include "kernel/kernel.h"
 #include "live/kinds.h"
 #include "live/program.h"
@@ -54,7 +55,7 @@ static bool unseal(struct extension *extension, const uint8_t *bytes, size_t siz
     extension->ops = kinds[header->kind];
     extension->flags = header->flags;
     extension->slot = (struct slot){header->hook, header->priority};
-    extension->test_mem_size = header->hook == ASSAY_HOOK_TEST ? header->test_mem_size : 0;
+    extension->test_mem_size = bpf_hook_in(BPF_HOOKS_WITH_MEMORY, header->hook) ? header->test_mem_size : 0;
     extension->seed = header->seed;
     memcpy(extension->name, header->name, sizeof(extension->name));
     return extension->ops->load(extension, &image, refusal);

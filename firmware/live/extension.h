@@ -27,7 +27,7 @@
 
 /* Where an extension sits: a deploy replaces the extension of the same slot, and inherits its state. */
 struct slot {
-    uint8_t hook;      /* ASSAY_HOOK_* */
+    uint8_t hook;      /* enum bpf_hook */
     uint16_t priority; /* lowest runs first */
 };
 

@@ -1,13 +1,13 @@
 /*
- * The hook table: where extensions run. A hook takes the active configuration once, by load-acquire, and runs its
- * chain in order of priority (lowest number first).
+ * Where extensions run. A hook takes the active configuration once, by load-acquire, and runs its chain in order of
+ * priority (lowest number first). Its row in contracts/ebpf/hooks.py says how far:
  *
- *   net_rx  the first verdict other than XDP_PASS ends the chain and is the packet's; all pass: XDP_PASS. A number
- *           that is no verdict counts as XDP_ABORTED, as in Linux.
- *   timer   every extension runs; results are ignored.
+ *   FIRST_VERDICT  the first verdict other than the hook's pass ends the chain and is the event's; all pass: pass. A
+ *                  number that is no verdict counts as verdict 0 (net_rx: XDP_ABORTED, as in Linux).
+ *   ALL            every extension runs; results are ignored.
  *
- * A call that had to be contained ends the chain, and the packet passes: an extension is an addition, so without it
- * traffic flows as if it had never been there.
+ * A call that had to be contained ends the chain, and the event passes: an extension is an addition, so without it
+ * things go on as if it had never been there.
  */
 #ifndef ASSAY_LIVE_HOOKS_H
 #define ASSAY_LIVE_HOOKS_H
@@ -22,8 +22,10 @@ struct hook_calls {
     uint32_t contained; /* of these, abandoned: 0 or 1 */
 };
 
-/* The verdict on a packet: NET_* of telemetry.h. In a batch (invoke.h), on the boot core. */
-uint32_t hooks_net_rx(struct bpf_xdp_ctx *context, struct hook_calls *calls);
-void hooks_timer(struct bpf_timer_ctx *context, struct hook_calls *calls);
+/* hooks_<name> of each hook that extensions are deployed on: the event's verdict. In a batch, on the boot core. */
+#define HOOKS_DECLARE(name, hook, context_type, priority_class, verdicts, pass)                              \
+    uint32_t hooks_##name(context_type *context, struct hook_calls *calls);
+BPF_DEPLOYABLE_HOOKS(HOOKS_DECLARE)
+#undef HOOKS_DECLARE
 
 #endif

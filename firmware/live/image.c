@@ -1,6 +1,7 @@
 /* Unsealing: layout, version, signature, then every field of the header and of the map records. */
 #include "live/image.h"
 
+#include "bpf/bpf.h"
 #include "live/kinds.h"
 #include "live/sha256.h"
 #include "monocypher.h"
@@ -26,9 +27,9 @@ static bool find_parts(const uint8_t *bytes, size_t size, struct image *image, s
         return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "magic", "0x54584241", header->magic);
     if (header->abi != ASSAY_ABI_VERSION)
         return refuse(refusal, ASSAY_STATUS_BAD_VERSION, "abi", "version 1", header->abi);
-    if (header->map_count > ASSAY_MAX_MAPS)
+    if (header->map_count > BPF_MAX_MAPS)
         return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "map_count", "at most 8", header->map_count);
-    if (header->code_size == 0 || header->code_size % 8 != 0 || header->code_size > ASSAY_MAX_SLOTS * 8) {
+    if (header->code_size == 0 || header->code_size % 8 != 0 || header->code_size > BPF_MAX_SLOTS * 8) {
         return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "code_size", "a multiple of 8 from 8 to 32768",
                       header->code_size);
     }
@@ -104,11 +105,12 @@ static bool check_header(const struct assay_image_header *header, struct image_r
         return refuse(refusal, ASSAY_STATUS_REFUSED_KIND, "kind", EXTENSION_KINDS_TEXT, header->kind);
     if (!check_flags(header, refusal))
         return false;
-    if (header->hook > ASSAY_HOOK_TIMER)
-        return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "hook", "test 0, net_rx 1 or timer 2", header->hook);
+    if (header->hook >= BPF_HOOK_COUNT)
+        return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "hook", BPF_HOOKS_TEXT, header->hook);
     if (header->test_mem_size > TEST_MEM_MAX)
         return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "test_mem_size", "at most 960", header->test_mem_size);
-    if (header->hook != ASSAY_HOOK_TEST && header->flags == 0 && header->test_mem_size != 0) {
+    if (!bpf_hook_in(BPF_HOOKS_WITH_MEMORY, header->hook) && header->flags == 0 &&
+        header->test_mem_size != 0) {
         return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "test_mem_size", "0 but for the test hook",
                       header->test_mem_size);
     }

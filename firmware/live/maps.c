@@ -79,7 +79,7 @@ bool maps_inheritable(const struct live_map *map, const struct bpf_map_def *def)
 {
     const struct bpf_map_def *have = bpf_map_def_of(map->map);
     uint32_t own = BPF_MAP_FRESH | BPF_MAP_RDONLY_PROG;
-    return (def->flags & own) == 0 && (have->flags & BPF_MAP_RDONLY_PROG) == 0 &&
+    return (def->flags & own) == 0 && bpf_map_is_inherited(map->map) &&
            (have->flags & ~BPF_MAP_FRESH) == def->flags && have->type == def->type &&
            have->key_size == def->key_size && have->value_size == def->value_size &&
            have->max_entries == def->max_entries && memcmp(have->name, def->name, sizeof(def->name)) == 0;

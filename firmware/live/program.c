@@ -88,7 +88,7 @@ static bool program_load(struct extension *extension, const struct image *image,
         .test_mem_size = extension->test_mem_size,
         .slot_flags = memory->slot_flags,
     };
-    program->clean_calls = header->hook == ASSAY_HOOK_TEST ? 0 : header->test_mem_size;
+    program->clean_calls = bpf_hook_in(BPF_HOOKS_WITH_MEMORY, header->hook) ? 0 : header->test_mem_size;
     program->calls_left = program->clean_calls;
     return take_maps(program, image, refusal);
 }

@@ -47,7 +47,7 @@ static void tick(struct replay *replay, uint64_t now_ns)
         struct hook_calls calls = {0};
         env_virtual_time(replay->next_timer_ns);
         uint64_t window = pmu_begin();
-        hooks_timer(&context, &calls);
+        (void)hooks_timer(&context, &calls);
         count(replay, &calls, pmu_end(window));
         replay->timer_calls++;
         replay->next_timer_ns += replay->period_ns;
@@ -75,7 +75,7 @@ static uint64_t deployed_seed(void)
 {
     const struct live_config *config = config_active();
     uint64_t seed = 0;
-    for (uint32_t hook = 0; hook < HOOKS_MAX; hook++) {
+    for (uint32_t hook = 0; hook < BPF_HOOK_COUNT; hook++) {
         for (uint32_t i = 0; i < config->hooks[hook].count; i++)
             seed = seed * 31 + config->hooks[hook].extensions[i]->seed;
     }

@@ -1,6 +1,7 @@
 /* RUN: an extension of the `test` hook, on memory that comes with the request; its state is cleared at each request. */
 #include <string.h>
 
+#include "bpf/bpf.h"
 #include "channel/channel.h"
 #include "kernel/kernel.h"
 #include "live/env.h"
@@ -90,7 +91,7 @@ uint16_t handle_RUN(const uint8_t *request, size_t size, struct reply *reply)
     const struct assay_run_request *want = (const void *)request;
     struct extension *extension = extension_find(want->handle);
     size_t memory_size = size - sizeof(*want);
-    if (extension == NULL || extension->slot.hook != ASSAY_HOOK_TEST) {
+    if (extension == NULL || !bpf_hook_in(BPF_HOOKS_WITH_MEMORY, extension->slot.hook)) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
                             "RUN: expected: a loaded program of the test hook, "
                             "seen: %s %u",

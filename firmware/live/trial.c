@@ -7,7 +7,6 @@
 #include "live/invoke.h"
 #include "live/packet.h"
 #include "live/results.h"
-#include "traffic/telemetry.h"
 #include "traffic/trace.h"
 
 struct trial {
@@ -32,7 +31,7 @@ static bool call(struct trial *trial, void *context)
         clean = out.fault == NULL;
     } else {
         const struct binding *binding = &extension->bindings[EXTENSION_TRIAL];
-        verdict = invoke(invocation, extension, binding, context, 0, NET_PASS);
+        verdict = invoke(invocation, extension, binding, context, 0, XDP_PASS);
         clean = invocation->cause == INVOKE_CLEAN;
     }
     uint64_t cost = pmu_end(window);
@@ -47,6 +46,8 @@ static bool call(struct trial *trial, void *context)
     return true;
 }
 
+_Static_assert(BPF_HOOKS_TRIALABLE == (1u << BPF_HOOK_NET_RX | 1u << BPF_HOOK_TIMER), "run_trial");
+
 /* net_rx sees the packets; timer is called at each packet's time, with the gap to the one before as its period. */
 static void run_trial(struct trial *trial, const struct trace *trace)
 {
@@ -56,7 +57,7 @@ static void run_trial(struct trial *trial, const struct trace *trace)
     bool clean = true;
     while (clean && trace_next(trace, &offset, &packet)) {
         env_virtual_time(packet.arrival_ns);
-        if (trial->extension->slot.hook == ASSAY_HOOK_NET_RX) {
+        if (trial->extension->slot.hook == BPF_HOOK_NET_RX) {
             struct bpf_xdp_ctx context;
             packet_receive(&packet, &context);
             clean = call(trial, &context);
@@ -73,10 +74,10 @@ uint16_t handle_TRIAL(const uint8_t *request, size_t size, struct reply *reply)
     (void)size;
     const struct assay_trial_request *want = (const void *)request;
     struct extension *extension = extension_find(want->handle);
-    if (extension == NULL || extension->slot.hook == ASSAY_HOOK_TEST) {
+    if (extension == NULL || !bpf_hook_in(BPF_HOOKS_TRIALABLE, extension->slot.hook)) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_ARGUMENT,
-                            "TRIAL: expected: a loaded net_rx or timer program, seen: %s %u",
-                            extension == NULL ? "no program with handle" : "a test program, handle",
+                            "TRIAL: expected: a loaded " BPF_HOOKS_TRIALABLE_TEXT " program, seen: %s %u",
+                            extension == NULL ? "no program with handle" : "another hook's, handle",
                             want->handle);
     }
     if (want->mode > ASSAY_RUN_MODE_INTERPRET) {

@@ -157,7 +157,7 @@ void telemetry_packet(const uint8_t *frame, uint32_t length, uint64_t arrival_ns
 
 void telemetry_verdict(uint32_t verdict)
 {
-    seen.verdicts[verdict <= NET_TX ? verdict : NET_ABORTED]++;
+    seen.verdicts[verdict <= XDP_TX ? verdict : XDP_ABORTED]++;
 }
 
 /* The entry of `sketch` that comes next in the report after `previous` (null: the first), or null at the end. */
@@ -209,10 +209,10 @@ void telemetry_fill(struct assay_telemetry_response *out)
     out->icmp = seen.icmp;
     out->other = seen.other;
     out->tcp_syn = seen.tcp_syn;
-    out->verdict_aborted = seen.verdicts[NET_ABORTED];
-    out->verdict_drop = seen.verdicts[NET_DROP];
-    out->verdict_pass = seen.verdicts[NET_PASS];
-    out->verdict_tx = seen.verdicts[NET_TX];
+    out->verdict_aborted = seen.verdicts[XDP_ABORTED];
+    out->verdict_drop = seen.verdicts[XDP_DROP];
+    out->verdict_pass = seen.verdicts[XDP_PASS];
+    out->verdict_tx = seen.verdicts[XDP_TX];
     for (uint32_t i = 0; i < ASSAY_HISTOGRAM_BUCKETS; i++) {
         out->size_hist[i] = seen.size_hist[i];
         out->gap_hist[i] = seen.gap_hist[i];

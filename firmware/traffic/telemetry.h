@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "assay_ebpf.h"
 #include "assay_messages.h"
 
 /* Back to nothing seen. */
@@ -23,8 +24,5 @@ void telemetry_verdict(uint32_t verdict);
 
 /* Everything counted since the last reset; top entries by packets, largest first, equal ones by address or port. */
 void telemetry_fill(struct assay_telemetry_response *out);
-
-/* XDP return codes (Linux's enum xdp_action). */
-enum { NET_ABORTED = 0, NET_DROP = 1, NET_PASS = 2, NET_TX = 3 };
 
 #endif

@@ -56,8 +56,6 @@ def test_the_engine_knows_the_hooks_of_the_table(engine: Engine, row: HookRow) -
     ffi = foreign()
     shape = engine.lib.bpf_hook_find(row.hook)
     assert ffi.string(shape.name).decode() == row.name
-    assert shape.priority_class == row.priority_class
-    assert (shape.verdicts, shape.pass_value) == (len(row.verdicts), row.pass_value)
     if row.context is None:
         assert shape.ctx_size == 0
         return
