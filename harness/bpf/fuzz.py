@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from contracts.ebpf.helpers import HELPERS
 from contracts.program import Hook, MapDef, MapFlags, MapType, Program
 from harness.bpf import asm
 from harness.bpf.asm import DW, FP, B, H, Insn, Item, Label, Reg, W
@@ -23,6 +24,7 @@ _MAPS = (
     MapDef("global", MapType.ARRAY, 4, 16, 1),
 )
 _ARRAY, _HASH, _FROZEN, _GLOBAL = range(4)
+_WITHOUT_ARGUMENTS = tuple(row.number for row in HELPERS if not row.args and not row.hooks)
 _MEMORY = 6  # the register that keeps the base of memory or packet
 _COUNTERS = (7, 8)  # of loops, outermost first
 _NUMBERS = (0, 1, 2, 3, 4, 5, 9)
@@ -421,7 +423,7 @@ class _Grower:
         self.numbers.add(0)
 
     def helper(self) -> None:
-        self.emit(asm.call(self.rng.choice((5, 7, 8))))
+        self.emit(asm.call(self.rng.choice(_WITHOUT_ARGUMENTS)))
         self.clobber()
         self.numbers.add(0)
 
