@@ -11,6 +11,7 @@
 
 #include "map.h"
 #include "plant.h"
+#include "relocate.h"
 
 #define VERIFIER_ARENA_SIZE (4u * 1024 * 1024)
 
@@ -201,14 +202,7 @@ static void rewrite(struct verifier *v)
             insn->code = (uint8_t)(BPF_LDX | BPF_MEM | size_code(field->kernel_size));
             insn->off = field->kernel_off;
         } else if (bpf_is_lddw(insn) && bpf_src(insn) != BPF_LDDW_IMM) {
-            struct bpf_map *map = prog->maps[insn->imm];
-            uint64_t address = (uint64_t)(uintptr_t)map;
-
-            if (bpf_src(insn) == BPF_LDDW_MAP_VALUE)
-                address = (uint64_t)(uintptr_t)bpf_map_values(map) + (uint32_t)insn[1].imm;
-            insn[0].imm = (int32_t)(uint32_t)address;
-            insn[1].imm = (int32_t)(uint32_t)(address >> 32);
-            insn->regs &= 0x0f;
+            bpf_relocate(insn, prog->maps, insn);
         }
     }
 }

@@ -1,7 +1,7 @@
 /* Relocation and emission of eBPF programs. */
 #include "live/program_code.h"
 
-#include "bpf/insn.h"
+#include "bpf/relocate.h"
 #include "kernel/kernel.h"
 #include "live/arena.h"
 #include "live/code.h"
@@ -15,38 +15,23 @@
 #define BOUND_MAX_NS   1000000000u
 
 /*
- * The live side of relocation, and all that live/ knows of instructions. What a slot refers to is read from `original`
- * (the image's own instructions: an lddw that the verifier has rewritten looks like any constant) and written to
- * `insns`. Returns `slots`, or the first slot whose reference is to no map.
+ * What a slot refers to is read from `original`, the image's own instructions: an lddw that the verifier has rewritten
+ * looks like any constant. A reference to no map is met only where the verifier was skipped.
  */
-static uint32_t relocate(const struct bpf_insn *original, uint32_t slots, struct bpf_map *const *maps,
-                         uint32_t map_count, struct bpf_insn *insns)
-{
-    for (uint32_t i = 0; i < slots; i += original[i].code == BPF_LDDW ? 2 : 1) {
-        uint32_t kind = original[i].regs >> 4;
-        if (original[i].code != BPF_LDDW || kind == BPF_LDDW_IMM)
-            continue;
-        if (kind > BPF_LDDW_MAP_VALUE || i + 1 >= slots || (uint32_t)original[i].imm >= map_count)
-            return i;
-        struct bpf_map *map = maps[original[i].imm];
-        uint64_t address = (uint64_t)(uintptr_t)map;
-        if (kind == BPF_LDDW_MAP_VALUE)
-            address = (uint64_t)(uintptr_t)bpf_map_values(map) + (uint32_t)original[i + 1].imm;
-        insns[i].regs = original[i].regs & 0xfu;
-        insns[i].imm = (int32_t)(uint32_t)address;
-        insns[i + 1].imm = (int32_t)(uint32_t)(address >> 32);
-    }
-    return slots;
-}
-
 bool program_relocate(const struct program *program, struct program_binding *binding, struct refusal *refusal)
 {
+    const struct bpf_insn *original = program->original;
     struct bpf_prog *bpf = &binding->bpf;
-    uint32_t slot = relocate(program->original, bpf->slots, bpf->maps, bpf->map_count, bpf->insns);
-    if (slot == bpf->slots)
-        return true;
-    return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "slot %u: expected: a reference to one of %u maps", slot,
-                  bpf->map_count);
+    for (uint32_t i = 0; i < bpf->slots; i += bpf_is_lddw(&original[i]) ? 2 : 1) {
+        if (!bpf_is_lddw(&original[i]) || bpf_src(&original[i]) == BPF_LDDW_IMM)
+            continue;
+        if (i + 1 >= bpf->slots || !bpf_refers_to_map(&original[i], bpf->map_count)) {
+            return refuse(refusal, ASSAY_STATUS_BAD_IMAGE, "slot %u: expected: a reference to one of %u maps",
+                          i, bpf->map_count);
+        }
+        bpf_relocate(&original[i], bpf->maps, &bpf->insns[i]);
+    }
+    return true;
 }
 
 static uint32_t plant_size(const struct program *program, enum extension_state state)
