@@ -19,7 +19,9 @@ def converse(spec: BoardSpec, key: LabKey, text: str) -> tuple[int, str]:
     reader, writer = os.pipe()
     printed = io.StringIO()
     with os.fdopen(reader) as source, os.fdopen(writer, "w") as keyboard:
-        typist = threading.Timer(0.0, lambda: (keyboard.write(text), keyboard.flush()))
+        typist = threading.Thread(
+            target=print, args=(text,), kwargs={"end": "", "file": keyboard, "flush": True}
+        )
         typist.start()
         image = build_kernel(spec.firmware, variant="testing")
         code = run_console(spec, image, key, source=source, out=Console(file=printed, width=400))

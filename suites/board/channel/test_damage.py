@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 
@@ -135,9 +136,9 @@ def test_writes_may_overtake_each_other(board: Board) -> None:
     client = board.client
     data = bytes(range(256)) * 24
     client.request(BLOB_BEGIN, BlobBeginRequest(BlobKind.WORKLOAD, len(data), crc32c(data)))
-    held = []
+    held: list[Frame] = []
     real_send = client._send
-    client._send = held.append  # type: ignore[method-assign]  # frames are held back, then sent in another order
+    client._send = held.append  # type: ignore[method-assign,assignment]  # frames are held back, then sent in another order
     try:
         writes = [
             client._begin(BLOB_WRITE, BlobWriteRequest(BlobKind.WORKLOAD, at, data[at : at + 1000]))
@@ -209,8 +210,7 @@ def raw_answer(board: Board, message: int, payload: bytes) -> bytes:
     client = board.client
     pending = client._begin(ECHO, Echo(b""))
     client._body(pending, None)
-    pending.frame = request(message, payload)
-    pending.payload = None
+    pending = dataclasses.replace(pending, frame=request(message, payload), payload=None)
     client._pending[pending.frame.header.sequence] = pending
     client._send(pending.frame)
     assert client._answered(pending, 2.0)

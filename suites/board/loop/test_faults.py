@@ -47,9 +47,10 @@ def writer() -> ModelWriter:
 
 @pytest.fixture
 def plan(board_spec: BoardSpec, lab_key: LabKey, writer: ModelWriter) -> Plan:
-    kernels = tuple(build_kernel(board_spec.firmware, variant=variant) for variant in ("release", "testing"))
+    release = build_kernel(board_spec.firmware, variant="release")
+    testing = build_kernel(board_spec.firmware, variant="testing")
     return Plan(
-        ((board_spec, *kernels),), {board_spec.kind: "flood"}, situation, writer, lab_key, {}, seed=3, situations=2
+        ((board_spec, release, testing),), {board_spec.kind: "flood"}, situation, writer, lab_key, {}, seed=3, situations=2
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -62,9 +63,9 @@ def _run(
     )
 
 
-def _document(results: Path) -> dict[str, object]:
+def _document(results: Path) -> dict[str, Any]:
     (path,) = results.glob("*/run.json")
-    document: dict[str, object] = json.loads(path.read_text())
+    document: dict[str, Any] = json.loads(path.read_text())
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     return document
 
@@ -80,7 +81,7 @@ def test_a_run_is_recorded_and_its_replay_gives_the_same_virtual_figures(
     (run,) = (path for path in results.iterdir() if path.is_dir())
     for name in ("kernel.elf", "transcript.jsonl", "01/attempt1.c", "01/workload.trace"):
         assert (run / board_spec.kind / name).stat().st_size > 0
-    (board,) = document["boards"]  # type: ignore[misc]
+    (board,) = document["boards"]
     assert board["error"] == ""
     exact = [row for row in board["stages"] if row["clock"] == "virtual"]
     assert {row["verdict"] for row in exact} <= {"pass", "marginal", "skip"}, "no busy machine moves these"
@@ -106,7 +107,7 @@ def test_random_weights_end_with_1_and_nothing_deployed(board_spec: BoardSpec, t
     write_random_gguf(model, seed=3)
     done = _run(board_spec, tmp_path / "results", "--model", str(model))
     assert done.returncode == 1, done.stdout + done.stderr
-    (board,) = _document(tmp_path / "results")["boards"]  # type: ignore[misc]
+    (board,) = _document(tmp_path / "results")["boards"]
     assert not any(situation["deployed"] for situation in board["situations"])
 
 
@@ -124,7 +125,7 @@ def test_a_qemu_killed_in_mid_run_ends_the_run_with_75_and_a_record(
     finally:
         process.kill()
     assert process.returncode == 75, out + err
-    (board,) = _document(results)["boards"]  # type: ignore[misc]
+    (board,) = _document(results)["boards"]
     assert board["verdict"] == "infra"
     assert "SIGKILL" in board["error"]
 
@@ -169,7 +170,7 @@ def test_an_interrupt_frees_the_board_and_keeps_the_record(
     finally:
         process.kill()
     assert process.returncode == 130, out + err
-    assert _document(results)["run"]["interrupted"] is True  # type: ignore[index]
+    assert _document(results)["run"]["interrupted"] is True
     assert children
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 

@@ -1,15 +1,12 @@
-"""Triage and health have a lab of their own in each test; the folder's own module `small_lab` made importable."""
+"""Triage and health have a lab of their own in each test."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_lab import SmallLab
+from suites.board.triage.small_lab import SmallLab
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_lab import SmallLab
 
 from contracts.board import BoardSpec
 from contracts.errors import InfraError
@@ -21,6 +20,7 @@ from harness.kernel.board_kernel import kernel_for
 from harness.kernel.build import build_kernel
 from harness.kernel.golden import GOLDEN, golden_image, pin
 from harness.lease import NoneUsable, acquire, quarantine
+from suites.board.triage.small_lab import SmallLab
 
 
 def hurried(spec: BoardSpec, places: int = 1) -> BoardSpec:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_lab import SmallLab
 
 from contracts.board import BoardSpec
 from contracts.root import ROOT
+from suites.board.triage.small_lab import SmallLab
 
 PLANTED = """
 import harness.kernel.build, harness.kernel.board_kernel, harness.boards.standing

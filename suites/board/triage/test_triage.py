@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_lab import SmallLab
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import BoardLost, InfraError, KernelError, KernelFault
@@ -31,6 +30,7 @@ from harness.kernel.build import build_kernel
 from harness.kernel.golden import golden_image
 from harness.lease import Lease, LeaseLost, acquire, quarantine
 from harness.lease.force import seize
+from suites.board.triage.small_lab import SmallLab
 
 ASKED_S = 0.6
 MEMORY_MAX = 48 << 20  # bytes that a flood may cost the host

@@ -114,7 +114,12 @@ def test_32_bit_bounds_follow_a_32_bit_bitwise_operation(engine: Engine, op: str
 
 
 def test_modulo_zero_on_32_bits_leaves_the_low_half_only(engine: Engine) -> None:
-    code = [asm.lddw(R0, 0x1_0000_0005), asm.ldx(W, R2, R1, 0), asm.alu32("mod", R0, Reg(R2)), asm.exit_()]
+    code: list[asm.Item] = [
+        asm.lddw(R0, 0x1_0000_0005),
+        asm.ldx(W, R2, R1, 0),
+        asm.alu32("mod", R0, Reg(R2)),
+        asm.exit_(),
+    ]
     assert value(engine, *code) == 5
     # A divisor that may be 0 leaves the dividend: no bound follows from the divisor.
     code = [*unknown(R7), asm.ldx(B, R2, R1, 8), asm.alu64("and", R2, 3), asm.alu64("mod", R7, Reg(R2))]
@@ -228,7 +233,7 @@ def test_pruning_keeps_a_path_whose_range_is_wider(engine: Engine) -> None:
 
 
 def test_pruning_keeps_a_path_with_less_of_the_packet_checked(engine: Engine) -> None:
-    code = [
+    code: list[asm.Item] = [
         asm.ldx(W, R6, R1, 0),
         asm.ldx(W, R2, R1, 4),
         asm.ldx(W, R5, R1, 12),
@@ -249,7 +254,7 @@ def test_pruning_keeps_a_path_with_less_of_the_packet_checked(engine: Engine) ->
 
 
 def test_pruning_keeps_a_path_with_an_unwritten_stack_slot(engine: Engine) -> None:
-    code = [
+    code: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.jump("jeq", R3, 0, "join"),
         asm.st(DW, FP, -8, 5),
@@ -263,7 +268,7 @@ def test_pruning_keeps_a_path_with_an_unwritten_stack_slot(engine: Engine) -> No
 
 def test_pruning_keeps_pointers_and_numbers_apart(engine: Engine) -> None:
     # The number's way is walked first, and its value decides nothing: the pointer's way must not count as the same.
-    in_register = [
+    in_register: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.mov64(R7, Reg(R1)),
         asm.jump("jeq", R3, 0, "join"),
@@ -273,7 +278,7 @@ def test_pruning_keeps_pointers_and_numbers_apart(engine: Engine) -> None:
         asm.exit_(),
     ]
     assert refusal(engine, *in_register) == Refusal.POINTER_LEAK
-    on_stack = [
+    on_stack: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.stx(DW, FP, -8, R1),
         asm.jump("jeq", R3, 0, "join"),
@@ -403,7 +408,7 @@ def test_pointers_do_not_become_numbers(engine: Engine, leak: list[asm.Item]) ->
 
 def test_a_pointer_in_a_key_or_a_map_value_is_a_leak(engine: Engine) -> None:
     wide = MapDef("wide", MapType.HASH, 8, 8, 4)
-    code = [
+    code: list[asm.Item] = [
         asm.stx(DW, FP, -8, R1),
         asm.mov64(R2, Reg(FP)),
         asm.add64(R2, -8),
@@ -497,7 +502,12 @@ def test_an_offset_that_overflows_is_not_small(engine: Engine) -> None:
 
 
 def test_shifts_by_the_width_or_more_are_masked(engine: Engine) -> None:
-    code = [asm.mov64(R0, 3), asm.ldx(B, R2, R1, 0), asm.alu64("lsh", R0, Reg(R2)), asm.exit_()]
+    code: list[asm.Item] = [
+        asm.mov64(R0, 3),
+        asm.ldx(B, R2, R1, 0),
+        asm.alu64("lsh", R0, Reg(R2)),
+        asm.exit_(),
+    ]
     assert value(engine, *code, mem=b"\x41") == 6
     code = [*unknown(R7), asm.mov64(R3, 60), asm.alu32("rsh", R7, Reg(R3)), *index_into_memory(R7)[:3]]
     assert value(engine, *code) == 0  # 60 & 31 = 28: the low half is below 16
@@ -505,7 +515,7 @@ def test_shifts_by_the_width_or_more_are_masked(engine: Engine) -> None:
 
 
 def test_packet_pointers_do_not_wrap(engine: Engine) -> None:
-    code = [
+    code: list[asm.Item] = [
         asm.ldx(W, R6, R1, 0),
         asm.ldx(W, R2, R1, 4),
         asm.ldx(W, R5, R1, 12),
@@ -541,7 +551,7 @@ def test_what_a_comparison_with_the_end_of_the_packet_says(
 ) -> None:
     # Out when packet + 14 OP end (or end OP' packet + 14); inside, bytes up to 13 exist, or 14 when strictly before.
     left, right = (R3, R2) if first == "packet" else (R2, R3)
-    code = [
+    code: list[asm.Item] = [
         asm.ldx(W, R6, R1, 0),
         asm.ldx(W, R2, R1, 4),
         asm.mov64(R3, Reg(R6)),
@@ -562,7 +572,7 @@ def test_what_a_comparison_with_the_end_of_the_packet_says(
 
 
 def test_one_load_cannot_serve_the_context_and_other_memory(engine: Engine) -> None:
-    code = [
+    code: list[asm.Item] = [
         asm.ldx(W, R3, R1, 12),
         asm.st(DW, FP, -8, 0),
         asm.mov64(R2, Reg(R1)),
@@ -600,7 +610,7 @@ def test_atomics_are_aligned_and_stay_off_the_packet(engine: Engine) -> None:
             )
             == Refusal.BAD_ACCESS
         )
-    code = [
+    code: list[asm.Item] = [
         asm.ldx(W, R6, R1, 0),
         asm.ldx(W, R2, R1, 4),
         asm.mov64(R3, Reg(R6)),
@@ -616,7 +626,7 @@ def test_atomics_are_aligned_and_stay_off_the_packet(engine: Engine) -> None:
 
 
 def test_a_callee_cannot_hand_out_its_stack(engine: Engine) -> None:
-    code = [
+    code: list[asm.Item] = [
         asm.call_local("f"),
         asm.ldx(DW, R0, R0, 0),
         asm.exit_(),
@@ -647,7 +657,7 @@ def test_a_callee_cannot_hand_out_its_stack(engine: Engine) -> None:
 
 
 def test_a_callee_writes_to_the_stack_it_is_lent(engine: Engine) -> None:
-    code = [
+    code: list[asm.Item] = [
         asm.mov64(R1, Reg(FP)),
         asm.add64(R1, -8),
         asm.st(DW, FP, -8, 1),
@@ -666,7 +676,12 @@ def test_a_callee_writes_to_the_stack_it_is_lent(engine: Engine) -> None:
 
 def test_registers_do_not_survive_a_call(engine: Engine) -> None:
     for register in (1, 2, 3, 4, 5):
-        code = [asm.mov64(register, 1), asm.call(5), asm.mov64(R0, Reg(register)), asm.exit_()]
+        code: list[asm.Item] = [
+            asm.mov64(register, 1),
+            asm.call(5),
+            asm.mov64(R0, Reg(register)),
+            asm.exit_(),
+        ]
         assert refusal(engine, *code) == Refusal.UNINITIALISED
     code = [
         asm.mov64(R6, 1),

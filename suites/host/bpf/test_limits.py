@@ -101,11 +101,11 @@ def test_a_refusal_says_what_where_by_which_path_and_the_fix(engine: Engine) -> 
 
 
 def test_a_loop_that_nothing_ends_is_refused(engine: Engine) -> None:
-    forever = [Label("a"), asm.ja("a")]
+    forever: list[asm.Item] = [Label("a"), asm.ja("a")]
     assert refused(engine, asm.assemble(forever)).refusal == Refusal.INFINITE_LOOP
-    until_random = [Label("a"), asm.call(7), asm.jump("jne", R0, 5, "a"), asm.exit_()]
+    until_random: list[asm.Item] = [Label("a"), asm.call(7), asm.jump("jne", R0, 5, "a"), asm.exit_()]
     assert refused(engine, asm.assemble(until_random)).refusal == Refusal.INFINITE_LOOP
-    counts_nothing = [
+    counts_nothing: list[asm.Item] = [
         asm.mov64(R6, 0),
         Label("a"),
         asm.add64(R6, 2),
@@ -118,7 +118,7 @@ def test_a_loop_that_nothing_ends_is_refused(engine: Engine) -> None:
 
 def test_a_loop_that_counts_an_unknown_number_down_is_accepted(engine: Engine) -> None:
     # Each round's number is one of those of the round before, yet fewer are left: not the same state again.
-    counts_down = [
+    counts_down: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.mov64(R0, 0),
         Label("a"),
@@ -134,9 +134,13 @@ def test_a_loop_that_counts_an_unknown_number_down_is_accepted(engine: Engine) -
         result = loaded.interpret(bytes([rounds]) + bytes(7))
         assert result.r0 == 2 * rounds
         assert result.executed <= loaded.wcet
-    halves = [asm.alu64("rsh", R3, 1) if item is counts_down[4] else item for item in counts_down]
+    halves: list[asm.Item] = [
+        asm.alu64("rsh", R3, 1) if item is counts_down[4] else item for item in counts_down
+    ]
     assert engine.load(Program("loop", Hook.TEST, asm.assemble(halves)), test_mem_size=8).wcet < 100
-    wraps = [asm.alu64("sub", R3, 2) if item is counts_down[4] else item for item in counts_down]
+    wraps: list[asm.Item] = [
+        asm.alu64("sub", R3, 2) if item is counts_down[4] else item for item in counts_down
+    ]
     assert refused(engine, asm.assemble(wraps), mem=8).refusal in (
         Refusal.INFINITE_LOOP,
         Refusal.TOO_COMPLEX,
@@ -145,7 +149,13 @@ def test_a_loop_that_counts_an_unknown_number_down_is_accepted(engine: Engine) -
 
 def test_the_bound_of_a_loop_is_exact_where_it_has_one_way(engine: Engine) -> None:
     for rounds in (1, 10, 1000):
-        code = [asm.mov64(R0, 0), Label("a"), asm.add64(R0, 1), asm.jump("jlt", R0, rounds, "a"), asm.exit_()]
+        code: list[asm.Item] = [
+            asm.mov64(R0, 0),
+            Label("a"),
+            asm.add64(R0, 1),
+            asm.jump("jlt", R0, rounds, "a"),
+            asm.exit_(),
+        ]
         loaded = engine.load(Program("loop", Hook.TEST, asm.assemble(code)))
         assert loaded.wcet == loaded.interpret().executed == 2 + 2 * rounds
 
@@ -194,7 +204,7 @@ def test_ways_beyond_the_cap_are_refused_not_walked_forever(engine: Engine) -> N
 
 
 def test_recursion_and_deep_calls_are_refused(engine: Engine) -> None:
-    recursion = [
+    recursion: list[asm.Item] = [
         asm.call_local("f"),
         asm.exit_(),
         Label("f"),

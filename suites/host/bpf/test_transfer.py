@@ -57,8 +57,8 @@ def test_the_sampled_code_runs_without_undefined_behaviour(checked_engine: Engin
     for op, off in OPERATIONS:
         for narrow in (False, True):
             assert lib.native_sample_alu(12, CASES // 5, asm.ALU_OPS[op], off, narrow) == 0
-    for op in asm.JMP_OPS.values():
-        assert lib.native_sample_branch(13, CASES // 5, op, False) == 0
+    for number in asm.JMP_OPS.values():
+        assert lib.native_sample_branch(13, CASES // 5, number, False) == 0
 
 
 SMALL = st.integers(0, 63)

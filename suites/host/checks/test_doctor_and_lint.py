@@ -60,13 +60,15 @@ def types_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, types_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with this one's rules and four empty packages."""
+    """A repository with this one's rules, four empty packages, and a suite."""
     monkeypatch.setenv("MYPY_CACHE_DIR", str(types_cache))
     for name in ("pyproject.toml", ".clang-format", ".gitignore"):
         shutil.copy2(ROOT / name, tmp_path / name)
     for package in ("contracts", "harness", "targets", "ai"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text('"""Empty."""\n')
+    (tmp_path / "suites" / "host").mkdir(parents=True)
+    (tmp_path / "suites" / "host" / "test_x.py").write_text('"""Nothing."""\n')
     (tmp_path / "probe.c").write_text("int probe(void)\n{\n    return 1;\n}\n")
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True, timeout=20)
     return tmp_path
@@ -85,6 +87,7 @@ def test_clean_source_passes_every_linter(project: Path) -> None:
         ("harness/x.py", '"""X."""\n\nimport os\n', "ruff check"),
         ("harness/x.py", '"""X."""\n\nNAME = \'a\'\n', "ruff format"),
         ("harness/x.py", '"""X."""\n\nNAME: int = "a"\n', "mypy"),
+        ("suites/host/test_x.py", '"""X."""\n\nNAME: int = "a"\n', "mypy"),
         ("contracts/x.py", '"""X."""\n\nimport harness\n\n__all__ = ["harness"]\n', "import-linter"),
         ("targets/x.py", '"""X."""\n\nimport ai\n\n__all__ = ["ai"]\n', "import-linter"),
     ],

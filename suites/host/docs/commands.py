@@ -10,8 +10,8 @@ import sys
 from typing import Any, Final
 
 import typer
-from pages import ROOT
 
+from contracts.root import ROOT
 from suites.bench.__main__ import BENCHES
 
 _LAUNCHERS: Final = ("./assay", "assay", ".venv/bin/assay")

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pages import ROOT, blocks
+from contracts.root import ROOT
+from suites.host.docs.pages import blocks
 
 PAGE = ROOT / "docs" / "writing-a-suite.md"
 

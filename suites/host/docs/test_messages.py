@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import ROOT
+
+from contracts.root import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
 SOURCES = ("contracts", "harness", "targets", "ai")

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import commands, wrong_commands
-from pages import PAGES, ROOT, anchors, code_lines, links
+
+from contracts.root import ROOT
+from suites.host.docs.commands import commands, wrong_commands
+from suites.host.docs.pages import PAGES, anchors, code_lines, links
 
 README_LINES = 50
 README_WIDTH = 120

@@ -7,10 +7,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from corpus import IMMEDIATES, OPERANDS, SHIFTS, Case
-
 from harness.bpf import asm
 from harness.bpf.asm import DW, B, H, Insn, Item, Label, Reg, W
+from suites.host.jit.corpus import IMMEDIATES, OPERANDS, SHIFTS, Case
 
 MEMORY = 512
 SCALAR, POINTER = "scalar", "pointer"

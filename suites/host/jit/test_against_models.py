@@ -6,13 +6,13 @@ from itertools import islice
 
 import pytest
 from capstone import CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, Cs
-from corpus import Case, corners
-from ebpf_model import Machine
-from random_programs import random_case
 
 from contracts.program import Hook, Program
 from harness.bpf.a64_run import CODE_VA, near_helpers, run_a64
 from harness.bpf.native import Engine, Loaded, RunEnd, VerifyRejected
+from suites.host.jit.corpus import Case, corners
+from suites.host.jit.ebpf_model import Machine
+from suites.host.jit.random_programs import random_case
 
 KTIME, SEED = 0x1234_5678_9ABC, 5
 RANDOM_PROGRAMS = 200

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
-from corpus import IMMEDIATES, OPERANDS
 
 from harness.bpf.a64_model import Machine, UndefinedInstruction, decode_bit_masks, operation
+from suites.host.jit.corpus import IMMEDIATES, OPERANDS
+from suites.host.jit.immediates import Immediates
 
 
 def architecture_bitmasks(width: int) -> set[int]:
@@ -26,7 +26,7 @@ def architecture_bitmasks(width: int) -> set[int]:
 
 @pytest.mark.parametrize(("sf", "width", "count"), [(1, 64, 5334), (0, 32, 1302)])
 def test_every_bitmask_immediate_is_encoded_and_decodes_to_itself(
-    immediates: Any, sf: int, width: int, count: int
+    immediates: Immediates, sf: int, width: int, count: int
 ) -> None:
     values = architecture_bitmasks(width)
     assert len(values) == count
@@ -37,7 +37,7 @@ def test_every_bitmask_immediate_is_encoded_and_decodes_to_itself(
 
 
 @pytest.mark.parametrize(("sf", "width"), [(1, 64), (0, 32)])
-def test_no_other_value_is_encoded(immediates: Any, sf: int, width: int) -> None:
+def test_no_other_value_is_encoded(immediates: Immediates, sf: int, width: int) -> None:
     values, rng = architecture_bitmasks(width), random.Random(3)
     neighbours = {v ^ 1 << bit for v in values for bit in range(0, width, 3)}
     others = neighbours | {rng.getrandbits(width) for _ in range(20000)} | {0, (1 << width) - 1}
@@ -45,7 +45,9 @@ def test_no_other_value_is_encoded(immediates: Any, sf: int, width: int) -> None
         assert immediates.bitmask(value, sf) is None, hex(value)
 
 
-def test_a_constant_is_what_its_moves_leave_and_takes_no_more_than_its_halfwords(immediates: Any) -> None:
+def test_a_constant_is_what_its_moves_leave_and_takes_no_more_than_its_halfwords(
+    immediates: Immediates,
+) -> None:
     rng = random.Random(4)
     values = {*OPERANDS, *(i & (1 << 64) - 1 for i in IMMEDIATES), *(1 << n for n in range(64))}
     for _ in range(4000):

@@ -15,7 +15,7 @@ from harness.bpf.native import Engine
 
 
 def test_instructions_read_as_llvm_writes_them() -> None:
-    items = [
+    items: list[asm.Item] = [
         asm.alu64("div", 1, Reg(2), 1),
         asm.alu32("mov", 3, Reg(4), 8),
         asm.stx(DW, 10, -8, 1),

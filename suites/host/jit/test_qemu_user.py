@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from corpus import Case, corners
-from ebpf_model import Machine
-from random_programs import random_cases
 
 from harness.bpf.native_build import ENGINE_DIR, include_flags, zig
+from suites.host.jit.corpus import Case, corners
+from suites.host.jit.ebpf_model import Machine
+from suites.host.jit.random_programs import random_cases
 
 QEMU = shutil.which("qemu-aarch64")
 SOURCES = ("interp", "helpers", "hook", "maps", "text", "a64_imm")

@@ -13,8 +13,9 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from contracts.errors import BuildError, ConfigError
+from contracts.root import ROOT
 from harness.config.keys import write_new_key
-from harness.kernel.build import IMAGE_SIZE_MAX, ROOT, KernelImage, Variant, build_kernel, known_boards
+from harness.kernel.build import IMAGE_SIZE_MAX, KernelImage, Variant, build_kernel, known_boards
 
 BOARDS: Final = known_boards()
 FP_OPERAND: Final = re.compile(r"(?<![\w.])[bhsdqv]\d{1,2}(\.\d+[bhsd])?\b")

@@ -12,11 +12,12 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import ConfigError
+from contracts.root import ROOT
 from harness.boards.registry import load_boards, select_one
 from harness.checks.config_files import check_file
 from harness.kernel import golden
 from harness.kernel.board_kernel import kernel_for
-from harness.kernel.build import ROOT, raw_image
+from harness.kernel.build import raw_image
 from harness.kernel.golden import GOLDEN, MANIFEST, SIZE_MAX, golden_image, golden_name, pin, strip
 
 

@@ -201,6 +201,4 @@ class Lab(RuleBasedStateMachine):
 
 
 def test_any_order_of_what_people_and_processes_do_keeps_the_rules() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Lab, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
-    )
+    run_state_machine_as_test(Lab, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))

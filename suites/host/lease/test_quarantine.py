@@ -40,7 +40,9 @@ def test_when_every_board_is_sick_that_is_said_at_once(make_spec: MakeSpec) -> N
         acquire(spec, timeout_s=60)
     assert time.monotonic() - began < 30
     assert "bench-0 does not boot" in caught.value.seen
-    assert f"bench-1 since {quarantine.of(spec.places[1]).since}" in caught.value.seen
+    second = quarantine.of(spec.places[1])
+    assert second is not None
+    assert f"bench-1 since {second.since}" in caught.value.seen
     assert "assay boards check" in caught.value.do
 
 

@@ -42,6 +42,7 @@ def test_a_reserved_board_is_its_owners_alone(make_spec: MakeSpec, monkeypatch: 
     )
     (hers, _) = states(spec)
     assert (hers.state, hers.owner, hers.usable) == ("reserved", "alice", False)
+    assert hers.remaining_s is not None
     assert 3500 < hers.remaining_s <= 3600
 
 
@@ -105,6 +106,7 @@ def test_after_a_restart_of_the_machine_the_wall_clock_decides(make_spec: MakeSp
     file.write_text(json.dumps({**note, "boot": "another", "end_boot_s": 0.0}))
     left = reservation.of(place)
     assert left is not None
+    assert left.remaining_s is not None
     assert 50 < left.remaining_s <= 60
     file.write_text(json.dumps({**note, "boot": "another", "end_unix_s": 0.0}))
     assert reservation.of(place) is None

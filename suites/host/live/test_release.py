@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from harness.kernel.build import build_kernel, known_boards
 
@@ -15,9 +16,11 @@ TESTING_SYMBOLS = {"plant_write", "plant_accept_unverified", "stop_in_mid_frame"
 def test_testing_code_is_in_testing_kernels_only(board: str) -> None:
     seen = {}
     for variant in ("release", "testing"):
-        image = build_kernel(board, variant=variant)  # type: ignore[arg-type]
+        image = build_kernel(board, variant=variant)
         with image.elf.open("rb") as file:
-            names = {symbol.name for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols()}
+            symbols = ELFFile(file).get_section_by_name(".symtab")
+            assert isinstance(symbols, SymbolTableSection)
+            names = {symbol.name for symbol in symbols.iter_symbols()}
         seen[variant] = (MARKER in image.img.read_bytes(), sorted(TESTING_SYMBOLS & names))
     assert seen["release"] == (False, [])
     assert seen["testing"] == (True, sorted(TESTING_SYMBOLS))

@@ -45,7 +45,8 @@ def _resealed(image: bytes, key: LabKey, at: int, raw: bytes) -> bytes:
 
     body = bytearray(image[:-SIGNATURE_SIZE])
     body[at : at + len(raw)] = raw
-    return bytes(body) + monocypher.signature_sign(key.secret, bytes(body))
+    signature: bytes = monocypher.signature_sign(key.secret, bytes(body))
+    return bytes(body) + signature
 
 
 def _offset(record: type, name: str) -> int:

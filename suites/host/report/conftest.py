@@ -25,7 +25,7 @@ def stage(name: str, clock: str, value: float, unit: str, **more: Any) -> dict[s
 
 
 def situation(index: int, **more: Any) -> dict[str, Any]:
-    entry = {
+    entry: dict[str, Any] = {
         "index": index,
         "warmup": index == 0,
         "family": "flood",
@@ -54,7 +54,7 @@ def board(kind: str, situations: list[dict[str, Any]], **more: Any) -> dict[str,
         stage("verify", "virtual", 0.07, "ms", limit=10.0, stretch=0.1),
         stage("unadapted", "host", 0.0, "%", limit=20.0),
     ]
-    entry = {
+    entry: dict[str, Any] = {
         "kind": kind,
         "instance": f"{kind}-0",
         "build_id": "ab" * 20,

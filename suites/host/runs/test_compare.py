@@ -13,8 +13,9 @@ from rich.console import Console
 
 from contracts.errors import ConfigError
 from harness.boards.registry import select
+from harness.judge.change import ratio_interval
 from harness.runs.baseline import write_baseline
-from harness.runs.compare import compare, compare_runs, ratio_interval
+from harness.runs.compare import compare, compare_runs
 from harness.runs.figures import BASELINE, load
 
 RecordRun = Callable[..., Path]
