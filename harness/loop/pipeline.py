@@ -141,7 +141,10 @@ def guest_clock(board: Board) -> Clock:
 
 
 def prepare(board: Board, situation: Situation) -> None:
-    """Bring a board to the situation: pristine, its workload replayed once, its trial trace uploaded."""
+    """Bring a board to the situation: pristine, its workload replayed once, its trial trace uploaded.
+
+    Raises what the board's channel does: ChannelError, BoardLost, KernelError, RequestRefused. So do all stages.
+    """
     board.pristine()
     board.client.upload_trace(situation.workload, BlobKind.WORKLOAD)
     board.client.replay()
@@ -149,7 +152,7 @@ def prepare(board: Board, situation: Situation) -> None:
 
 
 def observe(board: Board) -> Telemetry:
-    """Stage 1: what the kernel counted."""
+    """Stage 1: what the kernel counted since `prepare`."""
     return board.client.telemetry()
 
 
@@ -167,7 +170,10 @@ def compile_program(source: str) -> tuple[Program, CompiledObject]:
 
 
 def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None = None) -> Loaded:
-    """Stages 8 to 10: the kernel unseals, verifies and JITs. Raises ProgramRejected naming the stage and why."""
+    """Stages 8 to 10: the kernel unseals, verifies and JITs; `watch` gets a sample (instructions) of each.
+
+    Raises ProgramRejected naming the stage and why.
+    """
     try:
         response = board.client.load(image)
     except RequestRefused as error:
@@ -188,7 +194,10 @@ def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None =
 def run_trial(
     board: Board, loaded: Loaded, mode: RunMode = RunMode.JIT
 ) -> tuple[TrialResponse, tuple[ResultRecord, ...], TrialObservation]:
-    """Stage 11: the program's own hook, run dry over the TRIAL upload, and what it did."""
+    """Stage 11: the program's own hook, run dry over the TRIAL upload: totals, a record an invocation, what it did.
+
+    Costs are instructions of the call, overhead subtracted.
+    """
     response, results = board.client.trial(loaded.response.handle, mode=mode)
     maps = {
         definition.name: board.client.read_map(loaded.response.handle, index, trial=True)
@@ -198,7 +207,7 @@ def run_trial(
 
 
 def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATIONS) -> SwapResponse:
-    """Stage 12: one store-release puts the program on its hook."""
+    """Stage 12: one store-release puts the program on its hook; committed after `watch_invocations` clean calls."""
     return board.client.deploy(loaded.response.handle, watch_invocations)
 
 

@@ -13,7 +13,7 @@ import pytest
 from contracts.errors import AssayError
 from contracts.root import ROOT
 
-_OURS: Final = tuple(ROOT / name for name in ("contracts", "harness", "targets", "ai"))
+_OURS: Final = tuple(ROOT / name for name in ("assay_lab", "contracts", "harness", "targets", "ai"))
 _OTHERS: Final = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 
 

@@ -60,11 +60,11 @@ def types_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, types_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with this one's rules, four empty packages, and a suite."""
+    """A repository with this one's rules, five empty packages, and a suite."""
     monkeypatch.setenv("MYPY_CACHE_DIR", str(types_cache))
     for name in ("pyproject.toml", ".clang-format", ".gitignore"):
         shutil.copy2(ROOT / name, tmp_path / name)
-    for package in ("contracts", "harness", "targets", "ai"):
+    for package in ("assay_lab", "contracts", "harness", "targets", "ai"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text('"""Empty."""\n')
     (tmp_path / "suites" / "host").mkdir(parents=True)
@@ -89,6 +89,7 @@ def test_clean_source_passes_every_linter(project: Path) -> None:
         ("harness/x.py", '"""X."""\n\nNAME: int = "a"\n', "mypy"),
         ("suites/host/test_x.py", '"""X."""\n\nNAME: int = "a"\n', "mypy"),
         ("contracts/x.py", '"""X."""\n\nimport harness\n\n__all__ = ["harness"]\n', "import-linter"),
+        ("harness/x.py", '"""X."""\n\nimport assay_lab\n\n__all__ = ["assay_lab"]\n', "import-linter"),
         ("targets/x.py", '"""X."""\n\nimport ai\n\n__all__ = ["ai"]\n', "import-linter"),
     ],
 )

@@ -11,7 +11,7 @@ from robot.libdocpkg import LibraryDocumentation
 
 from contracts.root import ROOT
 
-LIBRARY = "harness.robot.library.AssayLibrary"
+LIBRARY = "assay_lab.robot.AssayLibrary"
 
 
 def test_every_keyword_is_documented_and_its_arguments_have_types() -> None:

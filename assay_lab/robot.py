@@ -1,0 +1,7 @@
+"""The Robot Framework library, as a suite names it: `Library    assay_lab.robot.AssayLibrary`."""
+
+from __future__ import annotations
+
+from harness.robot.library import AssayLibrary
+
+__all__ = ["AssayLibrary"]
