@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 import pytest
 
 import assay_lab
+import assay_lab._names
 import assay_lab.drivers
 import assay_lab.robot
 
@@ -35,8 +37,9 @@ HEAVY: Final = (
 
 def imported(module: ModuleType) -> list[str]:
     """The names that a module binds by `from ... import`, in a block or not; a function's own are not among them."""
-    assert module.__file__ is not None
-    due: list[ast.stmt] = list(ast.parse(Path(module.__file__).read_text()).body)
+    source = assay_lab._names.__file__ if module is assay_lab else module.__file__
+    assert source is not None
+    due: list[ast.stmt] = list(ast.parse(Path(source).read_text()).body)
     names: list[str] = []
     while due:
         node = due.pop()
@@ -82,17 +85,32 @@ def test_a_name_that_is_not_there_is_an_error() -> None:
         getattr(assay_lab, "Bord")  # noqa: B009  # mypy knows that it is not there
 
 
-def test_importing_it_loads_no_library_that_a_suite_may_do_without() -> None:
-    script = f"import sys, assay_lab; print([name for name in {HEAVY} if name in sys.modules])"
+def loaded_by(statement: str, *modules: str) -> list[str]:
+    """Which of these modules a new process has after the statement."""
+    script = f"import json, sys; {statement}; print(json.dumps([name for name in {modules} if name in sys.modules]))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.strip() == "[]"
-    later = "from assay_lab import open_writer; print([name for name in ('numpy',) if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {later}"], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.strip() == "['numpy']", "else the list above proves nothing"
+    names: list[str] = json.loads(done.stdout)
+    return names
+
+
+def test_importing_it_loads_no_library_that_a_suite_may_do_without() -> None:
+    assert loaded_by("from assay_lab import Board, seal, compile_program", *HEAVY) == []
+    assert loaded_by("from assay_lab import open_writer", *HEAVY) == ["numpy"]
+    assert loaded_by("from assay_lab import TestBudgets", *HEAVY) == ["pytest"]
+
+
+def test_by_itself_it_loads_nothing() -> None:
+    assert loaded_by("import assay_lab", "harness", "contracts", "pydantic") == []
+    assert loaded_by("import assay_lab; dir(assay_lab)", "harness") == ["harness"]
+
+
+def test_a_star_brings_what_is_listed() -> None:
+    names: dict[str, object] = {}
+    exec("from assay_lab import *", names)
+    assert set(assay_lab.__all__) == set(names) - {"__builtins__"}
+    assert set(assay_lab.__all__) <= set(dir(assay_lab))
 
 
 def test_a_name_is_the_same_object_as_where_it_is_defined() -> None:
