@@ -62,7 +62,7 @@ def test_a_compiled_lock_is_split_by_distribution_and_nothing_is_lost() -> None:
 def imported_modules() -> dict[str, str]:
     """Top-level modules that this repository's Python imports, each with a file that does."""
     found: dict[str, str] = {}
-    for top in ("contracts", "harness", "targets", "ai", "suites"):
+    for top in ("assay_lab", "contracts", "harness", "targets", "ai", "suites"):
         for file in sorted((ROOT / top).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
@@ -81,13 +81,11 @@ def test_whatever_is_imported_from_elsewhere_is_a_declared_dependency() -> None:
     declared = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     names = {normal(re.split(r"[<>=\[; ]", requirement)[0]) for requirement in declared}
     known = importlib.metadata.packages_distributions()
-    ours = {"contracts", "harness", "targets", "ai", "suites"}
-    # Modules in a test's own folder, which pytest puts on the path.
-    neighbours = {file.stem for file in (ROOT / "suites").rglob("*.py")}
+    ours = {"assay_lab", "contracts", "harness", "targets", "ai", "suites"}
     undeclared = {
         module: file
         for module, file in imported_modules().items()
-        if module not in ours | neighbours | set(sys.stdlib_module_names)
+        if module not in ours | set(sys.stdlib_module_names)
         and not names & {normal(name) for name in known.get(module, [module])}
     }
     assert not undeclared, "add to pyproject.toml, then run python -m harness.setup.lock"
