@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.trace import Trace, TracePacket
+from assay_lab import Trace, TracePacket
 
 PACKETS = 100
 

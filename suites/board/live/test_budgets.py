@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 
+from assay_lab import Board, LabKey, Program, Trace, seal
 from contracts.board import EXACT
-from contracts.program import Program
-from contracts.trace import Trace
-from harness.boards.board import Board
 from harness.bpf.samples import counter, record_time, tally_by_lookup
-from harness.bpf.seal import seal
-from harness.config.keys import LabKey
 
 
 @pytest.mark.needs(EXACT)

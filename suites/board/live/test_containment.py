@@ -6,13 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from contracts.errors import KernelFault
-from contracts.program import Hook, Program
-from contracts.trace import Trace
-from contracts.wire.events import Event, RollbackCause, RollbackEvent
-from contracts.wire.image import ImageFlag
-from contracts.wire.uploads import BlobKind
-from harness.boards.board import Board
+from assay_lab import (
+    BlobKind,
+    Board,
+    Event,
+    Hook,
+    ImageFlag,
+    KernelFault,
+    LabKey,
+    Program,
+    RollbackCause,
+    RollbackEvent,
+    Trace,
+    seal,
+)
 from harness.bpf.samples import (
     XDP_DROP,
     XDP_PASS,
@@ -23,8 +30,6 @@ from harness.bpf.samples import (
     helper_given_nonsense,
     wild_load,
 )
-from harness.bpf.seal import seal
-from harness.config.keys import LabKey
 
 PACKETS = 100
 FAULTS_AFTER = 7

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from contracts.trace import Trace
-from contracts.wire.events import Event
-from contracts.wire.image import ImageFlag
-from contracts.wire.uploads import BlobKind
-from harness.boards.board import Board
+from assay_lab import BlobKind, Board, Event, ImageFlag, LabKey, Trace, seal
 from harness.bpf.samples import XDP_PASS, answer, counter, record_time, tally_by_lookup
-from harness.bpf.seal import seal
-from harness.config.keys import LabKey
 
 
 def _session(board: Board, key: LabKey, trace: Trace) -> list[object]:

@@ -6,13 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.errors import RequestRefused
-from contracts.program import Hook, MapFlags, Program
-from contracts.trace import Trace
-from contracts.wire.events import CommitEvent, Event, RollbackCause, RollbackEvent
-from contracts.wire.live import RunMode
-from contracts.wire.uploads import BlobKind
-from harness.boards.board import Board
+from assay_lab import (
+    BlobKind,
+    Board,
+    CommitEvent,
+    Event,
+    Hook,
+    LabKey,
+    MapFlags,
+    Program,
+    RequestRefused,
+    RollbackCause,
+    RollbackEvent,
+    RunMode,
+    Trace,
+    seal,
+)
 from harness.bpf.asm import DW, R0, R1, R2, assemble, atomic, exit_, mov64
 from harness.bpf.samples import (
     XDP_ABORTED,
@@ -25,8 +34,6 @@ from harness.bpf.samples import (
     record_time,
     tally_by_lookup,
 )
-from harness.bpf.seal import seal
-from harness.config.keys import LabKey
 
 PACKETS = 100
 FIELDS_AT_ZERO = (

@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
+from assay_lab import Board, Hook, ImageFlag, LabKey, MapDef, MapType, Program, RequestRefused, RunMode, seal
 from contracts.ebpf.engine import MAX_SLOTS
-from contracts.errors import RequestRefused
-from contracts.program import Hook, MapDef, MapType, Program
-from contracts.wire.image import ImageFlag
-from contracts.wire.live import RunMode
-from harness.boards.board import Board
 from harness.bpf.asm import DW, R0, R1, R2, Reg, add64, assemble, exit_, ldx, mov64, stx
 from harness.bpf.samples import answer, counter, endless, endless_in_helpers, wild_load
-from harness.bpf.seal import seal
-from harness.config.keys import LabKey
 
 # Adds one to its memory's first word and returns the old value plus the memory's size.
 BUMP = Program(
