@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
+from suites.board.user_session import Lab
 
 pytestmark = pytest.mark.board_kinds("qemu-virt")
 
@@ -36,7 +36,7 @@ def test_typo(budget):
 """
 
 
-def test_each_verdict_is_what_the_table_says(board_spec: BoardSpec, lab: Any) -> None:
+def test_each_verdict_is_what_the_table_says(board_spec: BoardSpec, lab: Lab) -> None:
     report = lab.folder / "junit.xml"
     done = lab.run(JUDGES, "--board", board_spec.kind, "--junitxml", str(report))
     assert done.code == 1, done.text
@@ -72,7 +72,7 @@ def test_each_verdict_is_what_the_table_says(board_spec: BoardSpec, lab: Any) ->
     assert len(properties["test_within"]["build_id"]) == 40
 
 
-def test_strict_budgets_fail_what_is_marginal_and_no_stretch(board_spec: BoardSpec, lab: Any) -> None:
+def test_strict_budgets_fail_what_is_marginal_and_no_stretch(board_spec: BoardSpec, lab: Lab) -> None:
     assert board_spec.kind
     done = lab.run(JUDGES, "-k", "near or stretch", "--strict-budgets")
     assert done.code == 1, done.text
@@ -80,7 +80,7 @@ def test_strict_budgets_fail_what_is_marginal_and_no_stretch(board_spec: BoardSp
 
 
 def test_a_budget_file_of_ones_own_and_a_session_that_is_only_inconclusive(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     assert board_spec.kind
     row = "{stage: verify, stat: max, unit: ms, clock: virtual, min_samples: 3, warmup: 0, limit: 1}"
@@ -113,7 +113,7 @@ def test_lost_and_wrong(lab_lost, broken): pass
 """
 
 
-def test_the_worst_of_several_errors_in_one_tear_down_is_the_verdict(lab: Any) -> None:
+def test_the_worst_of_several_errors_in_one_tear_down_is_the_verdict(lab: Lab) -> None:
     done = lab.run(SEVERAL_ERRORS)
     assert {row["id"].rpartition("::")[2]: row["verdict"] for row in done.document["tests"]} == {
         "test_few": "inconclusive",

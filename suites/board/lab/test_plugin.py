@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
+from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -55,7 +55,7 @@ def test_elsewhere(board): assert False
 
 
 def test_a_kernel_that_dies_fails_its_test_with_its_registers_even_if_the_test_does_not_mind(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     done = lab.run(DIES, "--board", board_spec.kind, "--junitxml", str(lab.folder / "junit.xml"))
     assert done.code == 1, done.text
@@ -77,7 +77,7 @@ def test_a_kernel_that_dies_fails_its_test_with_its_registers_even_if_the_test_d
     )
 
 
-def test_boards_are_reopened_as_rarely_as_the_tests_allow(board_spec: BoardSpec, lab: Any) -> None:
+def test_boards_are_reopened_as_rarely_as_the_tests_allow(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(ORDER, "--board", board_spec.kind)
     assert done.code == 0, done.text
     assert [row["attempts"][0]["place"] for row in done.document["tests"] if row["attempts"]] == [
@@ -85,12 +85,12 @@ def test_boards_are_reopened_as_rarely_as_the_tests_allow(board_spec: BoardSpec,
     ] * 6
 
 
-def test_a_pair_is_two_boards_of_one_kind(board_spec: BoardSpec, lab: Any) -> None:
+def test_a_pair_is_two_boards_of_one_kind(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(PAIR, "--board", board_spec.kind)
     assert done.code == 0, done.text
 
 
-def test_marks_choose_kinds_and_capabilities(board_spec: BoardSpec, lab: Any) -> None:
+def test_marks_choose_kinds_and_capabilities(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(MARKS, "--board", board_spec.kind)
     assert done.code == 0, done.text
     assert "1 passed, 1 skipped" in done.text
@@ -98,7 +98,7 @@ def test_marks_choose_kinds_and_capabilities(board_spec: BoardSpec, lab: Any) ->
 
 
 def test_a_usage_error_is_told_once_and_blames_no_test_for_having_no_verdict(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     text = "def test_one(board): pass\ndef test_two(board, testing_board): pass"
     done = lab.run(text, "--board", board_spec.kind)
@@ -133,7 +133,7 @@ def test_a_usage_error_is_told_once_and_blames_no_test_for_having_no_verdict(
     ],
 )
 def test_exit_codes_are_those_of_the_table(
-    lab: Any, text: str, arguments: tuple[str, ...], code: int, says: str, board_spec: BoardSpec
+    lab: Lab, text: str, arguments: tuple[str, ...], code: int, says: str, board_spec: BoardSpec
 ) -> None:
     assert board_spec.kind
     done = lab.run(text, *arguments)
@@ -141,7 +141,7 @@ def test_exit_codes_are_those_of_the_table(
     assert says in done.text
 
 
-def test_what_is_wrong_with_a_mark_ends_a_session_with_workers_too(board_spec: BoardSpec, lab: Any) -> None:
+def test_what_is_wrong_with_a_mark_ends_a_session_with_workers_too(board_spec: BoardSpec, lab: Lab) -> None:
     text = "import pytest\n@pytest.mark.needs('proces')\ndef test_one(board): pass"
     done = lab.run(text, "--board", board_spec.kind, "-n", "1")
     assert done.code == 4, done.text
@@ -149,7 +149,7 @@ def test_what_is_wrong_with_a_mark_ends_a_session_with_workers_too(board_spec: B
 
 
 def test_a_failure_ends_at_the_tests_own_line_unless_the_full_trace_is_asked_for(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     text = "def test_one(board, budget): budget('verify').judge([10**12])"
     done = lab.run(text, "--board", board_spec.kind)
@@ -159,13 +159,13 @@ def test_a_failure_ends_at_the_tests_own_line_unless_the_full_trace_is_asked_for
     assert "harness/judge/budgets.py" in lab.run(text, "--board", board_spec.kind, "--full-trace").text
 
 
-def test_an_error_of_another_kind_keeps_the_labs_own_frames(board_spec: BoardSpec, lab: Any) -> None:
+def test_an_error_of_another_kind_keeps_the_labs_own_frames(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run("def test_one(board): board.client.echo(None)", "--board", board_spec.kind)
     assert done.code == 1, done.text
     assert "harness/channel/client.py" in done.text
 
 
-def test_help_tells_of_every_option_and_mark(board_spec: BoardSpec, lab: Any) -> None:
+def test_help_tells_of_every_option_and_mark(board_spec: BoardSpec, lab: Lab) -> None:
     assert board_spec.kind
     text = lab.run("", "--help").text
     for word in (

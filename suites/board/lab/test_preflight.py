@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
+from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -20,7 +20,7 @@ def test_without(): pass
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
 def test_without_any_usable_board_a_session_ends_with_75_and_what_is_missing(
-    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, workers: tuple[str, ...]
 ) -> None:
     assert board_spec.kind
     began = time.monotonic()
@@ -34,7 +34,7 @@ def test_without_any_usable_board_a_session_ends_with_75_and_what_is_missing(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
 def test_tests_of_a_kind_that_is_not_there_are_infra_at_once_and_others_run(
-    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, workers: tuple[str, ...]
 ) -> None:
     done = lab.run(TWO, "--board", board_spec.kind, "--board", "rpi4", *workers)
     assert done.code == 75, done.text
@@ -49,7 +49,7 @@ def test_tests_of_a_kind_that_is_not_there_are_infra_at_once_and_others_run(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_a_simulated_board_is_there_for_a_session_by_itself(
-    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, workers: tuple[str, ...]
 ) -> None:
     assert board_spec.kind
     done = lab.run(TWO, "--board", "rpi4-sim", *workers)
@@ -58,7 +58,7 @@ def test_a_simulated_board_is_there_for_a_session_by_itself(
 
 
 def test_a_kernel_that_does_not_build_ends_the_session_before_a_lease(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     broken = """
 import pytest

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
+from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -67,7 +67,7 @@ def test_does_not_notice(board):
 @pytest.mark.parametrize("after", [AFTER, ""], ids=["in the middle", "the last test of the session"])
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_a_board_that_is_lost_once_gives_one_retried_test_and_nothing_else_differs(
-    board_spec: BoardSpec, lab: Any, after: str, workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, after: str, workers: tuple[str, ...]
 ) -> None:
     report = lab.folder / "junit.xml"
     done = lab.run(ONCE + after, "--board", board_spec.kind, "--junitxml", str(report), *workers)
@@ -94,7 +94,7 @@ def test_a_board_that_is_lost_once_gives_one_retried_test_and_nothing_else_diffe
     assert any(name == "attempts" and "attempt 1: infra" in str(value) for name, value in properties)
 
 
-def test_the_labs_fault_on_two_boards_is_the_tests_own(board_spec: BoardSpec, lab: Any) -> None:
+def test_the_labs_fault_on_two_boards_is_the_tests_own(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(ALWAYS, "--board", board_spec.kind)
     assert done.code == 1, done.text
     assert "1 failed, 1 passed" in done.text
@@ -107,21 +107,21 @@ def test_the_labs_fault_on_two_boards_is_the_tests_own(board_spec: BoardSpec, la
     assert "powered on again" in done.text, "the next test has a board that is on"
 
 
-def test_the_labs_fault_is_no_expected_failure(board_spec: BoardSpec, lab: Any) -> None:
+def test_the_labs_fault_is_no_expected_failure(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(XFAIL, "--board", board_spec.kind)
     assert "xfailed" not in done.text
     assert len(done.rows["test_expected_to_fail"]["attempts"]) == 2
     assert done.code == 1, done.text
 
 
-def test_a_test_that_passes_although_its_board_was_killed_runs_again(board_spec: BoardSpec, lab: Any) -> None:
+def test_a_test_that_passes_although_its_board_was_killed_runs_again(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(PASSES_DEAD, "--board", board_spec.kind)
     assert done.code == 0, done.text
     (row,) = done.rows.values()
     assert [attempt["verdict"] for attempt in row["attempts"]] == ["infra", "pass"]
 
 
-def test_a_lease_that_does_not_come_is_infra_and_tried_once(board_spec: BoardSpec, lab: Any) -> None:
+def test_a_lease_that_does_not_come_is_infra_and_tried_once(board_spec: BoardSpec, lab: Lab) -> None:
     held = """
 import time
 from harness.lease import acquire
@@ -145,7 +145,7 @@ def test_waits_for_a_core(board):
 """
 
 
-def test_a_machine_that_is_too_busy_is_given_no_second_try_to_run(board_spec: BoardSpec, lab: Any) -> None:
+def test_a_machine_that_is_too_busy_is_given_no_second_try_to_run(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(BUSY, "--board", board_spec.kind)
     (row,) = done.document["tests"]
     assert (row["verdict"], len(row["attempts"])) == ("infra", 1)

@@ -15,6 +15,7 @@ import pytest
 
 from contracts.board import BoardSpec
 from harness.runs.record import DEFAULT_RESULTS, read_lines
+from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -55,7 +56,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _under_way(lab: Any, *arguments: str) -> subprocess.Popen[str]:
+def _under_way(lab: Lab, *arguments: str) -> subprocess.Popen[str]:
     process: subprocess.Popen[str] = lab.start(THREE, *arguments)
     try:
         _wait((lab.folder / "waits").exists)
@@ -66,12 +67,12 @@ def _under_way(lab: Any, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-def _rows(lab: Any) -> list[dict[str, Any]]:
+def _rows(lab: Lab) -> list[dict[str, Any]]:
     (path,) = lab.results.glob("*/tests.jsonl")
     return read_lines(path)
 
 
-def test_a_session_is_recorded_row_by_row_with_transcripts(board_spec: BoardSpec, lab: Any) -> None:
+def test_a_session_is_recorded_row_by_row_with_transcripts(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(THREE, "--board", board_spec.kind, "-k", "one or two", "--seed", "7")
     assert done.code == 0, done.text
     assert f"results: {done.folder}" in done.text
@@ -99,7 +100,7 @@ def test_a_session_is_recorded_row_by_row_with_transcripts(board_spec: BoardSpec
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_an_interrupted_session_frees_its_boards_and_writes_its_record(
-    board_spec: BoardSpec, lab: Any, number: signal.Signals, workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, number: signal.Signals, workers: tuple[str, ...]
 ) -> None:
     process = _under_way(lab, "--board", board_spec.kind, *workers)
     pid = int((lab.folder / "pid").read_text())
@@ -118,7 +119,7 @@ def test_an_interrupted_session_frees_its_boards_and_writes_its_record(
 
 
 def test_ctrl_c_on_a_terminal_reaches_qemu_too_and_still_ends_with_130(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     process = _under_way(lab, "--board", board_spec.kind)
     os.killpg(process.pid, signal.SIGINT)
@@ -129,7 +130,7 @@ def test_ctrl_c_on_a_terminal_reaches_qemu_too_and_still_ends_with_130(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_the_record_of_a_killed_controller_can_be_read(
-    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, workers: tuple[str, ...]
 ) -> None:
     process = _under_way(lab, "--board", board_spec.kind, *workers)
     pid = int((lab.folder / "pid").read_text())
@@ -144,7 +145,7 @@ def test_the_record_of_a_killed_controller_can_be_read(
 
 @pytest.mark.parametrize(("verdict", "code"), [("pass", 75), ("assert False", 1)])
 def test_a_results_folder_that_breaks_ends_with_75_and_says_what_was_lost(
-    board_spec: BoardSpec, lab: Any, verdict: str, code: int
+    board_spec: BoardSpec, lab: Lab, verdict: str, code: int
 ) -> None:
     done = lab.run(BREAKS.replace("VERDICT", verdict), "--board", board_spec.kind)
     assert done.code == code, done.text
@@ -157,7 +158,7 @@ def test_a_results_folder_that_breaks_ends_with_75_and_says_what_was_lost(
 
 
 def test_a_results_folder_that_cannot_be_made_ends_the_session_before_it_begins(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     (lab.folder / "file").touch()
     done = lab.run(
@@ -169,7 +170,7 @@ def test_a_results_folder_that_cannot_be_made_ends_the_session_before_it_begins(
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_a_session_without_board_tests_leaves_nothing_unless_asked(
-    board_spec: BoardSpec, lab: Any, workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, workers: tuple[str, ...]
 ) -> None:
     assert board_spec.kind
     done = lab.run("def test_host(): pass", *workers)
@@ -191,7 +192,7 @@ def _is_of(run: Path, folder: Path) -> bool:
         return False
 
 
-def test_a_test_that_takes_too_long_fails(board_spec: BoardSpec, lab: Any) -> None:
+def test_a_test_that_takes_too_long_fails(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(
         THREE, "--board", board_spec.kind, "-k", "waits", "--timeout", "3", "--timeout-method", "signal"
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from assay_lab import Board, LabKey, Program, Trace, seal
+from assay_lab import Board, LabKey, Program, TestBudgets, Trace, seal
 from contracts.board import EXACT
 from harness.bpf.samples import counter, record_time, tally_by_lookup
 
@@ -16,7 +14,7 @@ from harness.bpf.samples import counter, record_time, tally_by_lookup
     "program", [counter(), tally_by_lookup(), record_time()], ids=lambda program: str(program.name)
 )
 def test_a_program_keeps_the_budget_of_every_stage(
-    board: Board, lab_key: LabKey, budget: Any, trace: Trace, program: Program
+    board: Board, lab_key: LabKey, budget: TestBudgets, trace: Trace, program: Program
 ) -> None:
     client = board.client
     client.upload_trace(trace)

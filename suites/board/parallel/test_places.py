@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
 from harness.boards.registry import select
 from harness.lease import acquire, quarantine, states
+from suites.board.user_session import Lab, Session
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -54,12 +54,12 @@ def test_four(board): pass
 
 
 @pytest.fixture
-def leases(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def leases(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process and the session share the lab's leases."""
     monkeypatch.setenv("ASSAY_LEASES", str(lab.folder / "leases"))
 
 
-def passed(done: Any) -> list[str]:
+def passed(done: Session) -> list[str]:
     """Ids of the tests that passed, in the order in which they ended; all of them did."""
     assert done.code == 0, done.text
     rows = done.document["tests"]
@@ -80,7 +80,7 @@ def held(spec: BoardSpec, count: int) -> Iterator[ExitStack]:
 
 @pytest.mark.usefixtures("leases")
 def test_a_kind_with_two_places_left_runs_its_pair_with_four_workers_and_nobody_waits(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     with held(board_spec, board_spec.instances - 2):
         done = lab.run(USES, "--board", board_spec.kind, "-n", "4")
@@ -89,7 +89,7 @@ def test_a_kind_with_two_places_left_runs_its_pair_with_four_workers_and_nobody_
 
 
 @pytest.mark.usefixtures("leases")
-def test_a_second_try_waits_for_no_other_worker(board_spec: BoardSpec, lab: Any) -> None:
+def test_a_second_try_waits_for_no_other_worker(board_spec: BoardSpec, lab: Lab) -> None:
     with held(board_spec, board_spec.instances - 2):
         done = lab.run(LOSES, "--board", board_spec.kind, "-n", "2")
     assert len(passed(done)) == 4
@@ -99,14 +99,14 @@ def test_a_second_try_waits_for_no_other_worker(board_spec: BoardSpec, lab: Any)
 
 
 @pytest.mark.usefixtures("leases")
-def test_more_workers_than_tests_is_no_harm(board_spec: BoardSpec, lab: Any) -> None:
+def test_more_workers_than_tests_is_no_harm(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run("def test_one(board): pass\ndef test_two(): pass", "--board", board_spec.kind, "-n", "4")
     assert len(passed(done)) == 2
 
 
 @pytest.mark.usefixtures("leases")
 def test_other_kinds_come_first_while_another_lab_holds_one_and_the_wait_is_told(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     (other,) = select(["qemu-rpi4"])
     with held(board_spec, board_spec.instances) as places:
@@ -130,7 +130,7 @@ def test_other_kinds_come_first_while_another_lab_holds_one_and_the_wait_is_told
 
 @pytest.mark.usefixtures("leases")
 def test_a_kind_in_quarantine_is_infra_at_once_and_holds_no_other_kind_up(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     (other,) = select(["qemu-rpi4"])
     for place in board_spec.places:
@@ -147,7 +147,7 @@ def test_a_kind_in_quarantine_is_infra_at_once_and_holds_no_other_kind_up(
 @pytest.mark.usefixtures("leases")
 @pytest.mark.parametrize("everybody", [False, True], ids=["the controller", "the process group"])
 def test_an_interrupt_ends_the_workers_frees_their_boards_and_says_what_was_not_run(
-    board_spec: BoardSpec, lab: Any, everybody: bool
+    board_spec: BoardSpec, lab: Lab, everybody: bool
 ) -> None:
     process = lab.start(SLOW, "--board", board_spec.kind, "-n", "2")
     pids: list[int] = []

@@ -10,6 +10,7 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.root import ROOT
+from suites.board.user_session import Lab, Session
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process", "exact")]
 
@@ -38,7 +39,7 @@ OWN = {"duration_s", "worker", "attempts", "transcript", "sections"}
 """What belongs to one session: how fast the host was, who ran the test, and where."""
 
 
-def compared(done: Any) -> dict[str, dict[str, Any]]:
+def compared(done: Session) -> dict[str, dict[str, Any]]:
     assert done.code == 0, done.text
     rows = done.document["tests"]
     by_id = {row["id"]: {key: value for key, value in row.items() if key not in OWN} for row in rows}
@@ -47,7 +48,7 @@ def compared(done: Any) -> dict[str, dict[str, Any]]:
 
 
 def test_a_board_killed_in_mid_session_is_one_test_tried_again_and_nothing_else_differs(
-    board_spec: BoardSpec, lab: Any, tmp_path_factory: pytest.TempPathFactory
+    board_spec: BoardSpec, lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     harmed = type(lab)(tmp_path_factory.mktemp("harmed"))
     (harmed.folder / "victim").write_text(board_spec.kind)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
+from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -82,7 +82,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     ],
 )
 def test_a_session_with_workers_ends_as_one_without(
-    lab: Any, text: str, plugin: str, arguments: tuple[str, ...], code: int, says: str, board_spec: BoardSpec
+    lab: Lab, text: str, plugin: str, arguments: tuple[str, ...], code: int, says: str, board_spec: BoardSpec
 ) -> None:
     assert board_spec.kind
     (lab.folder / "conftest.py").write_text(plugin)
@@ -106,7 +106,7 @@ def test_a_session_with_workers_ends_as_one_without(
     ids=["none", "two", "stopped"],
 )
 def test_verdicts_are_counted_without_workers_too(
-    lab: Any, text: str, plugin: str, arguments: tuple[str, ...], code: int, says: str, board_spec: BoardSpec
+    lab: Lab, text: str, plugin: str, arguments: tuple[str, ...], code: int, says: str, board_spec: BoardSpec
 ) -> None:
     assert board_spec.kind
     (lab.folder / "conftest.py").write_text(plugin)

@@ -6,12 +6,12 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
 from harness.lease import acquire
+from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
@@ -46,7 +46,7 @@ SAID = {
 
 
 def test_each_death_is_one_tests_verdict_and_every_other_test_runs_once(
-    board_spec: BoardSpec, lab: Any, monkeypatch: pytest.MonkeyPatch
+    board_spec: BoardSpec, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_LEASES", str(lab.folder / "leases"))
     with ExitStack() as others:
@@ -94,7 +94,7 @@ def pytest_runtest_logfinish(nodeid):
 FOUR = "".join(f"def test_{name}(): pass\n" for name in ("one", "two", "three", "four"))
 
 
-def test_a_worker_that_dies_once_its_test_has_its_verdict_takes_it_back_from_nobody(lab: Any) -> None:
+def test_a_worker_that_dies_once_its_test_has_its_verdict_takes_it_back_from_nobody(lab: Lab) -> None:
     (lab.folder / "conftest.py").write_text(DIES_AFTER)
     done = lab.run(FOUR, "-n", "2")
     assert (lab.folder / "died").exists()

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from contracts.board import BoardSpec
 from contracts.root import ROOT
 from harness.boards.registry import select_one
 from harness.lease import quarantine
+from suites.board.robot.accept_lab import Lab
 
 pytestmark = [
     pytest.mark.board_kinds("qemu-virt"),
@@ -121,7 +121,7 @@ def _budgets(folder: Path, **limits: float) -> Path:
 
 @pytest.mark.timeout(900)
 def test_each_verdict_is_what_the_table_says_and_the_merged_log_names_what_was_tested(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     smoke = lab.accept("--board", board_spec.kind, "--include", "smoke")
     assert smoke.code == 0, smoke.text
@@ -200,7 +200,7 @@ def _opens_in_a_browser(page: Path, folder: Path) -> None:
 
 
 def test_a_kind_without_a_usable_place_is_infra_and_the_others_go_on(
-    board_spec: BoardSpec, lab: Any, monkeypatch: pytest.MonkeyPatch
+    board_spec: BoardSpec, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_LEASES", str(lab.folder / "leases"))
     for place in select_one("qemu-rpi3").places:
@@ -218,7 +218,7 @@ def test_a_kind_without_a_usable_place_is_infra_and_the_others_go_on(
     assert done.document["run"]["verdict"] == "infra"
 
 
-def test_an_interrupt_frees_the_board_and_merges_what_there_is(board_spec: BoardSpec, lab: Any) -> None:
+def test_an_interrupt_frees_the_board_and_merges_what_there_is(board_spec: BoardSpec, lab: Lab) -> None:
     process = lab.start(lab.suite("slow.robot", SLOW), "--board", board_spec.kind)
     lab.first_verdict(process)
     children = lab.children(process)
@@ -234,7 +234,7 @@ def test_an_interrupt_frees_the_board_and_merges_what_there_is(board_spec: Board
 
 
 def test_a_robot_that_is_killed_makes_its_kind_infra_with_what_was_seen(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     process = lab.start(lab.suite("slow.robot", SLOW), "--board", board_spec.kind)
     lab.first_verdict(process)
@@ -263,7 +263,7 @@ def test_a_robot_that_is_killed_makes_its_kind_infra_with_what_was_seen(
     ],
 )
 def test_a_wrong_argument_ends_with_4_before_anything_is_leased(
-    board_spec: BoardSpec, lab: Any, arguments: list[str], hint: str
+    board_spec: BoardSpec, lab: Lab, arguments: list[str], hint: str
 ) -> None:
     assert board_spec.kind
     done = lab.accept(*arguments)
@@ -274,7 +274,7 @@ def test_a_wrong_argument_ends_with_4_before_anything_is_leased(
     assert not lab.results.exists()
 
 
-def test_robot_alone_runs_the_suites_for_who_knows_robot_alone(board_spec: BoardSpec, lab: Any) -> None:
+def test_robot_alone_runs_the_suites_for_who_knows_robot_alone(board_spec: BoardSpec, lab: Lab) -> None:
     command = [sys.executable, "-m", "robot", "--outputdir", str(lab.folder), "--include", "identityANDsmoke"]
     done = subprocess.run(
         [*command, "--variable", f"BOARD:{board_spec.kind}", "robot"],
