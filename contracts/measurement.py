@@ -27,7 +27,7 @@ class Stat(StrEnum):
 
 
 class Verdict(StrEnum):
-    """The one scale of outcomes; DESIGN's table maps it to pytest, JUnit, Robot and exit codes."""
+    """The one scale of outcomes; docs/verdicts.md maps it to pytest, JUnit, Robot and exit codes."""
 
     PASS = "pass"  # noqa: S105
     MARGINAL = "marginal"

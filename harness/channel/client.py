@@ -76,7 +76,12 @@ def to_telemetry(answer: TelemetryResponse) -> Telemetry:
 
 
 class ChannelClient(Requester):
-    """A board's kernel as its commands. Errors are those of `Requester`; refusals are RequestRefused."""
+    """A board's kernel as its commands; instructions in answers are those of the guest (1 ns each on a virtual clock).
+
+    Every command has a timeout: the board file's, or `timeout_s` seconds. Each raises RequestRefused where the kernel
+    refuses, KernelFault where it dies, BoardLost where the board goes away, and Silent (ChannelError) where no answer
+    comes; a `Board` makes KernelError or InfraError of a silence, once it knows whose fault that is.
+    """
 
     def echo(self, data: bytes) -> bytes:
         """Send bytes and get them back."""

@@ -44,6 +44,10 @@ def kernel_for(
     key: Path | None = None,
     extra_defines: Mapping[str, str] | None = None,
 ) -> KernelImage:
-    """Build the kernel that a board of kind `spec` boots. Raises what `build_kernel` does."""
+    """Build the kernel that a board of kind `spec` boots; the files of the last build are used where nothing changed.
+
+    `key` is a lab key file (None: the development key), `extra_defines` are C macros. Raises ConfigError for an unknown
+    board or key, SetupError when a source distribution cannot be had, BuildError when the sources do not build.
+    """
     defines = line_defines(spec) | dict(extra_defines or {})
     return build_kernel(spec.firmware, variant=variant, key=key, extra_defines=defines or None)

@@ -212,7 +212,10 @@ class BudgetQuestion:
 
 
 class TestBudgets:
-    """The `budget` fixture: `budget("verify").judge(samples)`."""
+    """The `budget` fixture: `budget("verify").judge(samples)`, samples in ns (virtual ones are instructions).
+
+    A missed limit is BudgetExceeded, which fails the test; too few samples make the test inconclusive.
+    """
 
     __test__ = False
 
