@@ -18,15 +18,19 @@ def compare(
         str, typer.Argument(metavar="A", help="A run's name or folder, a JSON file, `last`, or `baseline`.")
     ],
     after: Annotated[str, typer.Argument(metavar="B", help="The same, of what came later.")],
+    threshold: Annotated[
+        float,
+        typer.Option(min=0, metavar="PERCENT", help="A virtual figure that grew by more is a regression."),
+    ] = 2,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Compare two runs.
 
-    Exit 1 on a virtual regression above 2%; host figures are shown and never judged.
+    Exit 1 when a virtual figure grew by more than --threshold; host figures are shown and never judged.
     """
     from harness.runs.compare import compare_runs
 
-    raise typer.Exit(compare_runs(out, before, after, results))
+    raise typer.Exit(compare_runs(out, before, after, results, threshold))
 
 
 @baseline_app.callback()

@@ -11,9 +11,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-THRESHOLD: Final = 0.02
-"""The share by which a virtual figure may grow."""
-
+DEFAULT_THRESHOLD: Final = 2.0
+"""By how many percent a virtual figure may grow."""
 
 _MIN_HOST_SAMPLES: Final = 5
 _RESAMPLES: Final = 2000
@@ -34,10 +33,9 @@ class Change:
             return math.inf if self.after > 0 else 1.0
         return self.after / self.before
 
-    @property
-    def is_regression(self) -> bool:
-        """Above the threshold."""
-        return self.ratio > 1 + THRESHOLD
+    def grew_by_more_than(self, percent: float) -> bool:
+        """Whether it is a regression at a threshold of `percent`; exact for counts of instructions."""
+        return self.after * 100 > self.before * (100 + percent)
 
     @property
     def is_improvement(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,17 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from contracts.errors import ConfigError
 from contracts.measurement import NS_PER_UNIT, Clock, Stat, Verdict
 from harness.judge.budgets import STAGES, percentile
-from harness.judge.change import THRESHOLD, Change, HostChange, host_table, percent_text, ratio_interval
+from harness.judge.change import (
+    DEFAULT_THRESHOLD,
+    Change,
+    HostChange,
+    host_table,
+    percent_text,
+    ratio_interval,
+)
 from harness.runs.compare_tests import compare_sessions
 from harness.runs.figures import Board, Figures, Situation, Stage, load
 
@@ -25,6 +34,7 @@ class StageChange:
     """A board's stage on the virtual clock, over the inputs that both documents share.
 
     `situations` holds what changed by situation; `alike` of `total` situations were the same input and program.
+    `threshold` is the growth in percent above which a figure is a regression.
     """
 
     kind: str
@@ -33,11 +43,18 @@ class StageChange:
     situations: tuple[tuple[Situation, Change], ...]
     alike: int
     total: int
+    threshold: float
 
     @property
     def is_regression(self) -> bool:
         """The stage's statistic, or any one situation, above the threshold."""
-        return self.figure.is_regression or any(change.is_regression for _, change in self.situations)
+        return self.figure.grew_by_more_than(self.threshold) or bool(self.slower)
+
+    @property
+    def slower(self) -> list[tuple[Situation, Change]]:
+        """The situations above the threshold, worst first."""
+        above = [item for item in self.situations if item[1].grew_by_more_than(self.threshold)]
+        return sorted(above, key=lambda item: item[1].ratio, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +73,8 @@ class Comparison:
         return Verdict.PASS if self.virtual else Verdict.INCONCLUSIVE
 
 
-def compare(before: Figures, after: Figures) -> Comparison:
-    """Compare two documents, board by board and stage by stage."""
+def compare(before: Figures, after: Figures, threshold: float = DEFAULT_THRESHOLD) -> Comparison:
+    """Compare two documents, board by board and stage by stage. `threshold`: percent that a figure may grow by."""
     virtual: list[StageChange] = []
     host: list[HostChange] = []
     missing = _only_one(before.boards, after.boards, "board ", before, after)
@@ -67,7 +84,7 @@ def compare(before: Figures, after: Figures) -> Comparison:
         old, new = before.boards[kind], after.boards[kind]
         missing += [f"{kind} of {who} ended early: {board.error.splitlines()[0]}"
                     for who, board in ((before.label, old), (after.label, new)) if board.error]  # fmt: skip
-        stages, notes = _virtual(old, new, before, after)
+        stages, notes = _virtual(old, new, before, after, threshold)
         virtual += stages
         missing += notes
         host += _host(old, new)
@@ -84,7 +101,9 @@ def _only_one(
     ]
 
 
-def _virtual(old: Board, new: Board, before: Figures, after: Figures) -> tuple[list[StageChange], list[str]]:
+def _virtual(
+    old: Board, new: Board, before: Figures, after: Figures, threshold: float
+) -> tuple[list[StageChange], list[str]]:
     """The virtual stages of one kind, and notes on what could not be judged."""
     olds, news = old.rows(Clock.VIRTUAL), new.rows(Clock.VIRTUAL)
     notes = _only_one(olds, news, f"{old.kind} stage ", before, after)
@@ -113,7 +132,7 @@ def _virtual(old: Board, new: Board, before: Figures, after: Figures) -> tuple[l
         else:
             notes.append(f"{old.kind} stage {stage}: not judged, no situation is the same in both")
             continue
-        out.append(StageChange(old.kind, stat, figure, changes, len(pairs), total))
+        out.append(StageChange(old.kind, stat, figure, changes, len(pairs), total, threshold))
     return out, notes
 
 
@@ -145,7 +164,7 @@ def _reading(change: StageChange) -> str:
     if change.is_regression:
         return "[bold red]regression[/]"
     if change.figure.ratio > 1:
-        return f"grew, within {THRESHOLD:.0%}"
+        return f"grew, within {change.threshold:g}%"
     improved = change.figure.is_improvement or any(c.is_improvement for _, c in change.situations)
     return "[green]improvement[/]" if improved else "same"
 
@@ -174,12 +193,24 @@ def virtual_table(comparison: Comparison, before: str, after: str) -> Table:
     return table
 
 
-def compare_runs(console: Console, before: str, after: str, results: Path) -> int:
+def compare_runs(
+    console: Console, before: str, after: str, results: Path, threshold: float = DEFAULT_THRESHOLD
+) -> int:
     """Compare two runs, or two sessions of tests, by name and print it.
+
+    `threshold` is in percent: a virtual figure that grew by more is a regression. Raises ConfigError for a threshold
+    that is no number from 0 on.
 
     `last` as the second name is the last of the first one's job. Returns 1 on a virtual regression, 76 when nothing
     was comparable.
     """
+    if not 0 <= threshold < math.inf:
+        raise ConfigError(
+            f"no threshold: {threshold:g}",
+            expected="a number of percent, 0 or more",
+            seen=f"{threshold:g}",
+            do="give --threshold a number such as 1 or 0.5",
+        )
     old = load(before, results)
     new = load(after, results, job=old.document.run.job)
     if old.document.run.job != new.document.run.job:
@@ -190,8 +221,8 @@ def compare_runs(console: Console, before: str, after: str, results: Path) -> in
         )
         return Verdict.INCONCLUSIVE.exit_code
     if old.document.run.job != "run":
-        return compare_sessions(console, old, new)
-    comparison = compare(old, new)
+        return compare_sessions(console, old, new, threshold)
+    comparison = compare(old, new, threshold)
     if comparison.virtual:
         console.print(virtual_table(comparison, old.label, new.label))
     for change in comparison.virtual:
@@ -202,7 +233,7 @@ def compare_runs(console: Console, before: str, after: str, results: Path) -> in
         console.print(line, markup=False)
     regressions = sum(change.is_regression for change in comparison.virtual)
     console.print(
-        f"{len(comparison.virtual)} virtual figures compared, regressions above {THRESHOLD:.0%}: {regressions}"
+        f"{len(comparison.virtual)} virtual figures compared, regressions above {threshold:g}%: {regressions}"
     )
     if not comparison.virtual:
         seed, count = old.document.run.seed, old.document.run.situations
@@ -215,11 +246,7 @@ def compare_runs(console: Console, before: str, after: str, results: Path) -> in
 
 def _print_situations(console: Console, change: StageChange) -> None:
     """The situations that regressed, worst first."""
-    slower = sorted(
-        ((s, c) for s, c in change.situations if c.is_regression),
-        key=lambda item: item[1].ratio,
-        reverse=True,
-    )
+    slower = change.slower
     for situation, item in slower[:_SHOWN]:
         console.print(
             f"{change.kind} {item.stage}, situation {situation.index} ({situation.family}, seed {situation.seed}): "

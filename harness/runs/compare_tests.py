@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.measurement import NS_PER_UNIT, Clock, Verdict
-from harness.judge.change import THRESHOLD, Change, HostChange, host_table, percent_text, ratio_interval
+from harness.judge.change import Change, HostChange, host_table, percent_text, ratio_interval
 from harness.runs.figures import Figures, Measured, TestRow
 
 _Key = tuple[str, str, Clock, int]
@@ -19,7 +19,10 @@ _Key = tuple[str, str, Clock, int]
 
 @dataclass(frozen=True, slots=True)
 class TestChange:
-    """What one test measured on the virtual clock, in both sessions; `samples` are its inputs, one by one."""
+    """What one test measured on the virtual clock, in both sessions; `samples` are its inputs, one by one.
+
+    `threshold` is the growth in percent above which a figure is a regression.
+    """
 
     __test__ = False  # pytest is not to take it for a test case
 
@@ -27,6 +30,7 @@ class TestChange:
     stat: str
     figure: Change
     samples: tuple[Change, ...]
+    threshold: float
 
     @property
     def worst(self) -> float:
@@ -36,7 +40,7 @@ class TestChange:
     @property
     def is_regression(self) -> bool:
         """The figure, or any one sample, above the threshold."""
-        return self.worst > 1 + THRESHOLD
+        return any(change.grew_by_more_than(self.threshold) for change in (self.figure, *self.samples))
 
     @property
     def reading(self) -> str:
@@ -44,7 +48,7 @@ class TestChange:
         if self.is_regression:
             return "[bold red]regression[/]"
         if self.worst > 1:
-            return f"grew, within {THRESHOLD:.0%}"
+            return f"grew, within {self.threshold:g}%"
         better = self.figure.is_improvement or any(sample.is_improvement for sample in self.samples)
         return "[green]improvement[/]" if better else "same"
 
@@ -62,7 +66,9 @@ def _measured(figures: Figures) -> dict[_Key, tuple[TestRow, Measured]]:
     return found
 
 
-def session_changes(before: Figures, after: Figures) -> tuple[list[TestChange], list[HostChange], list[str]]:
+def session_changes(
+    before: Figures, after: Figures, threshold: float
+) -> tuple[list[TestChange], list[HostChange], list[str]]:
     """Virtual changes, host changes, and a line for each figure that could not be judged.
 
     Nothing is alike in sessions of two seeds. A figure is judged when both sessions have it by the same statistic
@@ -89,7 +95,8 @@ def session_changes(before: Figures, after: Figures) -> tuple[list[TestChange], 
             pairs = zip(was.samples_list, now.samples_list, strict=True) if alike else ()
             samples = tuple(Change(was.name, first, second) for first, second in pairs)
             figure = Change(was.name, _ns(was), _ns(now))
-            virtual.append(TestChange(test.id, was.stat.value if was.stat else "", figure, samples))
+            stat = was.stat.value if was.stat else ""
+            virtual.append(TestChange(test.id, stat, figure, samples, threshold))
         else:
             notes.append(f"{_name(key)}: not judged, {_why(was, now)}")
     return virtual, host, notes
@@ -138,9 +145,12 @@ def _virtual_table(changes: list[TestChange], before: str, after: str) -> Table:
     return table
 
 
-def compare_sessions(console: Console, before: Figures, after: Figures) -> int:
-    """Print what two sessions' tests measured. Returns 1 on a virtual regression, 76 when nothing was comparable."""
-    virtual, host, notes = session_changes(before, after)
+def compare_sessions(console: Console, before: Figures, after: Figures, threshold: float) -> int:
+    """Print what two sessions' tests measured, virtual figures judged with a threshold in percent.
+
+    Returns 1 on a virtual regression, 76 when nothing was comparable.
+    """
+    virtual, host, notes = session_changes(before, after, threshold)
     if virtual:
         console.print(_virtual_table(virtual, before.label, after.label))
     if host:
@@ -148,9 +158,7 @@ def compare_sessions(console: Console, before: Figures, after: Figures) -> int:
     for line in notes:
         console.print(line, markup=False, soft_wrap=True)
     regressions = sum(change.is_regression for change in virtual)
-    console.print(
-        f"{len(virtual)} virtual figures compared, regressions above {THRESHOLD:.0%}: {regressions}"
-    )
+    console.print(f"{len(virtual)} virtual figures compared, regressions above {threshold:g}%: {regressions}")
     if not virtual:
         console.print("nothing to judge: compare sessions of the same tests with one --seed", markup=False)
         return Verdict.INCONCLUSIVE.exit_code

@@ -21,9 +21,9 @@ from harness.runs.figures import BASELINE, load
 RecordRun = Callable[..., Path]
 
 
-def compared(folder: Path, before: str, after: str) -> tuple[int, str]:
+def compared(folder: Path, before: str, after: str, threshold: float = 2) -> tuple[int, str]:
     console = Console(file=io.StringIO(), width=160)
-    code = compare_runs(console, before, after, folder / "results")
+    code = compare_runs(console, before, after, folder / "results", threshold)
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue()
 
@@ -57,6 +57,34 @@ def test_the_threshold_lies_at_two_percent(tmp_path: Path, record_run: RecordRun
     record_run("run-03", factors={"verify": 1.021})
     assert compared(tmp_path, "run-01", "run-02")[0] == 0
     assert compared(tmp_path, "run-01", "run-03")[0] == 1
+
+
+def test_the_threshold_of_a_comparison_is_what_was_asked_for(tmp_path: Path, record_run: RecordRun) -> None:
+    record_run("run-01")
+    record_run("run-02", factors={"verify": 1.01})
+    record_run("run-03", factors={"verify": 1.011})
+    assert compared(tmp_path, "run-01", "run-02", 1)[0] == 0
+    code, text = compared(tmp_path, "run-01", "run-03", 1)
+    assert code == 1
+    assert "regressions above 1%: 3" in text
+    assert "qemu-virt verify, situation" in text
+    code, text = compared(tmp_path, "run-01", "run-03", 2.5)
+    assert code == 0
+    assert "grew, within 2.5%" in text
+    assert compared(tmp_path, "run-01", "run-01", 0)[0] == 0
+    assert compared(tmp_path, "run-01", "run-02", 0)[0] == 1
+    for nonsense in (-1, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="no threshold"):
+            compared(tmp_path, "run-01", "run-02", nonsense)
+
+
+def test_the_threshold_holds_for_sessions_of_tests_too(tmp_path: Path, record_session: RecordRun) -> None:
+    record_session("run-01")
+    record_session("run-02", factors={"verify": 1.015})
+    assert compared(tmp_path, "run-01", "run-02")[0] == 0
+    code, text = compared(tmp_path, "run-01", "run-02", 1)
+    assert code == 1
+    assert "regressions above 1%: 3" in text
 
 
 def test_a_smaller_count_is_an_improvement_and_exits_0(tmp_path: Path, record_run: RecordRun) -> None:
