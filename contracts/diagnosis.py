@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from contracts.stages import Stage
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
@@ -22,9 +24,9 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an earlier program was sent back: the stage's name, its reason, and the program's source."""
+    """Why an earlier program was sent back: the stage, its reason, and the program's source."""
 
-    stage: str
+    stage: Stage
     reason: str
     source: str
 

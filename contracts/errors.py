@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from contracts.stages import Stage
+
 
 class AssayError(Exception):
     """Root of every error that Assay raises on purpose.
@@ -97,12 +99,15 @@ class RequestRefused(AssayError):
 
 
 class ProgramRejected(AssayError):
-    """A program was refused by a stage (`compile`, `unseal`, `verify`, `trial`); the text can go back to a model."""
+    """A program was refused by a stage (`compile`, `unseal`, `verify`, `trial`); the text can go back to a model.
+
+    `stage` may be given by its name. Raises ValueError for one that is not in the journey.
+    """
 
     def __init__(
-        self, what: str, *, stage: str, reason: str, expected: str = "", seen: str = "", do: str = ""
+        self, what: str, *, stage: Stage | str, reason: str, expected: str = "", seen: str = "", do: str = ""
     ) -> None:
-        self.stage = stage
+        self.stage = Stage(stage)
         self.reason = reason
         super().__init__(what, expected=expected, seen=seen or reason, do=do)
 

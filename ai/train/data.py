@@ -12,6 +12,7 @@ from ai.scenarios import wrong_choices
 from ai.scenarios.parameters import FAMILIES, KEYS, Parameters, draw, held_out
 from ai.scenarios.programs import EMPTY, PREFIX, map_name, reference
 from contracts.diagnosis import Refusal
+from contracts.stages import Stage
 
 FAMILY_WEIGHTS: Final = (9, 8, 6, 6)
 PARAPHRASED: Final = 0.25
@@ -108,7 +109,7 @@ def _wrong_choice(parameters: Parameters, rng: Random) -> Refusal:
             f"map {name}: key {rng.randrange(1 << 16)} is missing",
         )
     )
-    return Refusal("trial", reason, wrong)
+    return Refusal(Stage.TRIAL, reason, wrong)
 
 
 def _no_null_check(parameters: Parameters, rng: Random) -> Refusal:
@@ -118,7 +119,7 @@ def _no_null_check(parameters: Parameters, rng: Random) -> Refusal:
         end = next(i for i in range(starts[0], len(lines)) if lines[i] == "\t}")
         lines = lines[: starts[0]] + lines[end + 1 :]
     reason = f"slot {rng.randrange(20, 80)}: R0 is map_value_or_null; check it for null before it is used"
-    return Refusal("verify", reason, "\n".join(lines) + "\n")
+    return Refusal(Stage.VERIFY, reason, "\n".join(lines) + "\n")
 
 
 def _typo(parameters: Parameters, rng: Random) -> Refusal:
@@ -128,11 +129,11 @@ def _typo(parameters: Parameters, rng: Random) -> Refusal:
     )
     line = rng.randrange(5, 35)
     reason = f"line {line}: use of undeclared identifier '{wrong[1]}'"
-    return Refusal("compile", reason, source.replace(*wrong))
+    return Refusal(Stage.COMPILE, reason, source.replace(*wrong))
 
 
 def _empty(parameters: Parameters, _rng: Random) -> Refusal:
-    return Refusal("trial", f"map {map_name(parameters)} is missing", EMPTY)
+    return Refusal(Stage.TRIAL, f"map {map_name(parameters)} is missing", EMPTY)
 
 
 def _wrong_map(parameters: Parameters, rng: Random) -> Refusal:
@@ -141,7 +142,7 @@ def _wrong_map(parameters: Parameters, rng: Random) -> Refusal:
     name, wrong = map_name(parameters), map_name(rng.choice(others))
     if wrong == name:
         return _empty(parameters, rng)
-    return Refusal("trial", f"map {name} is missing", reference(parameters).replace(name, wrong))
+    return Refusal(Stage.TRIAL, f"map {name} is missing", reference(parameters).replace(name, wrong))
 
 
 def _teachable(parameters: Parameters) -> bool:

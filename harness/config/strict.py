@@ -176,7 +176,7 @@ def _explained(
             seen=str(loc[-1]),
             do="mend or remove the key",
         )
-    if detail["type"] == "literal_error":
+    if detail["type"] in ("literal_error", "enum"):
         allowed = str(detail.get("ctx", {}).get("expected", ""))
         choices = re.findall(r"'([^']*)'", allowed) or [allowed]
         hint = did_you_mean(str(detail["input"]), choices)

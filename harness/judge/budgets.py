@@ -6,43 +6,20 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from contracts.errors import BudgetExceeded, ConfigError, did_you_mean
 from contracts.measurement import NS_PER_UNIT, Budget, Clock, Measurement, Stat, Verdict
 from contracts.root import ROOT
+from contracts.stages import Stage
 from harness.config.strict import load_yaml
 
 DEFAULT_BUDGETS: Final = ROOT / "lab-config" / "budgets.yaml"
 
 # A figure within this share of its limit is `marginal`.
 MARGINAL_BAND: Final = 0.10
-
-# The stages of the journey, in order (DESIGN, "The journey of one extension"), then the whole of it.
-StageName = Literal[
-    "observe",
-    "diagnose",
-    "generate",
-    "compile",
-    "review",
-    "analyse",
-    "seal",
-    "unseal",
-    "verify",
-    "jit",
-    "trial",
-    "deploy",
-    "execute",
-    "watch",
-    "rollback",
-    "wasm_call",
-    "adapt",
-    "unadapted",
-    "uart",
-]
-STAGES: Final[tuple[str, ...]] = get_args(StageName)
 
 _PER_UNIT: Final = {**NS_PER_UNIT, "%": 1.0}
 
@@ -55,7 +32,7 @@ class BudgetEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    stage: StageName
+    stage: Annotated[Stage, Field(strict=False)]
     stat: Literal["max", "p99", "median"]
     unit: Literal["ns", "us", "ms", "s", "%"]
     clock: Literal["virtual", "hardware", "host"]
@@ -70,6 +47,9 @@ class BudgetEntry(BaseModel):
             raise ValueError("min_samples must be 1 or more and warmup 0 or more")
         if self.limit <= 0 or (self.stretch is not None and not 0 < self.stretch <= self.limit):
             raise ValueError("limit must be above 0 and stretch between 0 and limit")
+        if Clock(self.clock) not in self.stage.clocks:
+            clocks = " or ".join(self.stage.clocks)
+            raise ValueError(f"{self.stage} is measured on the {clocks} clock, never on {self.clock}")
         return self
 
 
@@ -207,10 +187,10 @@ class Budgets:
         A stage of the journey without a budget for the asked clock is reported, never judged by another clock's.
         Raises ConfigError for an unknown stage or clock, and for no clock where the file does not decide it.
         """
-        if stage not in STAGES:
+        if stage not in tuple(Stage):
             raise ConfigError(
-                f"no stage {stage!r}{did_you_mean(stage, STAGES)}",
-                expected=f"one of {', '.join(STAGES)}",
+                f"no stage {stage!r}{did_you_mean(stage, tuple(Stage))}",
+                expected=f"one of {', '.join(Stage)}",
                 seen=stage,
                 do="name a stage of the journey",
             )

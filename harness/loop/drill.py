@@ -9,6 +9,7 @@ from typing import Final
 from contracts.board import BoardSpec
 from contracts.errors import KernelError
 from contracts.program import Hook, Program
+from contracts.stages import Stage
 from contracts.trace import Trace, TracePacket
 from contracts.wire.events import Event, RollbackCause, RollbackEvent
 from contracts.wire.image import ImageFlag
@@ -98,7 +99,7 @@ def rollback_of(board: Board, defect: Defect, watch: Stopwatch) -> RollbackEvent
             f"(generation {defect.generation} -> {after.generation})",
             do="read the channel's transcript",
         )
-    watch.add("rollback", pipeline.guest_clock(board), event.rollback_instructions)
+    watch.add(Stage.ROLLBACK, pipeline.guest_clock(board), event.rollback_instructions)
     return event
 
 

@@ -16,6 +16,7 @@ from contracts.diagnosis import Diagnosis, Generated, Refusal, TrialObservation,
 from contracts.errors import KernelError, ProgramRejected, RequestRefused
 from contracts.measurement import Clock
 from contracts.program import Hook, Program
+from contracts.stages import Stage
 from contracts.telemetry import Telemetry
 from contracts.trace import Trace
 from contracts.wire.live import (
@@ -43,14 +44,14 @@ WATCH_INVOCATIONS: Final = 32
 """Clean invocations after which a deployed configuration is committed."""
 
 # Which stage each refusal of LOAD belongs to.
-_LOAD_STAGE: Final[Mapping[str, str]] = {
-    "BAD_IMAGE": "unseal",
-    "BAD_VERSION": "unseal",
-    "BAD_SIGNATURE": "unseal",
-    "REFUSED_KIND": "unseal",
-    "VERIFY_REFUSED": "verify",
-    "JIT_FAILED": "jit",
-    "NO_MEMORY": "unseal",
+_LOAD_STAGE: Final[Mapping[str, Stage]] = {
+    "BAD_IMAGE": Stage.UNSEAL,
+    "BAD_VERSION": Stage.UNSEAL,
+    "BAD_SIGNATURE": Stage.UNSEAL,
+    "REFUSED_KIND": Stage.UNSEAL,
+    "VERIFY_REFUSED": Stage.VERIFY,
+    "JIT_FAILED": Stage.JIT,
+    "NO_MEMORY": Stage.UNSEAL,
 }
 
 
@@ -97,7 +98,7 @@ class Loaded:
 class Attempt:
     """One program that was written, and why it was refused (None: it was deployed).
 
-    `program` and `image` are there once it was compiled and sealed, whatever came of it then.
+    `program` is there once it was compiled, `image` once it was sealed, whatever came of it then.
     """
 
     source: str
@@ -163,7 +164,7 @@ def compile_program(source: str) -> tuple[Program, CompiledObject]:
     if len(programs) != 1:
         raise ProgramRejected(
             "the source holds no single net_rx program",
-            stage="compile",
+            stage=Stage.COMPILE,
             reason=f"expected one function in section net_rx, saw {len(programs)}",
         )
     return programs[0], compiled
@@ -185,9 +186,9 @@ def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None =
         ) from error
     if watch is not None:
         clock = guest_clock(board)
-        watch.add("unseal", clock, response.unseal_instructions)
-        watch.add("verify", clock, response.verify_instructions)
-        watch.add("jit", clock, response.jit_instructions)
+        watch.add(Stage.UNSEAL, clock, response.unseal_instructions)
+        watch.add(Stage.VERIFY, clock, response.verify_instructions)
+        watch.add(Stage.JIT, clock, response.jit_instructions)
     return Loaded(program, image, response)
 
 
@@ -214,45 +215,77 @@ def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATI
 # --- the journey -------------------------------------------------------------------------------------------------
 
 
-def _build(
-    situation: Situation, generated: Generated, key: LabKey, watch: Stopwatch
-) -> tuple[Program, bytes]:
-    """Compile and seal what was written. Raises ProgramRejected."""
-    program, compiled = compile_program(generated.source)
-    watch.add("compile", Clock.HOST, compiled.cpu_s * 1e9)
-    watch.wall.setdefault("compile", []).append(compiled.wall_s * 1e9)
-    with watch.cpu("seal"):
-        image = seal(
-            program,
-            key,
-            model_hash=generated.model_hash,
-            prompt_hash=generated.prompt_hash,
-            seed=situation.seed,
+@dataclass(slots=True)
+class Draft:
+    """What was written for a situation, on its way to the kernel: the host's stages fill in what they make of it."""
+
+    situation: Situation
+    generated: Generated
+    key: LabKey
+    watch: Stopwatch
+    program: Program | None = None
+    image: bytes = b""
+
+
+def compile_draft(draft: Draft) -> None:
+    """Stage 4: the program out of the source. Raises ProgramRejected."""
+    draft.program, compiled = compile_program(draft.generated.source)
+    draft.watch.add(Stage.COMPILE, Clock.HOST, compiled.cpu_s * 1e9)
+    draft.watch.wall.setdefault(Stage.COMPILE, []).append(compiled.wall_s * 1e9)
+
+
+def seal_draft(draft: Draft) -> None:
+    """Stage 7: the signed image of the program, with its provenance. Raises ProgramRejected."""
+    assert draft.program is not None
+    with draft.watch.cpu(Stage.SEAL):
+        draft.image = seal(
+            draft.program,
+            draft.key,
+            model_hash=draft.generated.model_hash,
+            prompt_hash=draft.generated.prompt_hash,
+            seed=draft.situation.seed,
         )
-    return program, image
+
+
+HOST_STAGES: Final[Sequence[tuple[Stage, Callable[[Draft], None] | None]]] = (
+    (Stage.COMPILE, compile_draft),
+    (Stage.REVIEW, None),
+    (Stage.ANALYSE, None),
+    (Stage.SEAL, seal_draft),
+)
+"""From source to image, in order: each stage fills the draft in, or raises ProgramRejected. None: not built yet."""
+
+
+def build(draft: Draft) -> tuple[Program, bytes]:
+    """Stages 4 to 7: the program and its image. Raises ProgramRejected; `draft` shows how far it came."""
+    for _, step in HOST_STAGES:
+        if step is not None:
+            step(draft)
+    assert draft.program is not None
+    return draft.program, draft.image
 
 
 def _load_and_try(
     board: Board, situation: Situation, program: Program, image: bytes, watch: Stopwatch
 ) -> tuple[Loaded, tuple[ResultRecord, ...]]:
     """Load and try one image. Raises ProgramRejected; a refused program is unloaded."""
-    with watch.part("uart"):
+    with watch.part(Stage.UART):
         loaded = load(board, program, image, watch)
     try:
-        with watch.part("uart"):
+        with watch.part(Stage.UART):
             response, results, observed = run_trial(board, loaded)
-        watch.add("trial", guest_clock(board), response.trial_instructions)
+        watch.add(Stage.TRIAL, guest_clock(board), response.trial_instructions)
         if response.contained:
             raise ProgramRejected(
                 "the trial was cut short",
-                stage="trial",
+                stage=Stage.TRIAL,
                 reason=f"{response.contained} invocations had to be contained",
             )
         outcome = situation.judge_trial(observed)
         if not outcome.ok:
-            raise ProgramRejected("the oracle refused the program", stage="trial", reason=outcome.reason)
+            raise ProgramRejected("the oracle refused the program", stage=Stage.TRIAL, reason=outcome.reason)
     except ProgramRejected:
-        with watch.part("uart"):
+        with watch.part(Stage.UART):
             board.client.unload(loaded.response.handle)
         raise
     return loaded, results
@@ -277,25 +310,26 @@ def adapt(
     out = Adaptation() if out is None else out
     refusals: list[Refusal] = []
     began = Stopwatch()
-    waiting, compiled_before = Waiting(board.target.pid), len(watch.wall.get("compile", ()))
-    with began.elapsed("adapt"):
-        with watch.elapsed("observe"), watch.part("uart"):
+    waiting, compiled_before = Waiting(board.target.pid), len(watch.wall.get(Stage.COMPILE, ()))
+    with began.elapsed(Stage.ADAPT):
+        with watch.elapsed(Stage.OBSERVE), watch.part(Stage.UART):
             out.telemetry = observe(board)
         try:
-            with watch.cpu("diagnose"):
+            with watch.cpu(Stage.DIAGNOSE):
                 out.diagnosis = writer.diagnose(out.telemetry, situation)
         except NoBottleneck as error:
-            out.attempts.append(Attempt("", "", 0, Refusal("diagnose", str(error), "")))
+            out.attempts.append(Attempt("", "", 0, Refusal(Stage.DIAGNOSE, str(error), "")))
         while out.diagnosis and out.loaded is None and len(refusals) <= MAX_REPAIRS:
             generated: Generated | None = None
-            program: Program | None = None
-            image, refusal = b"", None
+            draft: Draft | None = None
+            refusal: Refusal | None = None
             on_attempt(len(refusals) + 1)
             try:
                 generated = writer.generate(out.diagnosis, refusals)
-                watch.add("generate", Clock.HOST, generated.thread_cpu_s * 1e9)
-                watch.wall.setdefault("generate", []).append(generated.wall_s * 1e9)
-                program, image = _build(situation, generated, key, watch)
+                watch.add(Stage.GENERATE, Clock.HOST, generated.thread_cpu_s * 1e9)
+                watch.wall.setdefault(Stage.GENERATE, []).append(generated.wall_s * 1e9)
+                draft = Draft(situation, generated, key, watch)
+                program, image = build(draft)
                 out.loaded, out.trial_results = _load_and_try(board, situation, program, image, watch)
             except ProgramRejected as error:
                 refusal = Refusal(error.stage, error.reason, generated.source if generated else "")
@@ -307,25 +341,27 @@ def adapt(
                         generated.prompt if generated else "",
                         generated.tokens if generated else 0,
                         refusal,
-                        program,
-                        image,
+                        draft.program if draft else None,
+                        draft.image if draft else b"",
                     )
                 )
         if out.loaded is not None:
-            with watch.part("uart"):
+            with watch.part(Stage.UART):
                 swap = deploy(board, out.loaded)
-            watch.add("deploy", guest_clock(board), swap.swap_instructions)
+            watch.add(Stage.DEPLOY, guest_clock(board), swap.swap_instructions)
             out.deployed = True
-    watch.sum_parts("uart")
+    watch.sum_parts(Stage.UART)
     if out.deployed:
-        watch.add("adapt", Clock.HOST, began.samples[("adapt", Clock.HOST)][0])
+        watch.add(Stage.ADAPT, Clock.HOST, began.samples[(Stage.ADAPT, Clock.HOST)][0])
         waited = waiting.so_far_ns()
-        compiler = len(watch.wall.get("compile", ())) - compiled_before
+        compiler = len(watch.wall.get(Stage.COMPILE, ())) - compiled_before
         for wall, cpu in zip(
-            watch.wall["compile"][-compiler:], watch.samples[("compile", Clock.HOST)][-compiler:], strict=True
+            watch.wall[Stage.COMPILE][-compiler:],
+            watch.samples[(Stage.COMPILE, Clock.HOST)][-compiler:],
+            strict=True,
         ):
             waited += max(0, int(wall - cpu))  # the compiler is a process of its own
-        watch.waited.setdefault("adapt", []).append(float(waited))
+        watch.waited.setdefault(Stage.ADAPT, []).append(float(waited))
     return out
 
 
@@ -352,11 +388,11 @@ def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) ->
             expected=f"a commit after {WATCH_INVOCATIONS} clean invocations",
             seen=f"{replay.program_invocations} invocations and no commit",
         )
-    watch.add("execute", clock, replay.instructions_max)
-    watch.add("watch", clock, replay.replay_instructions)
+    watch.add(Stage.EXECUTE, clock, replay.instructions_max)
+    watch.add(Stage.WATCH, clock, replay.replay_instructions)
     adaptation.code = board.client.read_code(adaptation.loaded.response.handle)
     swap = board.client.rollback()
-    watch.add("rollback", clock, swap.swap_instructions)
+    watch.add(Stage.ROLLBACK, clock, swap.swap_instructions)
 
 
 def describe(program: Program) -> dict[str, object]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 
 from contracts.errors import ConfigError, ProgramRejected
+from contracts.stages import Side, Stage
 from contracts.wire.uploads import BlobKind
 from harness.boards.board import Board, open_board
 from harness.boards.registry import select_one
@@ -21,8 +22,6 @@ from harness.lease import Lease, acquire
 from harness.loop import pipeline
 from harness.loop.drill import drill
 from harness.runs.record import find_run, read_json
-
-_HOST_STAGES: Final = ("diagnose", "generate", "compile", "review", "analyse", "seal")
 
 Figures = dict[tuple[str, str], list[float]]
 """Virtual figures, in the order they were taken, by place (a situation, the drill) and stage."""
@@ -151,7 +150,7 @@ def _replay_situation(
     client.upload(BlobKind.TRIAL, _recorded(folder / "trial.trace"))
     clock = pipeline.guest_clock(board)
     for number, attempt in enumerate(situation["attempts"], start=1):
-        if attempt["stage"] in _HOST_STAGES:
+        if Stage(attempt["stage"]).side is Side.HOST:
             continue  # it never reached the kernel
         image = _recorded(folder / f"attempt{number}.abxt")
         try:
@@ -159,11 +158,11 @@ def _replay_situation(
         except ProgramRejected:
             continue  # as recorded; where it was not, its figures are missing
         response, results, _ = pipeline.run_trial(board, loaded)
-        watch.add("trial", clock, response.trial_instructions)
-        if attempt["stage"] != "deploy":
+        watch.add(Stage.TRIAL, clock, response.trial_instructions)
+        if attempt["stage"] != Stage.DEPLOY:
             client.unload(loaded.response.handle)
             continue
-        watch.add("deploy", clock, pipeline.deploy(board, loaded).swap_instructions)
+        watch.add(Stage.DEPLOY, clock, pipeline.deploy(board, loaded).swap_instructions)
         adaptation = pipeline.Adaptation(loaded=loaded, trial_results=results, deployed=True)
         pipeline.execute_and_watch(board, adaptation, watch)
     return {stage: values for (stage, at), values in watch.samples.items() if at is clock}

@@ -18,9 +18,10 @@ from contracts.board import BoardSpec
 from contracts.errors import AssayError, InfraError, KernelError, SetupError
 from contracts.measurement import Budget, Clock, Measurement, Verdict
 from contracts.progress import Progress
+from contracts.stages import Stage
 from harness.boards.board import open_board
 from harness.config.keys import LabKey
-from harness.judge.budgets import STAGES, Judged, judge, skipped, worst
+from harness.judge.budgets import Judged, judge, skipped, worst
 from harness.judge.stopwatch import Stopwatch
 from harness.kernel.build import KernelImage
 from harness.lease import Lease, acquire
@@ -35,12 +36,8 @@ from harness.runs.record import SCHEMA_VERSION, Folder
 SITUATIONS: Final = 20
 """Seeded situations a board goes through by default, after one of warm-up."""
 
-# Stages that later work builds: shown, never judged.
-NOT_BUILT: Final[Mapping[str, str]] = {
-    "review": "the model as critic is not built yet",
-    "analyse": "symbolic execution is not built yet",
-    "wasm_call": "WASM plugins are not built yet",
-}
+# Figures that a board without a deployed program can have; where they are missing, nothing is said of it.
+_WITHOUT_A_PROGRAM: Final = (Stage.ROLLBACK, Stage.UART)
 
 
 class Interrupted(Exception):
@@ -193,7 +190,7 @@ def _run_board(
     done = [s for s in outcome.situations if s["index"] > 0]
     if done and not outcome.error:
         refused = sum(1 for s in done if not s["deployed"])
-        watch.add("unadapted", Clock.HOST, 100.0 * refused / len(done))
+        watch.add(Stage.UNADAPTED, Clock.HOST, 100.0 * refused / len(done))
     outcome.stages = _rows(plan, watch, outcome)
     outcome.verdict = worst([*verdicts, *(row.verdict for row in outcome.stages)])
     try:
@@ -293,23 +290,23 @@ def _report_attempt(
 
 def _rows(plan: Plan, watch: Stopwatch, outcome: BoardOutcome) -> list[Judged]:
     """One judged row a stage and clock, in the order of the journey."""
-    rows: dict[str, list[Judged]] = {stage: [] for stage in STAGES}
+    rows: dict[str, list[Judged]] = {stage: [] for stage in Stage}
     for measurement in watch.measurements():
-        budgets = plan.budgets
-        if measurement.stage == "unadapted":
-            measurement = Measurement(measurement.stage, measurement.clock, measurement.samples, unit="%")
-        if measurement.stage in ("generate", "adapt") and not plan.writer.promises_latency:
+        stage, budgets = Stage(measurement.stage), plan.budgets
+        if measurement.unit != stage.unit:
+            measurement = Measurement(stage, measurement.clock, measurement.samples, unit=stage.unit)
+        if stage.paced_by_model and not plan.writer.promises_latency:
             budgets = {}
-        rows[measurement.stage].append(judge(measurement, budgets))
+        rows[stage].append(judge(measurement, budgets))
     nothing_deployed = bool(outcome.situations) and not any(s["deployed"] for s in outcome.situations)
-    for stage in STAGES:
-        if rows[stage] or stage in ("rollback", "uart"):
+    for stage in Stage:
+        if rows[stage] or stage in _WITHOUT_A_PROGRAM:
             continue
-        if stage in NOT_BUILT:
-            rows[stage].append(skipped(stage, NOT_BUILT[stage]))
+        if stage.not_built:
+            rows[stage].append(skipped(stage, stage.not_built))
         elif nothing_deployed:
             rows[stage].append(skipped(stage, "no program was deployed"))
-    return [row for stage in STAGES for row in rows[stage]]
+    return [row for stage in Stage for row in rows[stage]]
 
 
 def _summary(
@@ -330,7 +327,7 @@ def _summary(
         "attempts": [
             {"stage": a.refusal.stage, "reason": a.refusal.reason}
             if a.refusal
-            else {"stage": "deploy", "reason": ""}
+            else {"stage": Stage.DEPLOY.value, "reason": ""}
             for a in adaptation.attempts
         ],
         "diagnosis": asdict(adaptation.diagnosis) if adaptation.diagnosis else None,

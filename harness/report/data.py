@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from harness.judge.budgets import STAGES
+from contracts.stages import Side, Stage
 from harness.report.fields import (
     lines_damaged,
     map_of,
@@ -40,7 +40,8 @@ from harness.report.view import (
 FULL_SITUATIONS: Final = 240
 """Situations shown in full on one page, the remarkable ones first; the rest get a line and a link."""
 
-_HOST_STEPS: Final = ("observe", "diagnose", "generate", "compile", "review", "analyse", "seal")
+_HOST_STEPS: Final = tuple(stage for stage in Stage if stage.side is Side.HOST)
+_BOARD_STEPS: Final = tuple(stage for stage in Stage if stage.side is Side.BOARD)
 _PROGRAM_FILES: Final = (("bytecode", "bytecode.txt"), ("A64", "a64.txt"))
 
 
@@ -205,7 +206,7 @@ def _situation(reader: Reader, kind: str, entry: Mapping[str, Any], *, in_full: 
         f"{text_of(item.get('name'))} ({text_of(item.get('type'))}, {text_of(item.get('entries'))} entries)"
         for item in maps_of(program.get("maps"))
     ]
-    adapt, uart = numbers_of(host.get("adapt")), numbers_of(host.get("uart"))
+    adapt, uart = numbers_of(host.get(Stage.ADAPT)), numbers_of(host.get(Stage.UART))
     view = SituationView(
         index=index,
         warmup=entry.get("warmup") is True,
@@ -229,7 +230,7 @@ def _situation(reader: Reader, kind: str, entry: Mapping[str, Any], *, in_full: 
         if program
         else "",
         host=_steps(host, _HOST_STEPS),
-        virtual=_steps(virtual, [name for name in STAGES if name not in _HOST_STEPS]),
+        virtual=_steps(virtual, _BOARD_STEPS),
         adapt_ns=sum(adapt) if adapt else None,
         uart_ns=sum(uart) if uart else None,
         listings=(),

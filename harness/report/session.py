@@ -11,7 +11,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from contracts.measurement import Verdict
-from harness.judge.budgets import STAGES, worst
+from contracts.stages import place_in_journey
+from harness.judge.budgets import worst
 from harness.report.fields import (
     VERDICTS,
     lines_damaged,
@@ -243,10 +244,7 @@ def _nearest(rows: Sequence[StageView]) -> tuple[StageView, ...]:
             before = chosen.get((row.name, row.clock))
             if before is None or _nearness(row) > _nearness(before):
                 chosen[row.name, row.clock] = row
-    order = {name: place for place, name in enumerate(STAGES)}
-    return tuple(
-        sorted(chosen.values(), key=lambda row: (order.get(row.name, len(order)), row.name, row.clock))
-    )
+    return tuple(sorted(chosen.values(), key=lambda row: (place_in_journey(row.name), row.name, row.clock)))
 
 
 def _nearness(row: StageView) -> tuple[int, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import AssayError
-from harness.judge.budgets import STAGES
+from contracts.stages import place_in_journey
 from harness.report.fields import verdict_of
 from harness.report.view import Trend, TrendPoint, Trends
 from harness.runs.history import FILE, Point, points
@@ -44,7 +44,7 @@ def read_trends(folder: Path, tests: Collection[str] = ("",)) -> Trends:
     found = [_trend(taken[-RUNS:]) for taken in series.values() if len(taken) > 1]
     note = "" if found else "No earlier run in the history has these figures."
     kept = sorted(found, key=_moved, reverse=True)[:TRENDS]
-    kept.sort(key=lambda trend: (trend.test, trend.board, _order(trend.stage), trend.clock))
+    kept.sort(key=lambda trend: (trend.test, trend.board, place_in_journey(trend.stage), trend.clock))
     return Trends(tuple(kept), note, len(found) - len(kept))
 
 
@@ -73,7 +73,3 @@ def _moved(trend: Trend) -> tuple[bool, float]:
         trend.budget is not None,
         (max(values) - min(values)) / max(map(abs, values)) if any(values) else 0.0,
     )
-
-
-def _order(stage: str) -> int:
-    return STAGES.index(stage) if stage in STAGES else len(STAGES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contracts.stages import Stage
+
 UNKNOWN = "unknown"
 
 
@@ -65,7 +67,7 @@ class Attempt:
     @property
     def refused(self) -> bool:
         """True when a stage sent it back."""
-        return bool(self.reason) or self.stage != "deploy"
+        return bool(self.reason) or self.stage != Stage.DEPLOY
 
 
 @dataclass(frozen=True, slots=True)

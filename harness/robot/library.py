@@ -14,6 +14,7 @@ from robot.libraries.BuiltIn import BuiltIn
 from contracts.board import BoardSpec
 from contracts.errors import ConfigError, KernelError
 from contracts.measurement import Budget, Clock, Stat, Verdict
+from contracts.stages import Stage
 from harness.boards.registry import select_one
 from harness.judge.budgets import DEFAULT_BUDGETS, StageBudget
 from harness.kernel.board_kernel import kernel_for
@@ -312,8 +313,8 @@ class AssayLibrary(RobotAccount):
         event = session.rollback()
         clock = guest_clock(session.board)
         limit_ms = duration_ns(within.total_seconds()) / 1e6
-        budget = Budget("rollback", Stat.MAX, "ms", clock, 1, 0, limit_ms)
-        row = StageBudget("rollback", clock, budget, self._strict).judge([event.rollback_instructions])
+        budget = Budget(Stage.ROLLBACK, Stat.MAX, "ms", clock, 1, 0, limit_ms)
+        row = StageBudget(Stage.ROLLBACK, clock, budget, self._strict).judge([event.rollback_instructions])
         self.judge([row], [[float(event.rollback_instructions)]])
 
     # --- the figures -----------------------------------------------------------------------------------------------

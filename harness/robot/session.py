@@ -13,6 +13,7 @@ from contracts.board import BoardSpec
 from contracts.errors import AssayError, ConfigError, KernelError, ProgramRejected
 from contracts.measurement import Clock
 from contracts.program import Program
+from contracts.stages import Stage
 from contracts.telemetry import Telemetry
 from contracts.wire.events import RollbackCause, RollbackEvent
 from contracts.wire.image import ImageFlag
@@ -26,7 +27,7 @@ from harness.loop import pipeline
 from harness.loop.artifacts import write_situation
 from harness.loop.drill import Defect, deploy_defective, rollback_of
 from harness.loop.pipeline import Adaptation
-from harness.loop.run import NOT_BUILT, situation_seed
+from harness.loop.run import situation_seed
 from harness.loop.writer import ModelWriter
 from harness.machine.quiet_files import QuietFiles
 from harness.machine.turn import TURN_TIMEOUT_S, host_turn
@@ -268,9 +269,9 @@ class Session:
         """All samples of a stage since the lease, judged by its budget on the clock that they were taken on."""
         taken = [on for name, on in self.watch.samples if name == stage]
         asked = self.budgets(stage, clock or (taken[0] if len(taken) == 1 else None))
-        if stage in NOT_BUILT:
-            return skipped(stage, NOT_BUILT[stage], asked.clock)
-        if stage == "unadapted":
+        if Stage(stage).not_built:
+            return skipped(stage, Stage(stage).not_built, asked.clock)
+        if stage == Stage.UNADAPTED:
             share = (100.0 * self.refused / self.tried,) if self.tried else ()
             return asked.judge(share, unit="%")
         samples = self.watch.samples.get((stage, asked.clock), [])

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from contracts.errors import ConfigError
 from contracts.measurement import NS_PER_UNIT, Clock, Stat, Verdict
-from harness.judge.budgets import STAGES, percentile
+from contracts.stages import Stage as JourneyStage
+from harness.judge.budgets import percentile
 from harness.judge.change import (
     DEFAULT_THRESHOLD,
     Change,
@@ -111,7 +112,7 @@ def _virtual(
     pairs = [(known[s.identity], s) for s in new.situations if s.identity in known]
     total = max(len(old.situations), len(new.situations))
     out: list[StageChange] = []
-    for stage in STAGES:
+    for stage in JourneyStage:
         if stage not in olds or stage not in news:
             continue
         row = olds[stage]
@@ -148,7 +149,7 @@ def _statistic(stat: Stat, samples: Sequence[float]) -> float:
 def _host(old: Board, new: Board) -> list[HostChange]:
     """The host stages of one kind, by the samples of their situations after the warm-up."""
     out = []
-    for stage in STAGES:
+    for stage in JourneyStage:
         before, after = _host_samples(old, stage), _host_samples(new, stage)
         if before and after:
             figure = Change(stage, statistics.median(before), statistics.median(after))

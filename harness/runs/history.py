@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
-from harness.judge.budgets import STAGES
+from contracts.stages import place_in_journey
 from harness.runs.figures import Document, parse
 from harness.runs.record import read_json
 from harness.terminal.style import VERDICT_STYLE, figure_text
@@ -249,7 +249,7 @@ def _series_order(key: tuple[str, str, str, str, int]) -> tuple[object, ...]:
 
 
 def _order(stage: str) -> tuple[int, str]:
-    return (STAGES.index(stage) if stage in STAGES else len(STAGES), stage)
+    return (place_in_journey(stage), stage)
 
 
 def trend_table(series: Sequence[Sequence[Point]], last: int) -> Table:

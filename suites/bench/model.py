@@ -19,6 +19,7 @@ from ai.scenarios import Situation
 from ai.train.random_weights import write_random_gguf
 from contracts.diagnosis import Diagnosis, Refusal
 from contracts.errors import ProgramRejected
+from contracts.stages import Stage
 from harness.bpf.host_trial import host_trial, net_rx_program
 from harness.bpf.native import Engine
 
@@ -35,7 +36,7 @@ def main() -> int:
             result = one.judge_trial(host_trial(engine, net_rx_program(source), one.trial))
         except ProgramRejected as rejected:
             return Refusal(rejected.stage, rejected.reason, source)
-        return None if result.ok else Refusal("trial", result.reason, source)
+        return None if result.ok else Refusal(Stage.TRIAL, result.reason, source)
 
     cpu_ms: list[float] = []
     shipped = _writer(open_generator(), cpu_ms)

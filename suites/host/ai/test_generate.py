@@ -16,6 +16,7 @@ from ai.scenarios.programs import EMPTY, PREFIX
 from ai.train.random_weights import write_random_gguf
 from contracts.diagnosis import Diagnosis, Refusal
 from contracts.errors import ModelError, ProgramRejected
+from contracts.stages import Stage
 
 
 def _end(generator: Generator, one: Situation) -> str:
@@ -60,8 +61,8 @@ def test_a_program_is_whole_and_its_cost_is_recorded(generator: Generator) -> No
 
 def test_a_refusal_reaches_the_prompt_with_its_reason_and_program(generator: Generator) -> None:
     one = _diagnosis(situation("portscan", 5))
-    refusal = Refusal("trial", "packet 3: expected XDP_DROP, got XDP_PASS (2 wrong)", EMPTY)
-    made = generator.generate(one, [Refusal("verify", "older", EMPTY), refusal])
+    refusal = Refusal(Stage.TRIAL, "packet 3: expected XDP_DROP, got XDP_PASS (2 wrong)", EMPTY)
+    made = generator.generate(one, [Refusal(Stage.VERIFY, "older", EMPTY), refusal])
     assert "refused by trial: packet 3: expected XDP_DROP" in made.prompt
     assert "older" not in made.prompt
     assert EMPTY.removeprefix(PREFIX) in made.prompt
@@ -75,18 +76,18 @@ def test_a_refused_program_is_not_written_again(generator: Generator, family: st
     for _ in range(3):
         source = generator.generate(one, feedback).source
         assert source not in {refusal.source for refusal in feedback}
-        feedback.append(Refusal("trial", "packet 3: expected XDP_DROP, got XDP_PASS (2 wrong)", source))
+        feedback.append(Refusal(Stage.TRIAL, "packet 3: expected XDP_DROP, got XDP_PASS (2 wrong)", source))
     assert generator.generate(one, feedback[:2]).source == feedback[2].source
 
 
 def test_a_refusal_too_long_for_the_context_is_left_out(generator: Generator) -> None:
     one = _diagnosis(situation("hotport", 5))
-    endless = Refusal("compile", "x " * 5000, "\t/* not of ours */\n" * 500)
+    endless = Refusal(Stage.COMPILE, "x " * 5000, "\t/* not of ours */\n" * 500)
     assert generator.generate(one, [endless]).source.endswith("}\n")
 
 
 def test_a_long_reason_is_cut_to_one_line() -> None:
-    text = prompt.refused(Refusal("verify", "first\nsecond " + "z" * 500, EMPTY))
+    text = prompt.refused(Refusal(Stage.VERIFY, "first\nsecond " + "z" * 500, EMPTY))
     assert text.startswith("refused by verify: first second z")
     assert len(text.splitlines()[0]) < 200
 
@@ -115,7 +116,7 @@ def test_a_prompt_longer_than_the_context_is_said(model: Model) -> None:
 def test_a_foreign_model_is_told_all_it_needs_in_words(family: str) -> None:
     for seed in range(10):
         one = situation(family, seed)
-        text = prompt.explained(_diagnosis(one), [Refusal("verify", "R0 may be null", EMPTY)])
+        text = prompt.explained(_diagnosis(one), [Refusal(Stage.VERIFY, "R0 may be null", EMPTY)])
         for name in one.expected.maps:
             assert name in text
         assert one.reference not in text

@@ -14,6 +14,7 @@ from ai.scenarios import Situation
 from ai.train.random_weights import write_random_gguf
 from contracts.diagnosis import Refusal
 from contracts.errors import ProgramRejected
+from contracts.stages import Stage
 from harness.bpf.host_trial import host_trial, net_rx_program
 from harness.bpf.native import Engine
 
@@ -28,7 +29,7 @@ def _attempt(engine: Engine, source: str, one: Situation) -> Refusal | None:
         result = one.judge_trial(host_trial(engine, net_rx_program(source), one.trial))
     except ProgramRejected as rejected:
         return Refusal(rejected.stage, rejected.reason, source)
-    return None if result.ok else Refusal("trial", result.reason, source)
+    return None if result.ok else Refusal(Stage.TRIAL, result.reason, source)
 
 
 def test_the_exam_is_held_out_and_covers_every_family_and_both_splits() -> None:

@@ -154,7 +154,7 @@ def test_the_guides_tell_of_every_key() -> None:
         (["config", "schema", "lab"], 0, '"places"'),
         (["config", "schema", "bord"], 4, "did you mean 'board'"),
         (["compare", "no-such-run", "last"], 4, "no run 'no-such-run'"),
-        (["compare", "--help"], 0, "2%"),
+        (["compare", "--help"], 0, "--threshold PERCENT"),
         (["baseline", "write", "--help"], 0, "lab-config/baseline.json"),
         (["history", "--help"], 0, "--stage"),
         (["config", "--help"], 0, "check"),

@@ -13,7 +13,8 @@ import pytest
 
 from contracts.measurement import Clock, Measurement, Verdict
 from contracts.root import ROOT
-from harness.judge.budgets import DEFAULT_BUDGETS, STAGES, Budgets, judge, load_budgets
+from contracts.stages import Stage
+from harness.judge.budgets import DEFAULT_BUDGETS, Budgets, judge, load_budgets
 from harness.loop.run import BoardOutcome, board_document, situation_seed
 
 SCHEMA = ROOT / "docs" / "schemas" / "run.schema.json"
@@ -66,7 +67,7 @@ def _outcome(
             }
         )  # fmt: skip
     budgets = load_budgets(DEFAULT_BUDGETS)
-    for stage in STAGES:
+    for stage in Stage:
         for clock, part in ((Clock.VIRTUAL, "virtual"), (Clock.HOST, "host")):
             samples = tuple(value for s in outcome.situations for value in s[part].get(stage, []))
             if samples:
