@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from contracts.errors import BudgetExceeded, ConfigError, did_you_mean
 from contracts.measurement import NS_PER_UNIT, Budget, Clock, Measurement, Stat, Verdict
+from contracts.record import MeasuredRow, StageRow
 from contracts.root import ROOT
 from contracts.stages import Stage
 from harness.config.strict import load_yaml
@@ -111,13 +112,31 @@ class Judged:
         """True when the figure is above its stretch limit (never a failure)."""
         return self.stretch is not None and self.value is not None and self.value > self.stretch
 
-    def to_json(self) -> dict[str, Any]:
-        """The row as records hold it (`stage` in docs/schemas/run.schema.json): plain values, `missed_stretch` too."""
-        return {**asdict(self), "clock": self.clock.value, "stat": self.stat.value if self.stat else None,
-                "verdict": self.verdict.value, "missed_stretch": self.missed_stretch}  # fmt: skip
+    def to_json(self) -> StageRow:
+        """The row as records hold it: plain values, `missed_stretch` too."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "clock": self.clock.value,
+            "stat": self.stat.value if self.stat else None,
+            "samples": self.samples,
+            "p50": self.p50,
+            "p99": self.p99,
+            "max": self.max,
+            "limit": self.limit,
+            "stretch": self.stretch,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "missed_stretch": self.missed_stretch,
+        }
+
+    def with_samples(self, samples: Sequence[float]) -> MeasuredRow:
+        """As `to_json`, with the samples that it was judged from, in ns."""
+        return {**self.to_json(), "samples_list": list(samples)}
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Judged:
+    def from_json(cls, row: Mapping[str, object]) -> Judged:
         """The row back from its JSON form; keys that later versions add are ignored. Raises ConfigError."""
         known = {key: value for key, value in row.items() if key in cls.__slots__}
         try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from contracts.board import Place
 from contracts.errors import InfraError
@@ -209,7 +209,7 @@ class PlaceFiles:
                 )
             time.sleep(_GATE_POLL_S)
 
-    def read(self, suffix: str) -> dict[str, Any] | None:
+    def read(self, suffix: str) -> dict[str, object] | None:
         """A JSON file: None when there is none, empty when it is damaged."""
         try:
             found = json.loads(self.path(suffix).read_bytes())
@@ -221,7 +221,7 @@ class PlaceFiles:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def write(self, suffix: str, content: Mapping[str, Any]) -> None:
+    def write(self, suffix: str, content: Mapping[str, object]) -> None:
         """Replace a JSON file, whole or not at all. Inside the gate."""
         path, new = self.path(suffix), self.path(f"{suffix}.new")
         try:

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -56,12 +56,17 @@ class Owner:
         )
 
     @classmethod
-    def read(cls, found: Mapping[str, Any]) -> Self:
+    def read(cls, found: Mapping[str, object]) -> Self:
         """From a file, which may be damaged: what is missing or of another type is unknown."""
-        known = {field.name: type(getattr(cls(), field.name)) for field in fields(cls)}
-        return cls(**{name: value for name, value in found.items() if type(value) is known.get(name)})
+        unknown = cls()
+        known: dict[str, Any] = {
+            field.name: found[field.name]
+            for field in fields(cls)
+            if type(found.get(field.name)) is type(getattr(unknown, field.name))
+        }
+        return replace(unknown, **known)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """As JSON has it."""
         return asdict(self)
 

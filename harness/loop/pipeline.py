@@ -16,6 +16,7 @@ from contracts.diagnosis import Diagnosis, Generated, Refusal, TrialObservation,
 from contracts.errors import KernelError, ProgramRejected, RequestRefused
 from contracts.measurement import Clock
 from contracts.program import Hook, Program
+from contracts.record import ProgramRow
 from contracts.stages import Stage
 from contracts.telemetry import Telemetry
 from contracts.trace import Trace
@@ -395,7 +396,7 @@ def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) ->
     watch.add(Stage.ROLLBACK, clock, swap.swap_instructions)
 
 
-def describe(program: Program) -> dict[str, object]:
+def describe(program: Program) -> ProgramRow:
     """What a record says of a program."""
     return {
         "program_id": program_id(program).hex(),

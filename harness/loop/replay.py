@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from rich.console import Console
 
@@ -21,7 +21,11 @@ from harness.kernel.build import KernelImage
 from harness.lease import Lease, acquire
 from harness.loop import pipeline
 from harness.loop.drill import drill
+from harness.runs.figures import Board as BoardRecord
+from harness.runs.figures import Situation, parse
 from harness.runs.record import find_run, read_json
+
+_ON_THE_HOST: Final = tuple(stage for stage in Stage if stage.side is Side.HOST)
 
 Figures = dict[tuple[str, str], list[float]]
 """Virtual figures, in the order they were taken, by place (a situation, the drill) and stage."""
@@ -41,34 +45,35 @@ class Difference:
 def replay_run(console: Console, name: str, results: Path, key_file: Path | None) -> int:
     """Replay a run; prints what differs. Returns 0 when every figure is the same, 1 otherwise."""
     folder = find_run(name, results, "run")
-    document = read_json(folder / "run.json")
-    if document["run"].get("job", "run") != "run":
+    path = folder / "run.json"
+    document = parse(read_json(path), path)
+    if document.run.job != "run":
         raise ConfigError(
             f"{name} is a session of tests",
             expected="a run of `assay run`: it holds the images to replay",
-            seen=f"job: {document['run']['job']}",
+            seen=f"job: {document.run.job}",
             do="name a run; a test is repeated with pytest and the session's --seed",
         )
     key = load_key(key_file)
     differences: list[Difference] = []
     compared = 0
-    for entry in document["boards"]:
-        spec = select_one(entry["kind"])
+    for entry in document.boards:
+        spec = select_one(entry.kind)
         recorded = _recorded_figures(entry)
         if not recorded:
-            console.print(f"{entry['kind']}: no virtual figure is on record, nothing to replay")
+            console.print(f"{entry.kind}: no virtual figure is on record, nothing to replay")
             continue
         with acquire(
             spec, purpose="assay replay", waiting=lambda why: console.print(f"waiting: {why}", markup=False)
         ) as lease:
-            seen = _replay_board(folder / entry["kind"], lease, entry, key, document["run"]["seed"])
+            seen = _replay_board(folder / entry.kind, lease, entry, key, document.run.seed)
         for place in sorted(recorded.keys() | seen.keys()):
             was, now = recorded.get(place, []), seen.get(place, [])
             compared += max(len(was), len(now))
             if was != now:
-                differences.append(Difference(entry["kind"], *place, was, now))
-        drilled = " and the drill" if entry.get("drill") else ""
-        console.print(f"{entry['kind']}: {len(entry['situations'])} situations{drilled} replayed")
+                differences.append(Difference(entry.kind, *place, was, now))
+        drilled = " and the drill" if entry.drill else ""
+        console.print(f"{entry.kind}: {len(entry.situations)} situations{drilled} replayed")
     for item in differences:
         console.print(
             f"{item.kind} {item.place} {item.stage}: recorded {item.recorded}, now {item.seen}",
@@ -85,28 +90,28 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
     return 1 if differences else 0
 
 
-def _recorded_figures(entry: dict[str, Any]) -> Figures:
+def _recorded_figures(entry: BoardRecord) -> Figures:
     """Every virtual figure of a board's record."""
     out: Figures = {
-        (f"situation {situation['index']:02d}", stage): figures
-        for situation in entry["situations"]
-        for stage, figures in situation["virtual"].items()
+        (f"situation {situation.index:02d}", stage): figures
+        for situation in entry.situations
+        for stage, figures in situation.virtual.items()
     }
-    return out | {("drill", cause): [float(n)] for cause, n in entry.get("drill", {}).items()}
+    return out | {("drill", cause): [float(n)] for cause, n in entry.drill.items()}
 
 
-def _replay_board(folder: Path, lease: Lease, entry: dict[str, Any], key: LabKey, seed: int) -> Figures:
+def _replay_board(folder: Path, lease: Lease, entry: BoardRecord, key: LabKey, seed: int) -> Figures:
     """Figures of every program that reached the kernel, and of the drill, on the kernels kept in the run's folder."""
     out: Figures = {}
     spec = lease.spec
-    image = _recorded_kernel(folder, "kernel", entry["build_id"], spec.firmware)
+    image = _recorded_kernel(folder, "kernel", entry.build_id, spec.firmware)
     with open_board(spec, key, image, lease=lease, seed=seed) as board:
-        for situation in entry["situations"]:
-            place = f"situation {situation['index']:02d}"
-            seen = _replay_situation(board, folder / f"{situation['index']:02d}", situation, key)
+        for situation in entry.situations:
+            place = f"situation {situation.index:02d}"
+            seen = _replay_situation(board, folder / f"{situation.index:02d}", situation, key)
             out |= {(place, stage): figures for stage, figures in seen.items()}
-    if entry.get("drill"):
-        testing = _recorded_kernel(folder, "testing", entry["testing_build_id"], spec.firmware)
+    if entry.drill:
+        testing = _recorded_kernel(folder, "testing", entry.testing_build_id, spec.firmware)
         out |= {
             ("drill", cause): [float(n)]
             for cause, n in drill(spec, key, testing, Stopwatch(), lease=lease).items()
@@ -139,7 +144,7 @@ def _recorded_kernel(folder: Path, name: str, build_id: str, firmware: str) -> K
 
 
 def _replay_situation(
-    board: Board, folder: Path, situation: dict[str, Any], key: LabKey
+    board: Board, folder: Path, situation: Situation, key: LabKey
 ) -> dict[str, list[float]]:
     """Every attempt again, in order: loaded and tried, the deployed one executed and rolled back as well."""
     watch = Stopwatch()
@@ -149,8 +154,8 @@ def _replay_situation(
     client.replay()
     client.upload(BlobKind.TRIAL, _recorded(folder / "trial.trace"))
     clock = pipeline.guest_clock(board)
-    for number, attempt in enumerate(situation["attempts"], start=1):
-        if Stage(attempt["stage"]).side is Side.HOST:
+    for number, attempt in enumerate(situation.attempts, start=1):
+        if attempt.stage in _ON_THE_HOST:
             continue  # it never reached the kernel
         image = _recorded(folder / f"attempt{number}.abxt")
         try:
@@ -159,7 +164,7 @@ def _replay_situation(
             continue  # as recorded; where it was not, its figures are missing
         response, results, _ = pipeline.run_trial(board, loaded)
         watch.add(Stage.TRIAL, clock, response.trial_instructions)
-        if attempt["stage"] != Stage.DEPLOY:
+        if attempt.stage != Stage.DEPLOY:
             client.unload(loaded.response.handle)
             continue
         watch.add(Stage.DEPLOY, clock, pipeline.deploy(board, loaded).swap_instructions)

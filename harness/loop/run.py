@@ -9,15 +9,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from contracts.board import BoardSpec
+from contracts.diagnosis import Diagnosis
 from contracts.errors import AssayError, InfraError, KernelError, SetupError
 from contracts.measurement import Budget, Clock, Measurement, Verdict
 from contracts.progress import Progress
+from contracts.record import BoardRow, DiagnosisRow, Record, SituationRow
 from contracts.stages import Stage
 from harness.boards.board import open_board
 from harness.config.keys import LabKey
@@ -54,7 +56,7 @@ class BoardOutcome:
     scenario: str = ""
     source: str = ""
     stages: list[Judged] = field(default_factory=list)
-    situations: list[dict[str, Any]] = field(default_factory=list)
+    situations: list[SituationRow] = field(default_factory=list)
     verdict: Verdict = Verdict.INCONCLUSIVE
     error: str = ""
     crash: str = ""
@@ -92,7 +94,7 @@ def run(
     report: Callable[[Progress], None],
     stop: threading.Event,
     command: Sequence[str] = (),
-) -> tuple[dict[str, Any], Verdict]:
+) -> tuple[Record, Verdict]:
     """Carry out a plan; returns the document written as `run.json` and the run's verdict.
 
     One thread a board, as many at once as there are cores. Raises InfraError when the results folder cannot be
@@ -117,7 +119,7 @@ def run(
             raise
     boards = [outcomes[spec.kind] for spec, _, _ in plan.boards]
     verdict = worst([board.verdict for board in boards])
-    document = {
+    document: Record = {
         "schema": SCHEMA_VERSION,
         "run": {
             "name": name,
@@ -138,7 +140,7 @@ def run(
     return document, verdict
 
 
-def board_document(board: BoardOutcome) -> dict[str, Any]:
+def board_document(board: BoardOutcome) -> BoardRow:
     """A board's part of `run.json`."""
     return {
         "kind": board.kind,
@@ -315,7 +317,7 @@ def _summary(
     adaptation: Adaptation,
     watch: Stopwatch,
     mark: Mapping[tuple[str, Clock], int],
-) -> dict[str, Any]:
+) -> SituationRow:
     """One situation's line in the record; `virtual` holds the figures that a replay must meet."""
     taken = {key: values[mark.get(key, 0) :] for key, values in watch.samples.items()}
     return {
@@ -330,9 +332,18 @@ def _summary(
             else {"stage": Stage.DEPLOY.value, "reason": ""}
             for a in adaptation.attempts
         ],
-        "diagnosis": asdict(adaptation.diagnosis) if adaptation.diagnosis else None,
+        "diagnosis": _diagnosis(adaptation.diagnosis) if adaptation.diagnosis else None,
         "source": adaptation.source,
         "program": pipeline.describe(adaptation.loaded.program) if adaptation.loaded else None,
         "virtual": {stage: values for (stage, clock), values in taken.items() if clock is Clock.VIRTUAL},
         "host": {stage: values for (stage, clock), values in taken.items() if clock is Clock.HOST},
+    }
+
+
+def _diagnosis(found: Diagnosis) -> DiagnosisRow:
+    return {
+        "bottleneck": found.bottleneck,
+        "hook": found.hook,
+        "evidence": found.evidence,
+        "parameters": dict(found.parameters),
     }

@@ -244,7 +244,7 @@ class TestBudgets:
         values = [float(sample) for sample in samples]
         budgets = Budgets.load(self._file or DEFAULT_BUDGETS, strict=self._strict)
         judged = budgets(stage, clock).judge(values, unit=unit, waited=waited)
-        self._attempt.measurements.append({**judged.to_json(), "samples_list": values})
+        self._attempt.measurements.append(judged.with_samples(values))
         if judged.verdict is Verdict.INCONCLUSIVE:
             raise Inconclusive(f"{stage} on the {judged.clock} clock cannot be judged: {judged.reason}")
         if judged.verdict is Verdict.SKIP:

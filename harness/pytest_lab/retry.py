@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.runner import runtestprotocol
 
 from contracts.errors import InfraError
+from contracts.record import MeasuredRow, TestAttemptRow
 from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
 from harness.runs.session_record import SEVERITY
 
 if TYPE_CHECKING:
     from harness.boards.standing import StandingBoard
+
+
+class Attempted(TestAttemptRow):
+    """An attempt and whether another one is worth while."""
+
+    again: bool
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -62,7 +69,7 @@ def _make_room(lab: Lab, item: pytest.Item | None, *, nextitem: bool) -> None:
 
 def _attempt(
     lab: Lab, item: pytest.Item, nextitem: pytest.Item | None, number: int
-) -> tuple[list[pytest.TestReport], dict[str, Any]]:
+) -> tuple[list[pytest.TestReport], Attempted]:
     """One attempt, unreported: its reports, and what is told of it."""
     attempt = Attempt(number, transcript=_transcript(lab, item, number))
     item.stash[ATTEMPT] = attempt
@@ -97,7 +104,7 @@ def _transcript(lab: Lab, item: pytest.Item, number: int) -> Path | None:
     return lab.transcripts / f"{readable}-{sha256(item.nodeid.encode()).hexdigest()[:8]}{again}.jsonl"
 
 
-def _clear(lab: Lab, item: pytest.Item, attempts: list[dict[str, Any]]) -> None:
+def _clear(lab: Lab, item: pytest.Item, attempts: list[Attempted]) -> None:
     """Tear every fixture down, give the failed place back, and forget what the first attempt left on the item."""
     told = attempts[-1]
     torn = pytest.CallInfo.from_call(
@@ -107,7 +114,7 @@ def _clear(lab: Lab, item: pytest.Item, attempts: list[dict[str, Any]]) -> None:
     if torn.excinfo is not None:
         told["message"] += f"\ntear-down before the second attempt: {torn.excinfo.value}"
     if lab.standing is not None:
-        lab.standing.avoid = frozenset({told["place"]})
+        lab.standing.avoid = frozenset({told["place"] or ""})
         try:
             lab.standing.drop()
         except InfraError as error:
@@ -116,10 +123,10 @@ def _clear(lab: Lab, item: pytest.Item, attempts: list[dict[str, Any]]) -> None:
     item._report_sections.clear()  # noqa: SLF001
 
 
-def _blame(reports: list[pytest.TestReport], attempts: list[dict[str, Any]]) -> None:
+def _blame(reports: list[pytest.TestReport], attempts: list[Attempted]) -> None:
     """The lab's fault on two places that had passed preflight is no fault of the lab: the test fails."""
-    places = {attempt["place"] for attempt in attempts}
-    if attempts[-1]["verdict"] != "infra" or None in places or len(places) < 2:
+    places = {attempt["place"] or "" for attempt in attempts}
+    if attempts[-1]["verdict"] != "infra" or "" in places or len(places) < 2:
         return
     why = (
         f"infra on two boards that had passed preflight ({' and '.join(sorted(places))}): "
@@ -135,15 +142,18 @@ def _blame(reports: list[pytest.TestReport], attempts: list[dict[str, Any]]) -> 
 
 
 def _sum_up(
-    item: pytest.Item, reports: list[pytest.TestReport], attempts: list[dict[str, Any]], earlier_s: float
+    item: pytest.Item, reports: list[pytest.TestReport], attempts: list[Attempted], earlier_s: float
 ) -> None:
     """Put what is known of the test on its last report, for the record, and as properties on each, for JUnit."""
     attempt = item.stash[ATTEMPT]
-    attempts = [{key: value for key, value in told.items() if key != "again"} for told in attempts]
+    rows: list[TestAttemptRow] = [
+        {"verdict": one["verdict"], "place": one["place"], "epoch": one["epoch"], "message": one["message"]}
+        for one in attempts
+    ]
     boards = attempt.boards
-    about = {
+    about: dict[str, object] = {
         "kind": kind_of(item),
-        "attempts": attempts,
+        "attempts": rows,
         "earlier_s": earlier_s,
         "measurements": attempt.measurements,
         "transcript": _relative(attempt.transcript) if boards else None,
@@ -152,7 +162,7 @@ def _sum_up(
         "unwritten": attempt.unwritten,
     }
     reports[-1].__dict__.setdefault("assay", {"verdict": "pass", "message": ""}).update(about)
-    properties = [("verdict", attempts[-1]["verdict"])]
+    properties: list[tuple[str, object]] = [("verdict", attempts[-1]["verdict"])]
     properties += [(name, str(about[name])) for name in ("kind", "build_id") if about[name]]
     if attempts[-1]["place"]:
         properties.append(("place", attempts[-1]["place"]))
@@ -174,12 +184,12 @@ def _sum_up(
         ] + properties
 
 
-def _told(number: int, told: dict[str, Any]) -> str:
+def _told(number: int, told: TestAttemptRow) -> str:
     where = f" on {told['place']} (epoch {told['epoch']})" if told["place"] else ""
     return f"attempt {number}: {told['verdict']}{where}"
 
 
-def _figure(row: dict[str, Any]) -> str:
+def _figure(row: MeasuredRow) -> str:
     if row["value"] is None:
         return f"{row['verdict']}: {row['reason']}"
     limit = "" if row["limit"] is None else f", limit {row['limit']:g}"

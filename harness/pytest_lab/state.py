@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from harness.runs.session_record import SessionRecord
 
 
+from contracts.record import MeasuredRow
+
+
 @dataclass(slots=True)
 class Attempt:
     """One attempt at one test: where it ran, what it measured, what is left to look at."""
@@ -23,7 +26,7 @@ class Attempt:
     number: int = 1
     transcript: Path | None = None
     boards: list[StandingBoard] = field(default_factory=list)
-    measurements: list[dict[str, Any]] = field(default_factory=list)
+    measurements: list[MeasuredRow] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     """Boards that were found dead before this test."""
     unwritten: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ from contracts.errors import AssayError, InfraError, KernelError, MachineBusy, S
 from harness.pytest_lab.fixtures import Inconclusive
 from harness.pytest_lab.shown import end_at_the_test
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
+from harness.runs.session_record import Told
 
 _MESSAGE_MAX = 4000
 
@@ -36,7 +37,7 @@ def pytest_runtest_makereport(
     attempt = item.stash.get(ATTEMPT, None)
     errors = list(_leaves(call.excinfo.value)) if call.excinfo else []
     verdict = _verdict(report, errors, attempt)
-    told: dict[str, Any] = {"verdict": verdict, "message": _message(report, verdict, errors, attempt)}
+    told: Told = {"verdict": verdict, "message": _message(report, verdict, errors, attempt)}
     report.__dict__["assay"] = told  # xdist carries what a report has in its `__dict__`
     if verdict == "infra":
         report.outcome = "failed"  # also where the mark `xfail` would take it for what it expected

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from contracts.stages import Side, Stage
@@ -76,7 +76,7 @@ def read_run(folder: Path, base: str = "") -> RunView:
     )
 
 
-def _document(folder: Path) -> tuple[Mapping[str, Any], list[str]]:
+def _document(folder: Path) -> tuple[Mapping[str, object], list[str]]:
     """`run.json`, or an empty document and the reason."""
     why = "the run did not reach its end; what the boards' records hold is shown"
     try:
@@ -92,9 +92,9 @@ def _document(folder: Path) -> tuple[Mapping[str, Any], list[str]]:
     return document, []
 
 
-def _unfinished_boards(reader: Reader, folder: Path) -> list[Mapping[str, Any]]:
+def _unfinished_boards(reader: Reader, folder: Path) -> list[Mapping[str, object]]:
     """Boards out of their own records, for a run whose controller wrote no `run.json`."""
-    found: list[Mapping[str, Any]] = []
+    found: list[Mapping[str, object]] = []
     for path in sorted(folder.glob("*/records.jsonl")):
         rows, _ = reader.lines(path.parent.name, path.name) or ([], 0)
         whole = [map_of(row["board"]) for row in rows if "board" in row]
@@ -111,11 +111,11 @@ def _unfinished_boards(reader: Reader, folder: Path) -> list[Mapping[str, Any]]:
     return found
 
 
-def _remarkable(situation: Mapping[str, Any]) -> bool:
+def _remarkable(situation: Mapping[str, object]) -> bool:
     return situation.get("deployed") is not True or len(maps_of(situation.get("attempts"))) > 1
 
 
-def _chosen_in_full(boards: Sequence[Mapping[str, Any]]) -> dict[int, set[int]]:
+def _chosen_in_full(boards: Sequence[Mapping[str, object]]) -> dict[int, set[int]]:
     """Which situations (by place) of which board the page shows in full: the remarkable first, then a fair share."""
     places = [
         (not _remarkable(situation), place, number)
@@ -128,7 +128,7 @@ def _chosen_in_full(boards: Sequence[Mapping[str, Any]]) -> dict[int, set[int]]:
     return chosen
 
 
-def _board(reader: Reader, board: Mapping[str, Any], full: set[int]) -> BoardView:
+def _board(reader: Reader, board: Mapping[str, object], full: set[int]) -> BoardView:
     kind = text_of(board.get("kind")) or UNKNOWN
     missing: list[str] = []
     at_home = plain_name(kind) and (reader.folder / kind).is_dir()
@@ -181,7 +181,7 @@ def _board(reader: Reader, board: Mapping[str, Any], full: set[int]) -> BoardVie
     )
 
 
-def _stage(row: Mapping[str, Any], entries: Sequence[tuple[int, Mapping[str, Any]]]) -> StageView:
+def _stage(row: Mapping[str, object], entries: Sequence[tuple[int, Mapping[str, object]]]) -> StageView:
     name, clock = text_of(row.get("name")), text_of(row.get("clock"))
     samples = tuple(
         Sample(int(number_of(entry.get("index")) or 0), entry.get("warmup") is True, value)
@@ -191,12 +191,12 @@ def _stage(row: Mapping[str, Any], entries: Sequence[tuple[int, Mapping[str, Any
     return stage_of(row, samples)
 
 
-def _steps(figures: Mapping[str, Any], names: Sequence[str]) -> tuple[Step, ...]:
+def _steps(figures: Mapping[str, object], names: Sequence[str]) -> tuple[Step, ...]:
     taken = [(name, numbers_of(figures.get(name))) for name in names]
     return tuple(Step(name, sum(values), len(values)) for name, values in taken if values)
 
 
-def _situation(reader: Reader, kind: str, entry: Mapping[str, Any], *, in_full: bool) -> SituationView:
+def _situation(reader: Reader, kind: str, entry: Mapping[str, object], *, in_full: bool) -> SituationView:
     index = int(number_of(entry.get("index")) or 0)
     folder = f"{index:02d}"
     deployed = entry.get("deployed") is True

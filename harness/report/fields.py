@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from harness.report.view import UNKNOWN
 
@@ -26,12 +26,12 @@ def number_of(value: object) -> float | None:
     return float(value)
 
 
-def map_of(value: object) -> Mapping[str, Any]:
+def map_of(value: object) -> Mapping[str, object]:
     """An object, or an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def maps_of(value: object) -> list[Mapping[str, Any]]:
+def maps_of(value: object) -> list[Mapping[str, object]]:
     """The objects of a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
@@ -47,9 +47,9 @@ def verdict_of(value: object) -> str:
     return value if isinstance(value, str) and value in VERDICTS else UNKNOWN
 
 
-def json_lines(data: bytes) -> tuple[list[Mapping[str, Any]], int]:
+def json_lines(data: bytes) -> tuple[list[Mapping[str, object]], int]:
     """The objects of a JSON-lines text, and how many lines were no object."""
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Mapping[str, object]] = []
     damaged = 0
     for line in data.split(b"\n"):
         if not line.strip():

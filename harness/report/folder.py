@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from harness.report.fields import json_lines
@@ -63,14 +63,14 @@ class Reader:
         cut = text.count("\n") - kept.count("\n") if len(kept) < len(text) else 0
         return Listing(title, kept, href, max(cut, int(len(kept) < len(text))))
 
-    def lines(self, *names: str) -> tuple[list[Mapping[str, Any]], int] | None:
+    def lines(self, *names: str) -> tuple[list[Mapping[str, object]], int] | None:
         """A JSON-lines file and its damaged lines; None when it cannot be read."""
         try:
             return json_lines(self.folder.joinpath(*names).read_bytes())
         except OSError:
             return None
 
-    def tail(self, *names: str) -> tuple[list[Mapping[str, Any]], int] | None:
+    def tail(self, *names: str) -> tuple[list[Mapping[str, object]], int] | None:
         """As `lines`, of the end of a file that may be large."""
         try:
             with self.folder.joinpath(*names).open("rb") as file:

@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from contracts.measurement import Verdict
@@ -111,7 +111,7 @@ def read_session(folder: Path, base: str = "") -> SessionView:
     )
 
 
-def _document(folder: Path, missing: list[str]) -> Mapping[str, Any]:
+def _document(folder: Path, missing: list[str]) -> Mapping[str, object]:
     """`run.json`, or an empty document and the reason in `missing`."""
     shown = f"what {LINES} holds is shown"
     try:
@@ -134,7 +134,7 @@ def _worst(verdicts: Sequence[str]) -> str:
     return worst(known).value if known else UNKNOWN
 
 
-def _tests(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> tuple[TestView, ...]:
+def _tests(reader: Reader, rows: Sequence[Mapping[str, object]]) -> tuple[TestView, ...]:
     def place(number: int) -> tuple[int, int]:
         return (_BAD_FIRST.index(verdict_of(rows[number].get("verdict"))), number)
 
@@ -147,7 +147,7 @@ def _tests(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> tuple[TestView,
     return tuple(views[number] for number in range(len(rows)))
 
 
-def _test(reader: Reader, number: int, row: Mapping[str, Any], *, in_full: bool) -> TestView:
+def _test(reader: Reader, number: int, row: Mapping[str, object], *, in_full: bool) -> TestView:
     missing: list[str] = []
     attempts = tuple(
         TestAttempt(

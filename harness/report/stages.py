@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from harness.report.fields import number_of, text_of, verdict_of
 from harness.report.view import Sample, StageView
 
 
-def stage_of(row: Mapping[str, Any], samples: tuple[Sample, ...]) -> StageView:
+def stage_of(row: Mapping[str, object], samples: tuple[Sample, ...]) -> StageView:
     """The view of a row (`stage` in docs/schemas/run.schema.json) with the samples it was judged by."""
     return StageView(
         name=text_of(row.get("name")),

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from contracts.board import BoardSpec
 from contracts.measurement import Verdict
+from contracts.record import Record, TestRow
 from harness.judge.budgets import worst
 from harness.machine.interrupt import INTERRUPTED
 from harness.robot.merge import infra_row, read_rows, write_output
@@ -50,7 +51,7 @@ class KindOutcome:
 
     kind: str
     output: Path
-    rows: list[dict[str, Any]]
+    rows: list[TestRow]
     place: str = ""
     build_id: str = ""
     error: str = ""
@@ -70,7 +71,7 @@ class Step:
     done: int
     total: int
     doing: str
-    row: Mapping[str, Any] | None = None
+    row: TestRow | None = None
 
 
 def accept(
@@ -147,7 +148,7 @@ def _hear(process: RobotProcess, folder: Folder, report: Callable[[Step], None])
     if events is None:
         time.sleep(_LOOK_S / 10)  # its pipe is closed, and it will be gone in a moment
     for event in events or ():
-        row = event.get("row")
+        row = event["row"] if event["event"] == "test" else None
         if row is not None:
             if row["transcript"] is not None:
                 row["transcript"] = f"robot/{process.kind}/{row['transcript']}"
@@ -222,7 +223,7 @@ def document(
     commit: str | None,
     command: Sequence[str],
     interrupted: bool,
-) -> dict[str, Any]:
+) -> Record:
     """What is written as `run.json`: the layout of a session of tests (docs/schemas/run.schema.json)."""
     rows = [row for outcome in outcomes for row in outcome.rows]
     verdict = worst(verdicts(rows))

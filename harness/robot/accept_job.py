@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, get_args
+from typing import Final, Self, get_args
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +20,7 @@ from ai.model import SHIPPED
 from contracts.errors import AssayError, ConfigError, InfraError
 from contracts.measurement import Verdict
 from contracts.progress import Progress
+from contracts.record import Record
 from contracts.root import ROOT
 from harness.boards.preflight import check, unusable
 from harness.boards.rack import rack
@@ -161,7 +162,7 @@ def _tell(
     console: Console,
     results: Path,
     folder: Folder,
-    record: Mapping[str, Any],
+    record: Record,
     outcomes: Sequence[KindOutcome],
     log: Path | None,
 ) -> None:

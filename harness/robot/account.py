@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -12,10 +13,11 @@ from robot.api.deco import keyword as robot_keyword
 
 from contracts.errors import AssayError, BudgetExceeded, KernelError
 from contracts.measurement import Verdict
+from contracts.record import MeasuredRow
 from harness.judge.budgets import Judged, worst
 from harness.robot.events import tell
 from harness.robot.html import row_text, rows_html
-from harness.robot.rows import INFRA_PREFIX, is_infra, row_of, verdict_of_error
+from harness.robot.rows import INFRA_PREFIX, Seen, is_infra, row_of, verdict_of_error
 from harness.robot.session import Session
 
 A = TypeVar("A", bound="RobotAccount")
@@ -48,14 +50,12 @@ class RobotAccount:
         self.session: Session | None = None
         self._tag: Verdict | None = None
         self._sections: list[list[str]] = []
-        self._measured: list[dict[str, Any]] = []
+        self._measured: list[MeasuredRow] = []
 
     def judge(self, rows: Sequence[Judged], samples: Sequence[list[float]]) -> None:
         """Log the rows, keep them for the record, and end the keyword as the worst of them asks."""
         logger.info(rows_html(rows), html=True)
-        self._measured += [
-            row.to_json() | {"samples_list": taken} for row, taken in zip(rows, samples, strict=True)
-        ]
+        self._measured += [row.with_samples(taken) for row, taken in zip(rows, samples, strict=True)]
         if all(row.verdict is Verdict.SKIP for row in rows):
             raise SkipExecution("\n".join(f"{row.name}: {row.reason}" for row in rows))
         verdict = worst([row.verdict for row in rows])
@@ -84,7 +84,7 @@ class RobotAccount:
 
     def _start_test(self, data: Any, result: Any) -> None:
         self._tag, self._sections, self._measured = None, [], []
-        tell(event="doing", doing=result.name, total=_whole(data).test_count)
+        tell({"event": "doing", "doing": result.name, "total": _whole(data).test_count})
 
     def _end_test(self, _data: Any, result: Any) -> None:
         if is_infra(result.message):
@@ -92,12 +92,17 @@ class RobotAccount:
         elif self._tag is not None and not result.failed:
             result.tags.add(self._tag.value)
         session = self.session
-        seen: dict[str, Any] = {"sections": self._sections, "measurements": self._measured}
+        seen = Seen(self._sections, self._measured)
         if session is not None and session.holds is not None:
-            seen |= {"place": session.holds.place.name, "epoch": session.holds.epoch}
-            seen["build_id"] = (session.running.image if session.running else session.release).build_id.hex()
-            seen["transcript"] = f"{session.choices.folder.name}/{session.transcript.name}"
-        tell(event="test", row=row_of(result, session.spec.kind if session else self.kind, **seen))
+            seen = replace(
+                seen,
+                place=session.holds.place.name,
+                epoch=session.holds.epoch,
+                build_id=(session.running.image if session.running else session.release).build_id.hex(),
+                transcript=f"{session.choices.folder.name}/{session.transcript.name}",
+            )
+        row = row_of(result, session.spec.kind if session else self.kind, seen)
+        tell({"event": "test", "row": row})
 
 
 def _whole(suite_part: Any) -> Any:

@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Final
+from typing import Final, Literal, NotRequired, TypedDict
+
+from contracts.record import TestRow
 
 VARIABLE: Final = "ASSAY_ROBOT_EVENTS"
 """The pipe's descriptor. Not set where a person started Robot: then nobody is told anything."""
 
 
-def tell(**event: Any) -> None:
+class Doing(TypedDict):
+    """What it does now; `total` is the number of its tests, told with each of them."""
+
+    event: Literal["doing"]
+    doing: str
+    total: NotRequired[int]
+
+
+class Placed(TypedDict):
+    """It holds a board."""
+
+    event: Literal["place"]
+    place: str
+    build_id: str
+
+
+class Tested(TypedDict):
+    """A test has ended."""
+
+    event: Literal["test"]
+    row: TestRow
+
+
+Told = Doing | Placed | Tested
+
+
+def tell(event: Told) -> None:
     """Send one event. Says nothing when nobody listens."""
     descriptor = os.environ.get(VARIABLE)
     if descriptor is None:

@@ -242,7 +242,7 @@ class AssayLibrary(RobotAccount):
         """
         session = self._leased()
         for number in range(1, count + 1):
-            tell(event="doing", doing=f"{family} {number} of {count}")
+            tell({"event": "doing", "doing": f"{family} {number} of {count}"})
             session.observe(family)
             self._adapt()
             if session.adaptation is not None and session.adaptation.deployed:
@@ -373,7 +373,7 @@ class AssayLibrary(RobotAccount):
 
     def _wait(self, reason: str) -> None:
         logger.info(f"waits: {reason}")
-        tell(event="doing", doing=f"waits: {reason}")
+        tell({"event": "doing", "doing": f"waits: {reason}"})
 
     def _name_suite(self, kind: str, session: Session) -> None:
         self._name(
@@ -388,7 +388,8 @@ class AssayLibrary(RobotAccount):
 
     def _name_place(self, session: Session) -> None:
         self._name({"Place": session.lease.place.name})
-        tell(event="place", place=session.lease.place.name, build_id=session.release.build_id.hex())
+        build_id = session.release.build_id.hex()
+        tell({"event": "place", "place": session.lease.place.name, "build_id": build_id})
 
     @staticmethod
     def _name(metadata: dict[str, str]) -> None:

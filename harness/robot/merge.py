@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from robot.api import ExecutionResult, TestSuite
 from robot.errors import DataError
@@ -15,6 +15,7 @@ from robot.result import Result
 from robot.result import TestSuite as ResultSuite
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
+from contracts.record import TestRow
 from harness.robot.rows import INFRA_PREFIX, row_of
 from harness.robot.rows import test_id as id_of
 
@@ -51,25 +52,32 @@ def count_tests(suites: Sequence[Path], include: Sequence[str]) -> int:
     return found
 
 
-def read_rows(output: Path, kind: str, told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+def read_rows(output: Path, kind: str, told: Sequence[TestRow]) -> list[TestRow] | None:
     """The row of every test in an output, as it was told while it ran, else as the output has it; None for a torn one."""
     try:
         suite = ExecutionResult(output).suite
     except DataError:
         return None
     known = {row["id"]: row for row in told}
-    rows = []
+    rows: list[TestRow] = []
     for test in suite.all_tests:
-        row = dict(row_of(test, kind))
+        row = row_of(test, kind)
         seen = known.get(id_of(test, kind))
         if seen is None or seen["verdict"] == row["verdict"]:
-            rows.append(dict(seen or row))
+            rows.append(seen or row)
         else:  # a suite's teardown decides after its tests were told of
-            rows.append(dict(seen) | {key: row[key] for key in ("verdict", "message", "attempts")})
+            rows.append(
+                {
+                    **seen,
+                    "verdict": row["verdict"],
+                    "message": row["message"],
+                    "attempts": row["attempts"],
+                }
+            )
     return rows
 
 
-def infra_row(kind: str, what: str, message: str, place: str = "") -> dict[str, Any]:
+def infra_row(kind: str, what: str, message: str, place: str = "") -> TestRow:
     """The row of a kind that the lab could not test, or not to the end."""
     return {
         "id": f"robot/{what}[{kind}]",
@@ -88,9 +96,7 @@ def infra_row(kind: str, what: str, message: str, place: str = "") -> dict[str, 
     }
 
 
-def write_output(
-    output: Path, kind: str, rows: Sequence[Mapping[str, Any]], metadata: Mapping[str, str]
-) -> None:
+def write_output(output: Path, kind: str, rows: Sequence[TestRow], metadata: Mapping[str, str]) -> None:
     """An output for a kind whose process left none: one suite with a test a row."""
     suite = ResultSuite(name=kind, metadata=dict(metadata))
     for row in rows:

@@ -11,12 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
+from contracts.record import TestRow
 from contracts.root import ROOT
-from harness.robot.events import VARIABLE
+from harness.robot.events import VARIABLE, Told
 from targets.exits import signal_name
 
 CONSOLE: Final = "console.txt"
@@ -38,7 +39,7 @@ class RobotProcess:
     folder: Path
     process: subprocess.Popen[bytes]
     pipe: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[TestRow] = field(default_factory=list)
     place: str = ""
     build_id: str = ""
     doing: str = "starts"
@@ -91,9 +92,9 @@ class RobotProcess:
         """The pipe's descriptor, for a selector."""
         return self.pipe
 
-    def events(self) -> list[dict[str, Any]] | None:
+    def events(self) -> list[Told] | None:
         """What it told since the last call, oldest first; None once it will tell nothing more."""
-        out: list[dict[str, Any]] = []
+        out: list[Told] = []
         while True:
             try:
                 chunk = os.read(self.pipe, _CHUNK)
@@ -104,11 +105,11 @@ class RobotProcess:
             self.heard_s = time.monotonic()
             *lines, self._partial = (self._partial + chunk).split(b"\n")
             for line in lines:
-                event = json.loads(line)
+                event: Told = json.loads(line)
                 self._note(event)
                 out.append(event)
 
-    def _note(self, event: dict[str, Any]) -> None:
+    def _note(self, event: Told) -> None:
         if event["event"] == "test":
             self.rows.append(event["row"])
         elif event["event"] == "place":
@@ -149,6 +150,6 @@ class RobotProcess:
         return f"Robot {how} {done}" + (f"; it said: {said}" if said else "")
 
 
-def verdicts(rows: Sequence[dict[str, Any]]) -> list[Verdict]:
+def verdicts(rows: Sequence[TestRow]) -> list[Verdict]:
     """The verdicts of rows."""
     return [Verdict(row["verdict"]) for row in rows]

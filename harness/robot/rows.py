@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from contracts.errors import AssayError, InfraError, SetupError
 from contracts.measurement import Verdict
+from contracts.record import MeasuredRow, TestRow
 from contracts.root import ROOT
 
 INTERRUPTED_TEXT: Final = "Execution terminated by signal"
@@ -69,26 +71,40 @@ def test_id(test: RobotTest, kind: str) -> str:
     return f"{shown.as_posix()}::{test.name}[{kind}]"
 
 
-def row_of(test: RobotTest, kind: str, **seen: Any) -> Mapping[str, Any]:
-    """A test's row (docs/schemas/run.schema.json, `test`); `seen` holds what only its board's session knows."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What only the session of a test's board knows of the test."""
+
+    sections: list[list[str]] = field(default_factory=list)
+    measurements: list[MeasuredRow] = field(default_factory=list)
+    place: str | None = None
+    epoch: int | None = None
+    build_id: str | None = None
+    transcript: str | None = None
+
+
+def row_of(test: RobotTest, kind: str, seen: Seen | None = None) -> TestRow:
+    """A test's row (docs/schemas/run.schema.json, `test`)."""
+    seen = seen or Seen()
     verdict = verdict_of(test)
-    row = {
+    passed = verdict in (Verdict.PASS, Verdict.MARGINAL)
+    return {
         "id": test_id(test, kind),
         "kind": kind,
         "verdict": verdict.value,
         "duration_s": round(test.elapsed_time.total_seconds(), 3),
-        "attempts": [],
+        "attempts": [
+            {
+                "verdict": verdict.value,
+                "place": seen.place,
+                "epoch": seen.epoch,
+                "message": test.message.partition("\n")[0],
+            }
+        ],
         "message": test.message,
-        "sections": [],
-        "measurements": [],
-        "transcript": None,
-        "build_id": None,
+        "sections": [] if passed else seen.sections,
+        "measurements": seen.measurements,
+        "transcript": seen.transcript,
+        "build_id": seen.build_id,
         "worker": "",
-    } | seen
-    place, epoch = row.pop("place", None), row.pop("epoch", None)
-    row["attempts"] = [
-        {"verdict": verdict.value, "place": place, "epoch": epoch, "message": test.message.partition("\n")[0]}
-    ]
-    if verdict in (Verdict.PASS, Verdict.MARGINAL):
-        row["sections"] = []
-    return row
+    }

@@ -3,53 +3,125 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TypedDict
 
 from rich.console import Console
 
 from contracts.errors import ConfigError
 from contracts.measurement import Clock, Verdict
 from harness.judge.budgets import worst
-from harness.runs.figures import BASELINE, Document, load, parse
+from harness.runs.figures import BASELINE, Board, Document, Situation, load, parse
 from harness.runs.record import Folder, read_json
 
-_ABOUT: Final = ("name", "started", "seed", "situations", "writer", "model_hash")
-_BOARD: Final = ("kind", "build_id", "scenario")
-_SITUATION: Final = ("index", "warmup", "family", "seed")
-_STAGE: Final = ("name", "value", "unit", "clock", "stat", "samples", "verdict")
+
+class _About(TypedDict):
+    name: str
+    started: str
+    seed: int
+    situations: int
+    writer: str
+    model_hash: str
+    verdict: str
 
 
-def baseline_of(run: dict[str, Any]) -> dict[str, Any]:
-    """A run's document cut down to what its kernel and seed decide: no host figure, no source, no path."""
-    boards = [_board(board) for board in run["boards"]]
-    verdict = worst([Verdict(board["verdict"]) for board in boards])
-    about = {**{key: run["run"][key] for key in _ABOUT}, "verdict": verdict.value}
-    return {"schema": run["schema"], "run": about, "boards": boards}
+class _Stage(TypedDict):
+    name: str
+    value: float | None
+    unit: str
+    clock: str
+    stat: str | None
+    samples: int
+    verdict: str
 
 
-def _board(board: dict[str, Any]) -> dict[str, Any]:
-    """One board's part; its verdict is that of the virtual rows, which alone are kept."""
-    stages = [
-        {key: row[key] for key in _STAGE}
-        for row in board["stages"]
-        if row["clock"] == "virtual" and row["value"] is not None
-    ]
+class _Attempt(TypedDict):
+    stage: str
+
+
+class _Program(TypedDict):
+    program_id: str
+
+
+class _Situation(TypedDict):
+    index: int
+    warmup: bool
+    family: str
+    seed: int
+    attempts: list[_Attempt]
+    program: _Program | None
+    virtual: dict[str, list[float]]
+
+
+class _Board(TypedDict):
+    kind: str
+    build_id: str
+    scenario: str
+    verdict: str
+    stages: list[_Stage]
+    situations: list[_Situation]
+
+
+class Baseline(TypedDict):
+    """A run's record cut down to what its kernel and seed decide: no host figure, no source, no path."""
+
+    schema: int
+    run: _About
+    boards: list[_Board]
+
+
+def baseline_of(document: Document) -> Baseline:
+    """The part of a run's record that is kept; its verdicts are those of the virtual rows, which alone are kept."""
+    boards = [_board(board) for board in document.boards]
+    run = document.run
     return {
-        **{key: board[key] for key in _BOARD},
-        "verdict": worst([Verdict(row["verdict"]) for row in stages]).value,
-        "stages": stages,
-        "situations": [_situation(situation) for situation in board["situations"]],
+        "schema": document.version,
+        "run": {
+            "name": run.name,
+            "started": run.started,
+            "seed": run.seed,
+            "situations": run.situations,
+            "writer": run.writer,
+            "model_hash": run.model_hash,
+            "verdict": worst([Verdict(board["verdict"]) for board in boards]).value,
+        },
+        "boards": boards,
     }
 
 
-def _situation(situation: dict[str, Any]) -> dict[str, Any]:
-    program = situation.get("program")
+def _board(board: Board) -> _Board:
+    rows = [row for row in board.stages if row.clock is Clock.VIRTUAL and row.value is not None]
     return {
-        **{key: situation[key] for key in _SITUATION},
-        "attempts": [{"stage": attempt["stage"]} for attempt in situation["attempts"]],
-        "program": {"program_id": program["program_id"]} if program else None,
-        "virtual": situation["virtual"],
+        "kind": board.kind,
+        "build_id": board.build_id,
+        "scenario": board.scenario,
+        "verdict": worst([row.verdict for row in rows]).value,
+        "stages": [
+            {
+                "name": row.name,
+                "value": row.value,
+                "unit": row.unit,
+                "clock": row.clock.value,
+                "stat": row.stat.value if row.stat else None,
+                "samples": row.samples,
+                "verdict": row.verdict.value,
+            }
+            for row in rows
+        ],
+        "situations": [_situation(situation) for situation in board.situations],
+    }
+
+
+def _situation(situation: Situation) -> _Situation:
+    return {
+        "index": situation.index,
+        "warmup": situation.warmup,
+        "family": situation.family,
+        "seed": situation.seed,
+        "attempts": [{"stage": attempt.stage} for attempt in situation.attempts],
+        "program": {"program_id": situation.program.program_id} if situation.program else None,
+        "virtual": dict(situation.virtual),
     }
 
 
@@ -71,7 +143,7 @@ def write_baseline(console: Console, name: str, results: Path, baseline: Path = 
                 seen=", ".join(sorted(run.boards)),
                 do="run those kinds too, or remove the baseline first",
             )
-    content = baseline_of(read_json(run.path))
+    content = baseline_of(run.document)
     Folder(baseline.parent).write(baseline.name, _laid_out(content))
     console.print(
         f"{baseline}: {len(run.boards)} boards, seed {run.document.run.seed}, from run {run.document.run.name}",
@@ -102,15 +174,19 @@ def _check(document: Document, label: str) -> None:
         )
 
 
-def _laid_out(content: dict[str, Any]) -> str:
+def _laid_out(content: Baseline) -> str:
     """JSON with one line a stage and a situation, so that a refresh reads well as a difference."""
     lines = ["{", f'"schema": {content["schema"]},', f'"run": {json.dumps(content["run"])},', '"boards": [']
     for number, board in enumerate(content["boards"], start=1):
-        head = json.dumps({key: board[key] for key in (*_BOARD, "verdict")})
+        head = json.dumps({key: value for key, value in board.items() if not isinstance(value, list)})
         lines.append(f"{head[:-1]},")
-        for part, end in (("stages", "],"), ("situations", "]}")):
+        parts: tuple[tuple[str, Sequence[object], str], ...] = (
+            ("stages", board["stages"], "],"),
+            ("situations", board["situations"], "]}"),
+        )
+        for part, rows, end in parts:
             lines.append(f'"{part}": [')
-            lines.append(",\n".join(f"  {json.dumps(row)}" for row in board[part]))
+            lines.append(",\n".join(f"  {json.dumps(row)}" for row in rows))
             lines.append(end)
         if number < len(content["boards"]):
             lines[-1] += ","

@@ -96,6 +96,8 @@ class Board(_Read):
     scenario: str
     verdict: Verdict
     error: str = ""
+    testing_build_id: str = ""
+    drill: dict[str, int] = {}
     stages: list[Stage]
     situations: list[Situation]
 
@@ -112,6 +114,8 @@ class About(_Read):
     started: str
     seed: int
     situations: int = 0
+    writer: str = ""
+    model_hash: str = ""
     verdict: Verdict
     interrupted: bool = False
 

@@ -72,7 +72,7 @@ class Folder:
         """Write a JSON file with sorted layout."""
         return self.write(name, json.dumps(value, indent=2) + "\n")
 
-    def append(self, name: str, value: Mapping[str, Any]) -> None:
+    def append(self, name: str, value: Mapping[str, object]) -> None:
         """Append one JSON line and fsync it: what is written survives a killed worker."""
         path = self.path / name
         with _lab_fault(path), path.open("ab") as file:
@@ -188,7 +188,7 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, object]]:
     """The whole JSON lines of a record; a line that a killed worker left half-written is dropped."""
     out = []
     for line in path.read_bytes().split(b"\n"):

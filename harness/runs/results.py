@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -93,7 +93,7 @@ def _run(path: Path, source: str) -> RunOnDisk:
     return RunOnDisk(path, job, verdict, str(about.get("started", "")), holds, size, changed, kept)
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> dict[str, object]:
     with contextlib.suppress(ConfigError):
         document = read_json(path / "run.json")
         if isinstance(document, dict):

@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from contracts.errors import InfraError
 
@@ -29,7 +29,7 @@ class RowFile:
         self._waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def append(self, row: Mapping[str, Any]) -> None:
+    def append(self, row: Mapping[str, object]) -> None:
         """Append one row. Raises InfraError when it, or an earlier one, cannot be written."""
         line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
         line = (

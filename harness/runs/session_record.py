@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
+from contracts.record import MeasuredRow, Record, TestAttemptRow, TestRow
 from harness.runs.rows import RowFile
 
 if TYPE_CHECKING:
@@ -28,6 +29,26 @@ SEVERITY: Final = ("pass", "skip", "marginal", "inconclusive", "infra", "fail")
 """A test is what the worst of its phases is; one of them skipped is a test skipped."""
 
 
+class Told(TypedDict):
+    """What a phase's report carries for the record; what follows `message` is on a test's last report alone.
+
+    `again`: the lab's fault, worth another attempt. `earlier_s`: the time of the attempts before the last one.
+    `lost`, `unwritten`: boards found dead before the test, and parts of its record that could not be written.
+    """
+
+    verdict: str
+    message: str
+    again: NotRequired[bool]
+    kind: NotRequired[str | None]
+    attempts: NotRequired[list[TestAttemptRow]]
+    earlier_s: NotRequired[float]
+    measurements: NotRequired[list[MeasuredRow]]
+    transcript: NotRequired[str | None]
+    build_id: NotRequired[str | None]
+    lost: NotRequired[list[str]]
+    unwritten: NotRequired[list[str]]
+
+
 @dataclass(slots=True)
 class _Phases:
     """What has come of one test so far."""
@@ -36,7 +57,7 @@ class _Phases:
     message: str = ""
     duration_s: float = 0.0
     sections: dict[tuple[str, str], None] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
+    about: Told = field(default_factory=lambda: Told(verdict="pass", message=""))
 
 
 class SessionRecord:
@@ -47,7 +68,7 @@ class SessionRecord:
     """
 
     def __init__(self, root: Path, *, seed: int, command: Sequence[str]) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[TestRow] = []
         self.verdicts: dict[str, list[str]] = {}
         """Every verdict of each test that has one; more than one is a mistake."""
         self.unwritten: list[str] = []
@@ -81,17 +102,17 @@ class SessionRecord:
         self._wanted = self._wanted or wanted
         return self._folder.path
 
-    def add(self, report: pytest.TestReport) -> dict[str, Any] | None:
+    def add(self, report: pytest.TestReport) -> TestRow | None:
         """Take one phase's report; returns the test's row when it was the last phase."""
         worker = _worker(report)
         key = (report.nodeid, worker)
         phases = self._phases.setdefault(key, _Phases())
-        told = getattr(report, "assay", None) or _told(report)
+        told: Told = getattr(report, "assay", None) or _told(report)
         verdict = told["verdict"]
         if SEVERITY.index(verdict) > SEVERITY.index(phases.verdict):
             phases.verdict, phases.message = verdict, told["message"]
         phases.duration_s += report.duration + told.get("earlier_s", 0.0)
-        phases.about |= told
+        phases.about.update(told)
         if not report.passed:
             phases.sections[str(report.when), report.longreprtext] = None
         phases.sections |= dict.fromkeys((str(title), str(text)) for title, text in report.sections)
@@ -102,7 +123,7 @@ class SessionRecord:
         self._take(row, phases.about)
         return row
 
-    def _take(self, row: dict[str, Any], about: dict[str, Any]) -> None:
+    def _take(self, row: TestRow, about: Told) -> None:
         self.rows.append(row)
         self.verdicts.setdefault(row["id"], []).append(row["verdict"])
         self.lost += about.get("lost", ())
@@ -155,7 +176,7 @@ class SessionRecord:
         except InfraError as error:
             self.unwritten.append(f"rows of {TESTS}: {error.what} ({error.seen})")
         verdict = Verdict.INCONCLUSIVE if not self.rows else self.verdict()
-        document = {
+        document: Record = {
             "schema": 1,
             "run": {
                 "name": self._name,
@@ -199,13 +220,13 @@ def _worker(report: pytest.TestReport) -> str:
     return str(name or "")
 
 
-def _told(report: pytest.TestReport) -> dict[str, Any]:
+def _told(report: pytest.TestReport) -> Told:
     """A report that no worker of ours made, such as xdist's of a worker that died."""
     verdict = "fail" if report.failed else "skip" if report.skipped else "pass"
     return {"verdict": verdict, "message": "" if report.passed else report.longreprtext[:4000]}
 
 
-def _row(nodeid: str, worker: str, phases: _Phases) -> dict[str, Any]:
+def _row(nodeid: str, worker: str, phases: _Phases) -> TestRow:
     about = phases.about
     fine = phases.verdict in _OK
     return {
@@ -223,7 +244,7 @@ def _row(nodeid: str, worker: str, phases: _Phases) -> dict[str, Any]:
     }
 
 
-def _figure(figure: dict[str, Any]) -> str:
+def _figure(figure: MeasuredRow) -> str:
     stretch = f", stretch {figure['stretch']:g}" if figure["stretch"] is not None else ""
     missed = ", stretch missed" if figure["missed_stretch"] else ""
     return (

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 
+from contracts.record import Record
 from harness.terminal.style import VERDICT_STYLE, figure_text
 
 
-def stage_table(document: Mapping[str, Any]) -> Table:
+def stage_table(document: Record) -> Table:
     """The table of a run's document: board, stage, value, unit, clock, budget, stretch, verdict."""
     table = Table(
         title=f"run {document['run']['name']}, seed {document['run']['seed']}", title_justify="left"
@@ -49,7 +47,7 @@ def stage_table(document: Mapping[str, Any]) -> Table:
     return table
 
 
-def print_outcome(console: Console, document: Mapping[str, Any]) -> None:
+def print_outcome(console: Console, document: Record) -> None:
     """The table, then what went wrong where, then one closing line."""
     console.print(stage_table(document))
     for board in document["boards"]:

@@ -1,0 +1,158 @@
+"""What a run leaves in `run.json`, `tests.jsonl` and `records.jsonl`: docs/schemas/run.schema.json as types.
+
+Writers make these; a reader of files that may be foreign or damaged goes through `harness.runs.figures` or
+`harness.report.fields`. A verdict, clock or statistic is the value of its enum (`contracts.measurement`). Keys that
+are not required were added after the first version of the schema, or belong to one job alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+
+class StageRow(TypedDict):
+    """A judged figure: value, percentiles and limits in `unit`; None where nothing was measured, or nothing promised."""
+
+    name: str
+    value: float | None
+    unit: str
+    clock: str
+    stat: str | None
+    samples: int
+    p50: float | None
+    p99: float | None
+    max: float | None
+    limit: float | None
+    stretch: float | None
+    verdict: str
+    reason: NotRequired[str]
+    missed_stretch: NotRequired[bool]
+
+
+class MeasuredRow(StageRow):
+    """What a test measured: the figure and the samples that it was judged from, in ns, warm-up included."""
+
+    samples_list: NotRequired[list[float]]
+
+
+class TestAttemptRow(TypedDict):
+    """One attempt at a test; `place` and `epoch` are None where no board was held."""
+
+    verdict: str
+    place: str | None
+    epoch: int | None
+    message: str
+
+
+class TestRow(TypedDict):
+    """One test of a session. `kind`, `transcript`, `build_id` are None for a test without a board."""
+
+    id: str
+    kind: str | None
+    verdict: str
+    duration_s: float
+    attempts: list[TestAttemptRow]
+    message: str
+    sections: list[list[str]]
+    measurements: list[MeasuredRow]
+    transcript: NotRequired[str | None]
+    build_id: NotRequired[str | None]
+    worker: NotRequired[str]
+
+
+class AttemptRow(TypedDict):
+    """One program that was written: the stage that refused it and why, or `deploy` and an empty reason."""
+
+    stage: str
+    reason: str
+
+
+class MapRow(TypedDict):
+    """A map of a program; sizes in bytes."""
+
+    name: str
+    type: str
+    key: int
+    value: int
+    entries: int
+
+
+class ProgramRow(TypedDict):
+    """A program that was deployed."""
+
+    program_id: str
+    slots: int
+    hook: str
+    maps: list[MapRow]
+
+
+class DiagnosisRow(TypedDict):
+    """What the telemetry meant (`contracts.diagnosis.Diagnosis`)."""
+
+    bottleneck: str
+    hook: str
+    evidence: str
+    parameters: Mapping[str, str]
+
+
+class SituationRow(TypedDict):
+    """One situation. `virtual` and `host` hold its samples by stage, in ns (one instruction each)."""
+
+    index: int
+    warmup: bool
+    family: str
+    seed: int
+    deployed: bool
+    attempts: list[AttemptRow]
+    diagnosis: NotRequired[DiagnosisRow | None]
+    source: str
+    program: NotRequired[ProgramRow | None]
+    virtual: dict[str, list[float]]
+    host: dict[str, list[float]]
+
+
+class BoardRow(TypedDict):
+    """What came of one board of a run."""
+
+    kind: str
+    instance: str
+    build_id: str
+    scenario: str
+    source: str
+    verdict: str
+    error: str
+    crash: NotRequired[str]
+    traceback: NotRequired[str]
+    testing_build_id: NotRequired[str]
+    drill: NotRequired[dict[str, int]]
+    stages: list[StageRow]
+    situations: list[SituationRow]
+
+
+class About(TypedDict):
+    """What a record says of its run. `exit` and `commit` are a session's; `situations`, `writer`, `model_hash` a run's."""
+
+    job: NotRequired[str]
+    name: str
+    started: str
+    wall_s: float
+    seed: int
+    situations: NotRequired[int]
+    writer: NotRequired[str]
+    model_hash: NotRequired[str]
+    command: list[str]
+    python: NotRequired[str]
+    interrupted: NotRequired[bool]
+    verdict: str
+    exit: NotRequired[int]
+    commit: NotRequired[str | None]
+
+
+class Record(TypedDict):
+    """`run.json`: of `assay run` (boards), of a session of tests or of `assay accept` (tests)."""
+
+    schema: int
+    run: About
+    boards: list[BoardRow]
+    tests: NotRequired[list[TestRow]]
