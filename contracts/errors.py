@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from contracts.stages import Stage
+
+
+_WORD_MAX: Final = 200
 
 
 class AssayError(Exception):
@@ -120,5 +124,7 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A ` (did you mean 'x'?)` suffix for the nearest of `known`, or an empty string."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    if len(word) > _WORD_MAX:  # nobody's typo, and difflib takes its time
+        return ""
+    near = get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -164,7 +164,7 @@ def test_a_stage_without_a_budget_for_the_clock_is_reported_by_the_test_too() ->
 @pytest.mark.parametrize(
     ("stage", "clock", "hint"),
     [
-        ("verfy", None, "verify"),
+        ("verfy", None, "did you mean 'verify'"),
         ("verify", "virtaul", "virtual"),
         ("observe", None, "no budget of that stage"),
     ],
