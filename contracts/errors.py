@@ -7,7 +7,6 @@ from typing import Final
 
 from contracts.stages import Stage
 
-
 _WORD_MAX: Final = 200
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contracts.errors import ConfigError
-from contracts.trace import Trace
+from contracts.trace import Trace, TracePacket
+from contracts.wire.schema import RecordError
 from contracts.wire.uploads import TRACE_MAX, TraceRecord
 
 
@@ -22,3 +23,23 @@ def pack_trace(trace: Trace) -> bytes:
             do="shorten the workload",
         )
     return bytes(out)
+
+
+def unpack_trace(data: bytes) -> Trace:
+    """The trace whose bytes `pack_trace` made. Raises ConfigError for any others."""
+    packets: list[TracePacket] = []
+    at, header = 0, TraceRecord.wire_size()
+    try:
+        while at < len(data):
+            record = TraceRecord.unpack(data[at : at + header])
+            frame = data[at + header : at + header + record.length]
+            packets.append(TracePacket(record.arrival_ns, frame))
+            at += header + record.length + -record.length % 8
+    except (RecordError, ValueError) as error:
+        raise ConfigError("not a trace", expected="whole records", seen=str(error)) from error
+    trace = Trace(tuple(packets))
+    if at != len(data) or pack_trace(trace) != data:
+        raise ConfigError(
+            "not a trace", expected="whole records, padded with zeros", seen=f"{len(data)} bytes"
+        )
+    return trace

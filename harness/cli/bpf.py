@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 
 from contracts.errors import ConfigError
+from contracts.plain_file import read_plain
 
 if TYPE_CHECKING:
     from contracts.program import Program
+
+_PROGRAM_MAX: Final = 16 << 20
 
 app = typer.Typer(help="Look at programs with the kernel's engine.", no_args_is_help=True)
 out = Console(highlight=False, soft_wrap=True)
@@ -23,7 +26,7 @@ def _source_program(path: Path) -> Program:
     from harness.bpf.elf import read_program
 
     try:
-        data = path.read_bytes()
+        data = read_plain(path, _PROGRAM_MAX)
     except OSError as error:
         raise ConfigError(f"cannot read {path}", expected="a .c or .o file", seen=str(error)) from error
     if path.suffix == ".o":

@@ -32,13 +32,15 @@ def seconds(age: str) -> float:
 @app.command("list")
 def list_runs(results: ResultsOption = RESULTS) -> None:
     """Every run and session of tests, newest last: verdict, boards or tests, size, and what keeps it."""
-    from harness.runs.results import runs_in, runs_table, size_text
+    from harness.runs.results import runs_in, runs_table, size_text, unread_lines
 
     runs = runs_in(results)
     if not runs:
         out.print(f"no run in {results} yet: make one with `assay run`", soft_wrap=True, markup=False)
         return
     out.print(runs_table(runs))
+    for line in unread_lines(runs):
+        out.print(line, soft_wrap=True, markup=False)
     out.print(f"{len(runs)} runs, {size_text(sum(run.size for run in runs))}")
 
 

@@ -9,10 +9,12 @@ from typing import Final
 import monocypher
 
 from contracts.errors import ConfigError
+from contracts.plain_file import read_plain
 from contracts.root import ROOT
 
 DEVELOPMENT_KEY: Final = ROOT / "lab-config" / "keys" / "development.key"
 _SECRET_SIZE: Final = 64
+_FILE_MAX: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,12 @@ def load_key(path: Path | None = None) -> LabKey:
     """
     path = path or DEVELOPMENT_KEY
     try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_plain(path, _FILE_MAX).decode("ascii")
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
         raise ConfigError(
             f"key file {path} cannot be read",
             expected="a text file of 128 hex digits",
-            seen=str(error),
+            seen=error.seen if isinstance(error, ConfigError) else str(error),
             do="make one with `python -m harness.config.keys FILE`, or leave the option out for the development key",
         ) from error
     digits = "".join(line.strip() for line in text.splitlines() if not line.lstrip().startswith("#"))

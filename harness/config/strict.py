@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.error import MarkedYAMLError, StringMark
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.reader import ReaderError
 
 from contracts.errors import ConfigError, did_you_mean
+from contracts.plain_file import read_plain
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+FILE_MAX: Final = 128 << 10
+"""Bytes of one file."""
+_LEVELS_MAX: Final = 32
+_BRACKETS_MAX: Final = 128  # counted in quotes and comments, too
+_VALUES_MAX: Final = 10_000
+_DIGITS_MAX: Final = 18
+_FLOAT_MAX: Final = 40
+_ERRORS_MAX: Final = 100
+_SEEN_MAX: Final = 200
+_BOOLS: Final = ("true", "false", "yes", "no", "on", "off", "y", "n")
+_SCALARS: Final = tuple(
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "merge")
+)
 
 
 def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
@@ -44,7 +64,7 @@ def every_error(path: Path, model: type[BaseModel]) -> list[ConfigError]:
         # Beside an unknown key, the missing one is most likely what it was meant to be.
         told = [d for d in details if d["type"] != "missing" or d["loc"][:-1] not in strays]
         told.sort(key=lambda detail: _line_and_column(document, detail))
-        return [_explained(path, document, model, detail, 1) for detail in told]
+        return [_explained(path, document, model, detail, 1) for detail in told[:_ERRORS_MAX]]
     return []
 
 
@@ -70,30 +90,124 @@ def place_of(path: Path, *loc: int | str) -> str:
 
 
 def _document(path: Path) -> Any:
-    """The file as ruamel reads it. Raises ConfigError for what is missing or not YAML."""
+    """The file as ruamel reads it. Raises ConfigError for what is missing, not YAML, or beyond the bounds of a file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, FILE_MAX).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} cannot be read", expected="a YAML file", seen=str(error), do="check the path"
         ) from error
-    try:
-        return _parsed(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+    document, wrong = _parsed(text)
+    if wrong is not None:
+        at = ":".join(str(number) for number in wrong.place)
         raise ConfigError(
-            f"{path}{at} is not YAML",
-            expected="YAML 1.2",
-            seen=str(error.problem or error),
-            do="mend that line",
-        ) from error
+            f"{path}{at and ':' + at} is not YAML",
+            expected="YAML 1.2 of moderate size",
+            seen=wrong.why,
+            do="correct that line",
+        )
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """What keeps a text from being YAML within bounds; `place` is line and column where they are known."""
+
+    place: tuple[int, ...]
+    why: str
 
 
 @lru_cache(maxsize=64)
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> tuple[Any, _Wrong | None]:
     """A text as ruamel reads it, once: the parser is slow, and a file is asked for many times. Not to be changed."""
-    return YAML(typ="rt").load(text)
+    parser = YAML(typ="rt")
+    parser.Composer = _Bounded
+    try:
+        _look_at_brackets(text)
+        return parser.load(text), None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = (mark.line + 1, mark.column + 1) if mark else ()
+        return None, _Wrong(place, str(error.problem or error)[:_SEEN_MAX])
+    except ReaderError as error:  # a character that YAML does not have
+        before = text[: error.position]
+        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return None, _Wrong(place, f"the character {error.character!r}")
+    except Exception as error:  # noqa: BLE001 - whatever the parser raises of a text, the text is at fault
+        at = parser.reader
+        return None, _Wrong((at.line + 1, at.column + 1), f"{type(error).__name__}: {error}"[:_SEEN_MAX])
+
+
+def _look_at_brackets(text: str) -> None:
+    """Refuse what is very deep at once: the scanner's time grows with the square of open brackets on a line."""
+    depth = 0
+    for found in re.finditer(r"[\[{]|[\]}]", text):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > _BRACKETS_MAX:
+            before = text[: found.start()]
+            mark = StringMark("", 0, before.count("\n"), len(before) - before.rfind("\n") - 1, None, 0)
+            raise _beyond(mark, f"more than {_LEVELS_MAX} levels")
+
+
+class _Bounded(Composer):
+    """ruamel's composer within bounds: levels, values (an alias counts as all that it stands for), plain numbers."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self._open: list[str] = []
+        self._sizes: dict[str, int] = {}
+        self._level = 0
+        self._count = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        name = event.anchor or ""
+        is_alias = isinstance(event, AliasEvent)
+        if is_alias and name in self._open:
+            raise _beyond(event.start_mark, f"{name!r} holds itself")
+        self._count += self._sizes.get(name, 1) if is_alias else 1
+        if self._count > _VALUES_MAX:
+            raise _beyond(event.start_mark, f"more than {_VALUES_MAX:,} values, aliases written out")
+        if self._level >= _LEVELS_MAX:
+            raise _beyond(event.start_mark, f"more than {_LEVELS_MAX} levels")
+        before = self._count
+        self._level += 1
+        if name and not is_alias:
+            self._open.append(name)
+        node = super().compose_node(parent, index)
+        if name and not is_alias:
+            self._open.pop()
+            self._sizes[name] = self._count - before + 1
+        self._level -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        node = super().compose_scalar_node(anchor)
+        tag = str(node.tag)
+        if tag not in _SCALARS:
+            raise _beyond(
+                node.start_mark, f"a value of the kind {tag.rpartition(':')[2]!r}: put it in quotes"
+            )
+        if tag.endswith(":bool") and node.value.lower() not in _BOOLS:
+            raise _beyond(node.start_mark, f"{node.value[:40]!r}, which is neither true nor false")
+        if tag.endswith((":int", ":float")) and not _is_moderate(node.value):
+            raise _beyond(node.start_mark, f"a number beyond all bounds: {node.value[:40]}")
+        return node
+
+
+def _is_moderate(number: str) -> bool:
+    """Whether a number, as the file has it, is of at most 18 digits, or finite where it is no whole one."""
+    plain = number.replace("_", "").lstrip("+-").lower()
+    if (plain.isalnum() and "e" not in plain.removeprefix("0x")) or plain.startswith("0x"):
+        return len(plain) <= _DIGITS_MAX
+    try:
+        return len(plain) <= _FLOAT_MAX and math.isfinite(float(plain))
+    except ValueError:  # .inf and .nan
+        return False
+
+
+def _beyond(mark: Any, problem: str) -> MarkedYAMLError:
+    return MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _line_and_column(document: Any, detail: ErrorDetails) -> tuple[int, ...]:
@@ -171,9 +285,9 @@ def _explained(
     if detail["type"] == "extra_forbidden":
         known = _fields_at(model, loc[:-1])
         return ConfigError(
-            f"{at}: unknown key {loc[-1]!r}{did_you_mean(str(loc[-1]), known)}{more}",
+            f"{at}: unknown key {str(loc[-1])[:_SEEN_MAX]!r}{did_you_mean(str(loc[-1]), known)}{more}",
             expected=f"one of {', '.join(known)}",
-            seen=str(loc[-1]),
+            seen=str(loc[-1])[:_SEEN_MAX],
             do="mend or remove the key",
         )
     if detail["type"] in ("literal_error", "enum"):
@@ -183,17 +297,17 @@ def _explained(
         return ConfigError(
             f"{at}: bad value for {where}{hint}{more}",
             expected=f"one of {', '.join(choices)}",
-            seen=repr(detail["input"]),
+            seen=repr(detail["input"])[:_SEEN_MAX],
             do="mend the value",
         )
     if not (lead or loc) and not isinstance(document, dict):
         return ConfigError(
             f"{path} has no keys",
             expected=f"a mapping with {', '.join(_fields_at(model, ()))}",
-            seen="an empty file" if document is None else repr(document),
+            seen="an empty file" if document is None else repr(document)[:_SEEN_MAX],
             do="write it after docs/boards.md or docs/budgets.md; `assay config schema` describes each key",
         )
-    seen = "nothing" if detail["type"] == "missing" else repr(detail["input"])
+    seen = "nothing" if detail["type"] == "missing" else repr(detail["input"])[:_SEEN_MAX]
     return ConfigError(
         f"{at}: {where}: {detail['msg']}{more}", expected=detail["msg"], seen=seen, do="mend the value"
     )

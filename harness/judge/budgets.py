@@ -253,7 +253,8 @@ def judge(
     A budget is never applied to another clock: without one for this clock the row is reported, verdict `pass`
     when it has samples and `skip` when it has none. Too few samples are `inconclusive`, and so is a missed limit
     on a noisy host: one that would have been kept without the time spent waiting for a processor. `strict` makes
-    `marginal` a `fail`, and says so in the reason.
+    `marginal` a `fail`, and says so in the reason. Raises ConfigError for a sample that is no finite number: no limit
+    holds one.
     """
     judged = _judge(measurement, budgets)
     if strict and judged.verdict is Verdict.MARGINAL:
@@ -269,6 +270,13 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
     scale = _PER_UNIT[measurement.unit] / _PER_UNIT[unit]
     warmup = budget.warmup if budget else 0
     samples = [value * scale for value in measurement.samples[warmup:]]
+    if not all(map(math.isfinite, samples)):
+        raise ConfigError(
+            f"a sample of {measurement.stage} is no number",
+            expected="finite numbers",
+            seen=", ".join(f"{value:g}" for value in samples if not math.isfinite(value))[:80],
+            do="correct the measurement",
+        )
     p50 = percentile(samples, 50) if samples else None
     p99 = percentile(samples, 99) if samples else None
     worst = max(samples) if samples else None

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, BuildError, ConfigError
+from contracts.plain_file import read_plain
 from contracts.root import ROOT
 from contracts.wire.frames import PROTOCOL_VERSION
 from harness.config.strict import load_yaml
@@ -62,6 +63,9 @@ class GoldenFile(_Strict):
     images: dict[str, GoldenEntry]
 
 
+_KERNEL_MAX: Final = 64 << 20
+
+
 def golden_name(spec: BoardSpec) -> str:
     """What the golden image of a kind is called: its firmware, and what its serial line has of its own."""
     line = (f"{name}{value}".lower().replace("_", "") for name, value in sorted(line_defines(spec).items()))
@@ -81,7 +85,7 @@ def _pinned(name: str, folder: Path) -> KernelImage:
     entry = _entry(name, folder)
     elf = folder / f"{name}.elf"
     try:
-        content = elf.read_bytes()
+        content = read_plain(elf, _KERNEL_MAX)
     except OSError as error:
         raise ConfigError(
             f"the golden image {elf} cannot be read", expected="a kernel", seen=str(error), do=_DO

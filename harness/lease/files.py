@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Final
 
 from contracts.board import Place
-from contracts.errors import InfraError
+from contracts.errors import ConfigError, InfraError
+from contracts.plain_file import read_plain
+from harness.config.json_file import parse_json
 
 GATE_TIMEOUT_S: Final = 10.0
 EPOCH_MAX: Final = 2**32 - 1  # a session's epoch is 32 bits wide on the wire
 _EPOCH_FLOOR_MAX: Final = EPOCH_MAX - 2**24  # a clock gone wild uses the numbers not up
 _GATE_POLL_S: Final = 0.001
+_STATE_MAX: Final = 1 << 16  # bytes of one of the files
 
 
 def leases_folder() -> Path:
@@ -182,7 +185,7 @@ class PlaceFiles:
     def look(self) -> Iterator[None]:
         """As `gate`, for whoever only reads: makes no file, and needs no right to write."""
         try:
-            fd = os.open(self.path("epoch"), os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.path("epoch"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:  # no process has ever changed it
             yield
             return
@@ -212,12 +215,12 @@ class PlaceFiles:
     def read(self, suffix: str) -> dict[str, object] | None:
         """A JSON file: None when there is none, empty when it is damaged."""
         try:
-            found = json.loads(self.path(suffix).read_bytes())
+            found = parse_json(read_plain(self.path(suffix), _STATE_MAX))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise cannot(error, self.path(suffix)) from error
-        except ValueError:
+        except (ValueError, ConfigError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -257,8 +260,8 @@ class PlaceFiles:
     def epoch(self) -> int:
         """The epoch of the last lease; 0 where that is unknown."""
         try:
-            found = int(self.path("epoch").read_bytes() or b"0")
-        except (FileNotFoundError, ValueError):
+            found = int(read_plain(self.path("epoch"), _STATE_MAX) or b"0")
+        except (FileNotFoundError, ValueError, ConfigError):
             found = 0
         except OSError as error:
             raise cannot(error, self.path("epoch")) from error
@@ -275,10 +278,10 @@ class PlaceFiles:
     def last_beat(self) -> Beat:
         """What the last holder wrote into the lock file."""
         try:
-            boot, at_s, epoch = self.path("lock").read_text().split()
+            boot, at_s, epoch = read_plain(self.path("lock"), _STATE_MAX).decode("ascii").split()
             silent_s = max(0.0, boot_s() - float(at_s)) if boot == boot_id() else None
             return Beat(silent_s, max(0, min(EPOCH_MAX, int(epoch))))
-        except (OSError, ValueError):
+        except (OSError, ValueError, ConfigError, OverflowError):
             return Beat(None, 0)
 
     def raise_epoch(self, gate_fd: int) -> int:

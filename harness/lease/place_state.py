@@ -106,7 +106,7 @@ def holder(files: PlaceFiles) -> Owner | None:
     """Who holds the place; None when nobody does. Inside the gate, so that it is in no acquirer's way."""
     path = files.path("lock")
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from contracts.errors import ConfigError, ProgramRejected
+from contracts.plain_file import read_plain
 from contracts.stages import Side, Stage
 from contracts.wire.uploads import BlobKind
 from harness.boards.board import Board, open_board
 from harness.boards.registry import select_one
 from harness.bpf.seal import unseal
+from harness.channel.traces import unpack_trace
+from harness.config.json_file import read_json
 from harness.config.keys import LabKey, load_key
 from harness.judge.stopwatch import Stopwatch
 from harness.kernel.build import KernelImage
@@ -23,8 +29,9 @@ from harness.loop import pipeline
 from harness.loop.drill import drill
 from harness.runs.figures import Board as BoardRecord
 from harness.runs.figures import Situation, parse
-from harness.runs.record import find_run, read_json
+from harness.runs.record import find_run
 
+_FILE_MAX: Final = 64 << 20
 _ON_THE_HOST: Final = tuple(stage for stage in Stage if stage.side is Side.HOST)
 
 Figures = dict[tuple[str, str], list[float]]
@@ -57,8 +64,11 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
     key = load_key(key_file)
     differences: list[Difference] = []
     compared = 0
+    specs = {entry.kind: select_one(entry.kind) for entry in document.boards}
     for entry in document.boards:
-        spec = select_one(entry.kind)
+        _check_files(folder / entry.kind, entry, key, specs[entry.kind].firmware)
+    for entry in document.boards:
+        spec = specs[entry.kind]
         recorded = _recorded_figures(entry)
         if not recorded:
             console.print(f"{entry.kind}: no virtual figure is on record, nothing to replay")
@@ -119,19 +129,65 @@ def _replay_board(folder: Path, lease: Lease, entry: BoardRecord, key: LabKey, s
     return out
 
 
+def _check_files(folder: Path, entry: BoardRecord, key: LabKey, firmware: str) -> None:
+    """Look at every file that a replay needs, before any board is leased. Raises ConfigError naming a bad one."""
+    if not _recorded_figures(entry):
+        return
+    _recorded_kernel(folder, "kernel", entry.build_id, firmware)
+    if entry.drill:
+        _recorded_kernel(folder, "testing", entry.testing_build_id, firmware)
+    for situation in entry.situations:
+        home = folder / f"{situation.index:02d}"
+        for path in (home / "workload.trace", home / "trial.trace"):
+            with _naming(path):
+                unpack_trace(_recorded(path))
+        for number, attempt in enumerate(situation.attempts, start=1):
+            path = home / f"attempt{number}.abxt"
+            if attempt.stage not in _ON_THE_HOST:
+                with _naming(path):
+                    unseal(_recorded(path), key.public)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file of a run is not what it was."""
+    try:
+        yield
+    except ProgramRejected as error:
+        raise ConfigError(
+            f"{path} is not the image that the run sealed",
+            expected=error.expected,
+            seen=error.seen,
+            do="replay with the run's own --key, or run it again",
+        ) from error
+    except ConfigError as error:
+        if str(path) in error.what:
+            raise
+        raise ConfigError(
+            f"{path} is damaged", expected=error.expected, seen=error.seen, do="run it again"
+        ) from error
+
+
 def _recorded(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_plain(path, _FILE_MAX)
     except OSError as error:
         raise ConfigError(
-            f"{path.parent} is not whole", expected=f"a file {path.name}", seen=str(error), do="run it again"
+            f"{path} is missing", expected="the whole folder of a run", seen=str(error), do="run it again"
         ) from error
 
 
 def _recorded_kernel(folder: Path, name: str, build_id: str, firmware: str) -> KernelImage:
     elf, img = folder / f"{name}.elf", folder / f"{name}.img"
-    _recorded(elf)
-    data = _recorded(img)
+    whole, data = _recorded(elf), _recorded(img)
+    for path, content in ((elf, whole), (img, data)):
+        if not re.fullmatch("[0-9a-f]{40}", build_id) or bytes.fromhex(build_id) not in content:
+            raise ConfigError(
+                f"{path} is not the kernel of that run",
+                expected=f"a kernel of build id {build_id[:40]}",
+                seen="another file",
+                do="run it again",
+            )
     return KernelImage(
         board=firmware,
         variant="testing" if name == "testing" else "release",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from contracts.errors import AssayError, InfraError
+from contracts.errors import AssayError, ConfigError, InfraError
 from harness.pytest_lab.chosen import specs_of
 from harness.pytest_lab.gate import INFRA_EXIT, leave
 from harness.pytest_lab.state import (
@@ -38,10 +38,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if lab.worker:
         lab.transcripts = _transcripts(config)
         return
+    _check_budgets(config)
     if config.getoption("--board"):
         specs_of(config)
         if lab.usage:
             raise pytest.UsageError(lab.usage)
+
+
+def _check_budgets(config: pytest.Config) -> None:
+    """A budget file that cannot be used ends the session with 4, before anything is collected."""
+    file = config.getoption("--budgets")
+    if file:
+        from harness.judge.budgets import load_budgets
+
+        try:
+            load_budgets(Path(file))
+        except ConfigError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 def _transcripts(config: pytest.Config) -> Path | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from contracts.errors import AssayError, ConfigError
+from harness.config.json_file import read_json
 from harness.runs.record import Folder, find_run
 
 __all__ = ["NAME", "report_folder", "take_in", "write_report"]
@@ -19,10 +21,10 @@ def report_folder(name: str, root: Path) -> Path:
 
     Raises ConfigError: with a suggestion, or with what the folder lacks.
     """
-    for path in (Path(name), root / name):
+    for path in _folders(name, root):
         if any(path.glob("*/records.jsonl")) or (path / "tests.jsonl").is_file():
             return path
-        if path.is_dir() and path != root and not (path / "run.json").is_file():
+        if path != root and not os.path.lexists(path / "run.json"):
             raise ConfigError(
                 f"{path} holds no record",
                 expected="run.json, tests.jsonl, or a board's records.jsonl",
@@ -36,7 +38,28 @@ def report_folder(name: str, root: Path) -> Path:
             seen="none",
             do="make a run with `assay run`, or name the folder with --results",
         )
-    return find_run(name, root)
+    folder = find_run(name, root)
+    _check(folder / "run.json")
+    return folder
+
+
+def _folders(name: str, root: Path) -> list[Path]:
+    """The folders that a name may stand for and that are there."""
+    with suppress(OSError):  # a name that no file can have
+        return [path for path in (Path(name), root / name) if path.is_dir()]
+    return []
+
+
+def _check(record: Path) -> None:
+    """Where a record is all that a folder holds, it must be one. Raises ConfigError."""
+    document = read_json(record, lenient=True)
+    if not isinstance(document, dict) or not isinstance(document.get("run"), dict):
+        raise ConfigError(
+            f"{record} is not a run's record",
+            expected="a run.json as docs/schemas/run.schema.json has it",
+            seen=repr(document)[:80],
+            do="name another run: `assay results list` shows them",
+        )
 
 
 def take_in(folder: Path, root: Path) -> list[str]:

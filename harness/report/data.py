@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from contracts.errors import ConfigError
 from contracts.stages import Side, Stage
+from harness.config.json_file import read_json
 from harness.report.fields import (
     lines_damaged,
     map_of,
@@ -79,13 +81,14 @@ def read_run(folder: Path, base: str = "") -> RunView:
 def _document(folder: Path) -> tuple[Mapping[str, object], list[str]]:
     """`run.json`, or an empty document and the reason."""
     why = "the run did not reach its end; what the boards' records hold is shown"
-    try:
-        document = json.loads((folder / "run.json").read_bytes())
-    except FileNotFoundError:
+    path = folder / "run.json"
+    if not os.path.lexists(path):
         return {}, [f"run.json: {why}"]
-    except (OSError, ValueError, RecursionError) as error:
+    try:
+        document = read_json(path, lenient=True)
+    except ConfigError as error:
         return {}, [
-            f"run.json: cannot be read ({text_of(str(error))}); what the boards' records hold is shown"
+            f"run.json: cannot be read ({text_of(error.seen)}); what the boards' records hold is shown"
         ]
     if not isinstance(document, dict) or not isinstance(document.get("boards"), list):
         return {}, ["run.json: not a run record; what the boards' records hold is shown"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Final
 
+from harness.config.json_file import parse_json
 from harness.report.view import UNKNOWN
 
 _TEXT_SHOWN: Final = 20_000
@@ -55,8 +55,8 @@ def json_lines(data: bytes) -> tuple[list[Mapping[str, object]], int]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line, lenient=True)
+        except ValueError:
             row = None
         if isinstance(row, dict):
             rows.append(row)

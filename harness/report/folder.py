@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from contracts.errors import ConfigError
+from contracts.plain_file import open_plain, read_plain, tail_plain
+from harness.config.json_file import FILE_MAX
 from harness.report.fields import json_lines
 from harness.report.view import Listing
 
@@ -47,10 +50,10 @@ class Reader:
         """A text file, cut to the room there is. None when it is missing or unreadable."""
         path = self.folder / board / situation / name
         try:
-            with path.open("rb") as file:
+            with os.fdopen(open_plain(path), "rb") as file:
                 raw = file.read(LISTING_CHARS * 4)
-            size = path.stat().st_size
-        except OSError:
+                size = os.fstat(file.fileno()).st_size
+        except (OSError, ConfigError):
             return None
         href = self.href(board, situation, name)
         text = raw.decode("utf-8", errors="replace")
@@ -66,18 +69,15 @@ class Reader:
     def lines(self, *names: str) -> tuple[list[Mapping[str, object]], int] | None:
         """A JSON-lines file and its damaged lines; None when it cannot be read."""
         try:
-            return json_lines(self.folder.joinpath(*names).read_bytes())
-        except OSError:
+            return json_lines(read_plain(self.folder.joinpath(*names), FILE_MAX))
+        except (OSError, ConfigError):
             return None
 
     def tail(self, *names: str) -> tuple[list[Mapping[str, object]], int] | None:
         """As `lines`, of the end of a file that may be large."""
         try:
-            with self.folder.joinpath(*names).open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - _TAIL_BYTES))
-                data = file.read()
-        except OSError:
+            data, size = tail_plain(self.folder.joinpath(*names), _TAIL_BYTES)
+        except (OSError, ConfigError):
             return None
         if size > _TAIL_BYTES:
             data = data.partition(b"\n")[2]

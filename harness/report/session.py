@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
+from contracts.errors import ConfigError
 from contracts.measurement import Verdict
 from contracts.stages import place_in_journey
+from harness.config.json_file import read_json
 from harness.judge.budgets import worst
 from harness.report.fields import (
     VERDICTS,
@@ -63,12 +65,10 @@ def is_session(folder: Path) -> bool:
     if (folder / LINES).is_file():
         return True
     try:
-        return map_of(map_of(json.loads((folder / "run.json").read_bytes())).get("run")).get("job") in (
-            "tests",
-            "accept",
-        )
-    except (OSError, ValueError, RecursionError):
+        document = map_of(read_json(folder / "run.json", lenient=True))
+    except ConfigError:
         return False
+    return map_of(document.get("run")).get("job") in ("tests", "accept")
 
 
 def read_session(folder: Path, base: str = "") -> SessionView:
@@ -114,13 +114,14 @@ def read_session(folder: Path, base: str = "") -> SessionView:
 def _document(folder: Path, missing: list[str]) -> Mapping[str, object]:
     """`run.json`, or an empty document and the reason in `missing`."""
     shown = f"what {LINES} holds is shown"
-    try:
-        document = json.loads((folder / "run.json").read_bytes())
-    except FileNotFoundError:
+    path = folder / "run.json"
+    if not os.path.lexists(path):
         missing.append(f"run.json: the session did not reach its end; {shown}")
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        missing.append(f"run.json: cannot be read ({text_of(str(error))}); {shown}")
+    try:
+        document = read_json(path, lenient=True)
+    except ConfigError as error:
+        missing.append(f"run.json: cannot be read ({text_of(error.seen)}); {shown}")
         return {}
     if not isinstance(document, dict) or not isinstance(document.get("tests"), list):
         missing.append(f"run.json: not a session's record; {shown}")

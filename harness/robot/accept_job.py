@@ -100,8 +100,8 @@ def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
     """Carry out `assay accept` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot."""
     labs = lab_files(list(asked.lab) or None)
     specs = select(asked.boards, lab=labs)
-    suites = tuple(path.resolve() for path in asked.suites) or (SUITES,)
-    budgets = (asked.budgets or DEFAULT_BUDGETS).resolve()
+    suites = tuple(path.absolute() for path in asked.suites) or (SUITES,)
+    budgets = (asked.budgets or DEFAULT_BUDGETS).absolute()
     load_budgets(budgets)
     load_key(asked.key)
     model = asked.model or SHIPPED
@@ -117,7 +117,7 @@ def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
         lacking = unusable(check(found.specs))
         for kind, missing in lacking.items():
             console.print(f"{kind} cannot be used: {missing}", soft_wrap=True, markup=False)
-        name, folder = new_run(asked.results.resolve())
+        name, folder = new_run(asked.results.absolute())
         usable = [spec for spec in found.specs if spec.kind not in lacking]
         if usable:
             console.print(
@@ -131,7 +131,7 @@ def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
             suites,
             (*_options(asked, folder, budgets), *(f"--include={tag}" for tag in asked.include)),
             asked.processes or max(1, min(len(specs), os.cpu_count() or 1)),
-            {LAB_VARIABLE: os.pathsep.join(str(path.resolve()) for path in found.labs)},
+            {LAB_VARIABLE: os.pathsep.join(str(path.absolute()) for path in found.labs)},
             lacking,
         )
         stop = threading.Event()
@@ -188,8 +188,8 @@ def _options(asked: Asked, folder: Folder, budgets: Path) -> list[str]:
     values = {
         "SEED": str(asked.seed),
         "BUDGETS": str(budgets),
-        "KEY": str(asked.key.resolve()) if asked.key else "",
-        "MODEL": str(asked.model.resolve()) if asked.model else "",
+        "KEY": str(asked.key.absolute()) if asked.key else "",
+        "MODEL": str(asked.model.absolute()) if asked.model else "",
         "STRICT": str(asked.strict),
         "QUIET": str(folder.sub("robot").path),
     }

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import ConfigError
+from harness.config.json_file import read_json
 from harness.kernel.build import KernelImage, Variant
-from harness.runs.record import Folder, read_json
+from harness.runs.record import Folder
 
 _LIST: Final = "kernels.json"
 

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from contracts.errors import ConfigError
 from contracts.measurement import Clock, Verdict
+from harness.config.json_file import read_json
 from harness.judge.budgets import worst
 from harness.runs.figures import BASELINE, Board, Document, Situation, load, parse
-from harness.runs.record import Folder, read_json
+from harness.runs.record import Folder
 
 
 class _About(TypedDict):

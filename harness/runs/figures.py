@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contracts.errors import ConfigError, did_you_mean
 from contracts.measurement import Clock, Stat, Verdict
 from contracts.root import ROOT
-from harness.runs.record import DEFAULT_RESULTS, Job, find_run, read_json
+from harness.config.json_file import read_json
+from harness.runs.record import DEFAULT_RESULTS, Job, find_run
 
 BASELINE: Final = ROOT / "lab-config" / "baseline.json"
 
@@ -174,13 +176,20 @@ def load(
                 do="make a run with `assay run`, then `assay baseline write last`",
             )
         path = baseline
-    elif Path(name).is_file():
+    elif _is_no_folder(Path(name)):
         path = Path(name)
     else:
         path = _recorded(name, results, job)
     document = parse(read_json(path), path)
     label = f"baseline ({document.run.name})" if path == baseline else document.run.name
     return Figures(label, path, document)
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether something is there that a person may mean as a record; what it is, its reader says."""
+    with contextlib.suppress(OSError):  # a name that no file can have
+        return path.exists() and not path.is_dir()
+    return False
 
 
 def _recorded(name: str, results: Path, job: Job | None) -> Path:

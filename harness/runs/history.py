@@ -21,8 +21,9 @@ from rich.table import Table
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
 from contracts.stages import place_in_journey
+from harness.config.json_file import read_json
 from harness.runs.figures import Document, parse
-from harness.runs.record import read_json
+from harness.runs.record import record_files
 from harness.terminal.style import VERDICT_STYLE, figure_text
 
 FILE: Final = "history.sqlite"
@@ -134,13 +135,13 @@ def feed(results: Path) -> list[str]:
     unread: list[str] = []
     with _database(results) as connection:
         known = {name for (name,) in connection.execute("SELECT name FROM run")}
-        for path in sorted(results.glob("*/run.json")):
+        for path in record_files(results):
             if path.parent.name in known:
                 continue
             try:
                 _insert(connection, path.parent.name, parse(read_json(path), path))
             except ConfigError as error:
-                unread.append(f"{error.what} (left out)")
+                unread.append(f"{error.what} (left out): {error.seen}")
     return unread
 
 

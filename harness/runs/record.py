@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
+from contracts.plain_file import read_plain
 from contracts.root import ROOT
+from harness.config.json_file import FILE_MAX, parse_json, read_json
 
 DEFAULT_RESULTS: Final = ROOT / "results"
 SCHEMA_VERSION: Final = 1
@@ -149,9 +151,10 @@ def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) ->
     Raises ConfigError with a suggestion.
     """
     direct = Path(name)
-    if (direct / "run.json").is_file():
-        return direct
-    known = sorted(path.parent.name for path in root.glob("*/run.json"))
+    with contextlib.suppress(OSError):  # a name that no file can have
+        if os.path.lexists(direct / "run.json"):
+            return direct
+    known = [path.parent.name for path in record_files(root)]
     if name == "last":
         for run in reversed(known):
             if job is None or _job_of(root / run) == job:
@@ -168,6 +171,13 @@ def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) ->
     )
 
 
+def record_files(root: Path) -> list[Path]:
+    """What stands where a run's record stands, whatever it is, in the order of the runs' names."""
+    with contextlib.suppress(OSError):
+        return [file for folder in sorted(root.iterdir()) if os.path.lexists(file := folder / "run.json")]
+    return []
+
+
 def _job_of(folder: Path) -> str | None:
     """The job of a finished run; None when its record cannot be read."""
     with contextlib.suppress(ConfigError, AttributeError, KeyError, TypeError):
@@ -175,24 +185,11 @@ def _job_of(folder: Path) -> str | None:
     return None
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a run. Raises ConfigError if it is missing or damaged."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path} cannot be read",
-            expected="a JSON file of a finished run",
-            seen=str(error),
-            do="run it again",
-        ) from error
-
-
 def read_lines(path: Path) -> list[dict[str, object]]:
     """The whole JSON lines of a record; a line that a killed worker left half-written is dropped."""
     out = []
-    for line in path.read_bytes().split(b"\n"):
+    for line in read_plain(path, FILE_MAX).split(b"\n"):
         with contextlib.suppress(ValueError):
             if line:
-                out.append(json.loads(line))
+                out.append(parse_json(line))
     return out

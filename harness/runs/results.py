@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,10 +16,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import AssayError, ConfigError, InfraError
+from harness.config.json_file import read_json
 from harness.runs.figures import BASELINE
 from harness.runs.history import feed
-from harness.runs.record import RUN_NAME, hold_ended, read_json
+from harness.runs.record import RUN_NAME, hold_ended
 from harness.terminal.style import VERDICT_STYLE
+
+_FIELD_SHOWN: Final = 40
+_KINDS_SHOWN: Final = 12
 
 REMOVING: Final = ".removing-"
 """Before a run's folder is removed it gets this in front of its name, so that no half of it passes for a run."""
@@ -29,7 +33,7 @@ REMOVING: Final = ".removing-"
 class RunOnDisk:
     """One run's folder. `size` is in bytes on disk, `changed` the newest change in it (seconds since the epoch).
 
-    `kept` says why it may not be removed, "" when it may.
+    `kept` says why it may not be removed, "" when it may; `unread` why its record cannot be read, "" when it can.
     """
 
     path: Path
@@ -40,6 +44,7 @@ class RunOnDisk:
     size: int
     changed: float
     kept: str
+    unread: str
 
     @property
     def name(self) -> str:
@@ -79,26 +84,39 @@ def _run(path: Path, source: str) -> RunOnDisk:
         kept = "in progress"
     elif path.name == source:
         kept = "the baseline's run"
-    document = _document(path)
+    document, unread = _document(path)
     about = document.get("run") if isinstance(document.get("run"), dict) else {}
     assert isinstance(about, dict)
-    job = str(about.get("job", "tests" if (path / "tests.jsonl").exists() else "run"))
-    verdict = str(about.get("verdict", "")) or ("" if in_progress else "no end")
+    job = _short(about.get("job", "tests" if (path / "tests.jsonl").exists() else "run"))
+    verdict = _short(about.get("verdict", "")) or ("" if in_progress else "no end")
     boards, tests = document.get("boards"), document.get("tests")
     if job != "run":
         holds = f"{len(tests)} test{'' if len(tests) == 1 else 's'}" if isinstance(tests, list) else ""
     else:
         entries = boards if isinstance(boards, list) else []
-        holds = ", ".join(str(board.get("kind")) for board in entries if isinstance(board, dict))
-    return RunOnDisk(path, job, verdict, str(about.get("started", "")), holds, size, changed, kept)
+        kinds = [_short(board.get("kind")) for board in entries if isinstance(board, dict)]
+        more = f" and {len(kinds) - _KINDS_SHOWN} more" if len(kinds) > _KINDS_SHOWN else ""
+        holds = ", ".join(kinds[:_KINDS_SHOWN]) + more
+    return RunOnDisk(path, job, verdict, _short(about.get("started", "")), holds, size, changed, kept, unread)
 
 
-def _document(path: Path) -> dict[str, object]:
-    with contextlib.suppress(ConfigError):
-        document = read_json(path / "run.json")
-        if isinstance(document, dict):
-            return document
-    return {}
+def _short(value: object) -> str:
+    """A field of a table, whatever a record says there."""
+    return str(value)[:_FIELD_SHOWN] if isinstance(value, str | int | float) else ""
+
+
+def _document(path: Path) -> tuple[Mapping[str, object], str]:
+    """A run's record, and why it cannot be read; neither for a run that has not come to its end."""
+    file = path / "run.json"
+    if not os.path.lexists(file):
+        return {}, ""
+    try:
+        document = read_json(file, lenient=True)
+    except ConfigError as error:
+        return {}, error.seen
+    if not isinstance(document, dict) or not isinstance(document.get("run"), dict):
+        return {}, "not a run's record"
+    return document, ""
 
 
 def _extent(path: Path) -> tuple[int, float]:
@@ -111,6 +129,11 @@ def _extent(path: Path) -> tuple[int, float]:
                 size += status.st_blocks * 512
                 changed = max(changed, status.st_mtime)
     return size, changed
+
+
+def unread_lines(runs: Sequence[RunOnDisk]) -> list[str]:
+    """A line for each record that cannot be read."""
+    return [f"{run.path / 'run.json'} cannot be read: {run.unread}" for run in runs if run.unread]
 
 
 def size_text(size: float) -> str:
@@ -160,6 +183,8 @@ def prune_runs(
     """
     runs = runs_in(results, baseline)
     going = removable(runs, keep, age_s, time.time())
+    for line in unread_lines(runs):
+        console.print(line, soft_wrap=True, markup=False)
     for run in runs:
         if run.kept:
             console.print(f"kept {run.name}: {run.kept}", soft_wrap=True, markup=False)

@@ -79,7 +79,7 @@ def test_a_damaged_record_is_named_and_the_others_are_shown(tmp_path: Path, reco
     record_run("run-01")
     (record_run("run-02") / "run.json").write_text("{")
     text = shown(tmp_path / "results")
-    assert "run-02/run.json cannot be read (left out)" in text.replace("\n", "")
+    assert "run-02/run.json cannot be read (left out): " in text.replace("\n", "")
     assert "qemu-virt" in text
 
 
