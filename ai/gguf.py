@@ -1,11 +1,12 @@
 """GGUF version 3, read with every length checked against the file, and written.
 
-llama.cpp aborts or crashes on some malformed files, so a file is read here first: magic, version, metadata, tensor
-extents, and that what it says of itself agrees. Format: ggml/docs/gguf.md.
+llama.cpp aborts or crashes on some malformed files, so a file is read here first: magic, version, metadata and tensor
+extents; `ai.llama_file` looks at what they say. Format: ggml/docs/gguf.md.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import ModelError
+from contracts.errors import ConfigError, ModelError
+from contracts.plain_file import open_plain
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
@@ -25,7 +27,8 @@ Q8_0: Final = 8
 Q8_BLOCK: Final = 32
 
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_U32, _F32, _BOOL, _STRING, _ARRAY = 4, 6, 7, 8, 9
+U32, I32, FLOAT, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+"""Types of metadata."""
 _BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
     0: (1, 4),
     1: (1, 2),
@@ -61,6 +64,8 @@ _BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
 }
 """Elements and bytes of a block, by ggml type (enum ggml_type of ggml.h)."""
 _ENTRIES_MAX: Final = 1 << 20
+_ALIGNMENTS: Final = tuple(1 << bits for bits in range(5, 17))
+_HEADER_MAX: Final = 256 << 20
 _STRING_MAX: Final = 1 << 24
 
 Value = bool | int | float | str | list["Value"]
@@ -79,11 +84,16 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Gguf:
-    """A file's metadata and tensor table; the data stay in the file."""
+    """A file's metadata and tensor table; the data stay in the file.
+
+    `kinds` has the type of each entry of the metadata, as the file numbers types: that of an array is (ARRAY, the type
+    of its elements), of anything else (type, -1).
+    """
 
     path: Path
     metadata: Mapping[str, Value]
     tensors: Mapping[str, Tensor]
+    kinds: Mapping[str, tuple[int, int]]
 
     def text(self, key: str) -> str:
         """A string of the metadata; "" when it is absent or of another type."""
@@ -119,6 +129,8 @@ class _Reader:
 
     def take(self, count: int, what: str) -> bytes:
         at = self.file.tell()
+        if at + count > _HEADER_MAX:
+            raise malformed(self.path, f"metadata of at most {_HEADER_MAX >> 20} MiB", f"{what} beyond that")
         if count > self.size - at:
             raise _truncated(self.path, f"{what} at byte {at} ({count} bytes)", self.size)
         return self.file.read(count)
@@ -131,27 +143,28 @@ class _Reader:
     def count(self, code: str, what: str, most: int) -> int:
         value = self.scalar(code, what)
         if not isinstance(value, int) or not 0 <= value <= most:
-            raise _malformed(self.path, f"{what} of at most {most}", str(value))
+            raise malformed(self.path, f"{what} of at most {most}", str(value))
         return value
 
     def string(self, what: str) -> str:
         raw = self.take(self.count("Q", f"length of {what}", _STRING_MAX), what)
         return raw.decode("utf-8", "surrogateescape")
 
-    def value(self, kind: int, what: str) -> Value:
+    def value(self, kind: int, what: str) -> tuple[Value, int]:
+        """A value and, of an array, the type of its elements (else -1)."""
         if kind in _SCALARS:
-            return self.scalar(_SCALARS[kind], what)
-        if kind == _STRING:
-            return self.string(what)
-        if kind == _ARRAY:
+            return self.scalar(_SCALARS[kind], what), -1
+        if kind == STRING:
+            return self.string(what), -1
+        if kind == ARRAY:
             inner = self.count("I", f"element type of {what}", 12)
             count = self.count("Q", f"length of {what}", _ENTRIES_MAX)
             if inner in _SCALARS:
                 form = f"<{count}{_SCALARS[inner]}"
-                return list(struct.unpack(form, self.take(struct.calcsize(form), what)))
-            if inner == _STRING:
-                return [self.string(what) for _ in range(count)]
-        raise _malformed(self.path, f"a value type of GGUF for {what}", str(kind))
+                return list(struct.unpack(form, self.take(struct.calcsize(form), what))), inner
+            if inner == STRING:
+                return [self.string(what) for _ in range(count)], inner
+        raise malformed(self.path, f"a value type of GGUF for {what}", str(kind))
 
 
 def read(path: Path) -> Gguf:
@@ -160,30 +173,39 @@ def read(path: Path) -> Gguf:
     Raises ModelError, saying what was expected and seen, for a missing, truncated or malformed file.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            return _read(_Reader(path, file, size))
-    except OSError as error:
+        with os.fdopen(open_plain(path), "rb") as file:
+            return read_open(path, file)
+    except (OSError, ConfigError) as error:
         raise ModelError(
             f"no model at {path}",
             expected="a GGUF file that can be read",
-            seen=error.strerror or str(error),
+            seen=error.seen if isinstance(error, ConfigError) else error.strerror or str(error),
             do="name one with --model PATH, or leave --model away for the shipped one",
         ) from error
+
+
+def read_open(path: Path, file: BinaryIO) -> Gguf:
+    """As `read`, of a file that is open; `path` is what it is called."""
+    return _read(_Reader(path, file, os.fstat(file.fileno()).st_size))
 
 
 def _read(r: _Reader) -> Gguf:
     magic = r.take(4, "the magic number")
     if magic != MAGIC:
-        raise _malformed(r.path, "the magic number 'GGUF'", repr(magic))
+        raise malformed(r.path, "the magic number 'GGUF'", repr(magic))
     version = r.count("I", "version", 1 << 31)
     if version not in VERSIONS:
-        raise _malformed(r.path, f"version {' or '.join(map(str, VERSIONS))}", str(version))
+        raise malformed(r.path, f"version {' or '.join(map(str, VERSIONS))}", str(version))
     tensor_count = r.count("Q", "number of tensors", _ENTRIES_MAX)
     metadata: dict[str, Value] = {}
+    kinds: dict[str, tuple[int, int]] = {}
     for _ in range(r.count("Q", "number of metadata entries", _ENTRIES_MAX)):
         key = r.string("a metadata key")
-        metadata[key] = r.value(r.count("I", f"type of {key}", 1 << 31), key)
+        if key in metadata:
+            raise malformed(r.path, "every metadata key once", f"{key} twice")
+        kind = r.count("I", f"type of {key}", 1 << 31)
+        metadata[key], inner = r.value(kind, key)
+        kinds[key] = (kind, inner)
     table = []
     for _ in range(tensor_count):
         name = r.string("a tensor name")
@@ -198,24 +220,25 @@ def _read(r: _Reader) -> Gguf:
             )
         )
     alignment = metadata.get("general.alignment", ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 8 or alignment % 8 or alignment > 1 << 16:
-        raise _malformed(r.path, "general.alignment that is a small multiple of 8", str(alignment))
+    if kinds.get("general.alignment", (U32, -1)) != (U32, -1) or alignment not in _ALIGNMENTS:
+        raise malformed(r.path, "general.alignment that is a power of 2 from 32 on", str(alignment)[:80])
+    assert isinstance(alignment, int)
     start = -(-r.file.tell() // alignment) * alignment
     tensors = {name: _tensor(r, name, shape, kind, start + at) for name, shape, kind, at in table}
     if len(tensors) != tensor_count:
-        raise _malformed(r.path, f"{tensor_count} tensors of different names", f"{len(tensors)} names")
-    return Gguf(r.path, metadata, tensors)
+        raise malformed(r.path, f"{tensor_count} tensors of different names", f"{len(tensors)} names")
+    return Gguf(r.path, metadata, tensors, kinds)
 
 
 def _tensor(r: _Reader, name: str, shape: tuple[int, ...], kind: int, offset: int) -> Tensor:
     if kind not in _BLOCKS:
-        raise _malformed(r.path, f"a known ggml type for {name}", str(kind))
+        raise malformed(r.path, f"a known ggml type for {name}", str(kind))
     block, block_bytes = _BLOCKS[kind]
     elements = 1
     for extent in shape:
         elements *= extent
     if not shape or elements == 0 or shape[0] % block:
-        raise _malformed(r.path, f"rows of {name} in whole blocks of {block}", f"shape {shape}")
+        raise malformed(r.path, f"rows of {name} in whole blocks of {block}", f"shape {shape}")
     size = elements // block * block_bytes
     if offset + size > r.size:
         raise _truncated(r.path, f"tensor {name} up to byte {offset + size}", r.size)
@@ -231,51 +254,11 @@ def _truncated(path: Path, wanted: str, size: int) -> ModelError:
     )
 
 
-def _malformed(path: Path, expected: str, seen: str) -> ModelError:
+def malformed(path: Path, expected: str, seen: str) -> ModelError:
+    """The error for a file that is not what it should be."""
     return ModelError(
         f"model {path} is not a usable GGUF", expected=expected, seen=seen, do="use a Llama GGUF file"
     )
-
-
-def check_llama(file: Gguf) -> None:
-    """Raises ModelError unless the file says, consistently, that it holds a Llama with its own tokeniser."""
-    architecture = file.text("general.architecture")
-    if architecture != "llama":
-        raise ModelError(
-            f"model {file.path} is of another architecture",
-            expected="general.architecture 'llama'",
-            seen=repr(architecture),
-            do="use a GGUF of a Llama model (TinyLlama, SmolLM2, ...)",
-        )
-    tokens = file.metadata.get("tokenizer.ggml.tokens")
-    if not isinstance(tokens, list) or len(tokens) < 2:
-        raise _malformed(file.path, "a vocabulary in tokenizer.ggml.tokens", "none")
-    if len(set(map(str, tokens))) != len(tokens):
-        raise _malformed(file.path, "a vocabulary without repetition", f"{len(tokens)} tokens, some alike")
-    width, layers = file.number("llama.embedding_length"), file.number("llama.block_count")
-    heads = file.number("llama.attention.head_count")
-    if not (0 < width <= 1 << 16 and 0 < layers <= 512 and heads > 0 and width % heads == 0):
-        raise _malformed(file.path, "sizes of a Llama", f"width {width}, {layers} layers, {heads} heads")
-    kv_heads = file.number("llama.attention.head_count_kv") or heads
-    head_width = file.number("llama.attention.key_length") or width // heads
-    ffn = file.number("llama.feed_forward_length")
-    wanted = {"token_embd.weight": (width, len(tokens)), "output_norm.weight": (width,)}
-    for i in range(layers):
-        wanted |= {
-            f"blk.{i}.attn_norm.weight": (width,),
-            f"blk.{i}.attn_q.weight": (width, heads * head_width),
-            f"blk.{i}.attn_k.weight": (width, kv_heads * head_width),
-            f"blk.{i}.attn_output.weight": (heads * head_width, width),
-            f"blk.{i}.ffn_norm.weight": (width,),
-            f"blk.{i}.ffn_gate.weight": (width, ffn),
-            f"blk.{i}.ffn_up.weight": (width, ffn),
-            f"blk.{i}.ffn_down.weight": (ffn, width),
-        }
-    for name, shape in wanted.items():
-        tensor = file.tensors.get(name)
-        if tensor is None or tensor.shape != shape:
-            seen = "no such tensor" if tensor is None else f"shape {tensor.shape}"
-            raise _malformed(file.path, f"tensor {name} of shape {shape}", seen)
 
 
 def quantise(values: NDArray[np.float32]) -> bytes:
@@ -320,19 +303,19 @@ def _packed_string(text: str) -> bytes:
 
 def _packed(value: Value) -> bytes:
     if isinstance(value, bool):
-        return struct.pack("<I?", _BOOL, value)
+        return struct.pack("<I?", BOOL, value)
     if isinstance(value, int):
-        return struct.pack("<II", _U32, value)
+        return struct.pack("<II", U32, value)
     if isinstance(value, float):
-        return struct.pack("<If", _F32, value)
+        return struct.pack("<If", FLOAT, value)
     if isinstance(value, str):
-        return struct.pack("<I", _STRING) + _packed_string(value)
-    return struct.pack("<I", _ARRAY) + _packed_array(value)
+        return struct.pack("<I", STRING) + _packed_string(value)
+    return struct.pack("<I", ARRAY) + _packed_array(value)
 
 
 def _packed_array(values: Sequence[Value]) -> bytes:
     first = values[0]
     if isinstance(first, str):
-        return struct.pack("<IQ", _STRING, len(values)) + b"".join(_packed_string(str(v)) for v in values)
-    kind, code = (_F32, "f") if isinstance(first, float) else (5, "i")
+        return struct.pack("<IQ", STRING, len(values)) + b"".join(_packed_string(str(v)) for v in values)
+    kind, code = (FLOAT, "f") if isinstance(first, float) else (5, "i")
     return struct.pack("<IQ", kind, len(values)) + struct.pack(f"<{len(values)}{code}", *values)

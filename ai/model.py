@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai import gguf
+from ai.llama_file import COMPACT_PROMPT, PROMPT_KEY
+from ai.model_file import ModelFile, probe, read_model
 from ai.tokens import FIRST_WORD, WORDS, Tokeniser
 from contracts.errors import ModelError
 
 SHIPPED: Final = Path(__file__).parent / "models" / "assay-3m-q8_0.gguf"
-PROMPT_KEY: Final = "assay.prompt"
-COMPACT_PROMPT: Final = "compact-1"
 CONTEXT_MAX: Final = 4096
 _PIECE_MAX: Final = 4096
 _LOG_LINES: Final = 20
@@ -72,19 +71,29 @@ class Model:
     `compact` says that the file was trained here and reads the compact prompt. `hash` is the file's SHA-256.
     """
 
-    def __init__(self, path: Path = SHIPPED) -> None:
-        """Loads `path`. Raises ModelError for a file that is missing, truncated, malformed or not a Llama."""
-        self.path = path
-        self.file = gguf.read(path)
-        gguf.check_llama(self.file)
-        self.hash = hashlib.sha256(path.read_bytes()).digest()
+    def __init__(self, path: Path = SHIPPED, copy: ModelFile | None = None) -> None:
+        """Loads `path`, or a `copy` of one that was checked before.
+
+        The file is read once; the first time that these bytes are seen, another process loads them first. Raises
+        ModelError for a file that is missing, truncated, malformed or not a Llama.
+        """
+        if copy is not None:
+            self._load(copy)
+            return
+        with read_model(path) as file:
+            probe(file)
+            self._load(file)
+
+    def _load(self, file: ModelFile) -> None:
+        path = self.path = file.path
+        self.file, self.hash = file.content, file.hash
         self.compact = self.file.text(PROMPT_KEY) == COMPACT_PROMPT
         self.tokeniser = own_tokeniser(self.file) if self.compact else None
         library = _library()
         self._api = library.api
         parameters = self._api.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        self._model = self._api.llama_model_load_from_file(os.fsencode(path), parameters)
+        self._model = self._api.llama_model_load_from_file(os.fsencode(file.place), parameters)
         if not self._model:
             raise ModelError(
                 f"llama.cpp does not load {path}",
@@ -92,7 +101,7 @@ class Model:
                 seen=library.last_error(),
                 do="try the file with llama.cpp itself, or use another",
             )
-        trained = self.file.number("llama.context_length") or 512
+        trained = self.file.number("llama.context_length")
         self.context_size = min(trained, CONTEXT_MAX)
         settings = self._api.llama_context_default_params()
         settings.n_ctx = settings.n_batch = settings.n_ubatch = self.context_size

@@ -94,9 +94,9 @@ def main_job(
     macros = dict(_macro(define) for define in defines)
     if any(spec.qemu is not None for spec in specs):
         qemu_program()
+    writer = open_writer(model)
     with rack(specs, lab=lab, seed=seed) as found:
         _preflight(console, found.specs)
-        writer = open_writer(model)
         name, folder = new_run(results)
         console.print(f"building kernels for {', '.join(spec.kind for spec in specs)}")
         kernels = tuple(

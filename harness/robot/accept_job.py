@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ai.model import SHIPPED
-from contracts.errors import AssayError, ConfigError, InfraError
+from ai.model_file import probe, read_model
+from contracts.errors import AssayError, InfraError
 from contracts.measurement import Verdict
 from contracts.progress import Progress
 from contracts.record import Record
@@ -97,18 +98,22 @@ class _Display:
 
 
 def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
-    """Carry out `assay accept` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot."""
+    """Carry out `assay accept` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
+
+    A model of the user's is read once, here: every kind's process loads that copy.
+    """
+    with read_model(asked.model or SHIPPED) as model:
+        probe(model)
+        return _accept(console, replace(asked, model=model.place) if asked.model else asked, command)
+
+
+def _accept(console: Console, asked: Asked, command: Sequence[str]) -> int:
     labs = lab_files(list(asked.lab) or None)
     specs = select(asked.boards, lab=labs)
     suites = tuple(path.absolute() for path in asked.suites) or (SUITES,)
     budgets = (asked.budgets or DEFAULT_BUDGETS).absolute()
     load_budgets(budgets)
     load_key(asked.key)
-    model = asked.model or SHIPPED
-    if not model.is_file():
-        raise ConfigError(
-            f"no model at {model}", expected="a Llama GGUF", seen="no such file", do="name another"
-        )
     tests = count_tests(suites, asked.include)
     if any(spec.qemu is not None for spec in specs):
         qemu_program()

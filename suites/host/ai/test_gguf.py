@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai import gguf
+from ai.llama_file import check_llama
 from ai.model import SHIPPED, Model
 from contracts.errors import ModelError
 
@@ -79,9 +80,10 @@ def test_sizes_that_disagree_with_the_tensors_are_refused(tmp_path: Path, key: s
 def test_what_llama_cpp_itself_complains_of_is_said(tmp_path: Path) -> None:
     file = gguf.read(SHIPPED)
     path = tmp_path / "unnamed.gguf"
-    without = {key: value for key, value in file.metadata.items() if key != "tokenizer.ggml.model"}
-    gguf.write(path, without, {name: file.floats(name) for name in file.tensors}, q8=True)
-    assert "tokenizer.ggml.model" in _refused(path, "llama.cpp does not load").seen
+    odd = {key: value for key, value in file.metadata.items() if not key.startswith("assay.")}
+    odd |= {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "nobodys", "tokenizer.ggml.merges": ["a b"]}
+    gguf.write(path, odd, {name: file.floats(name) for name in file.tensors}, q8=True)
+    assert "nobodys" in _refused(path, "llama.cpp does not load").seen
 
 
 def test_a_vocabulary_that_llama_cpp_aborts_on_is_refused(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_no_damage_to_the_header_gets_past_as_anything_but_a_model_error(
     path = tmp_path_factory.getbasetemp() / "damaged.gguf"
     path.write_bytes(damaged)
     with pytest.raises(ModelError):
-        gguf.check_llama(gguf.read(path))
+        check_llama(gguf.read(path))
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
