@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from typing import Final
 
 import pytest
@@ -15,10 +17,16 @@ _DIGITS: Final = 3  # milliseconds: less only makes the file change
 def known_durations(config: pytest.Config) -> dict[str, float]:
     """Seconds by test id, of earlier sessions; empty without a cache."""
     cache = config.cache if hasattr(config, "cache") else None
-    found = cache.get(_KEY, {}) if cache is not None else {}
+    found: object = {}
+    with suppress(RecursionError):  # pytest's cache asks nothing of a file but that it is JSON
+        found = cache.get(_KEY, {}) if cache is not None else {}
     if not isinstance(found, dict):
         return {}
-    return {str(nodeid): float(took_s) for nodeid, took_s in found.items() if isinstance(took_s, int | float)}
+    return {
+        str(nodeid): took_s
+        for nodeid, took_s in found.items()
+        if isinstance(took_s, float) and math.isfinite(took_s)
+    }
 
 
 class Durations:
@@ -34,7 +42,7 @@ class Durations:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Keep them, beside those of tests that did not run this time."""
         if self._took_s and getattr(session.config, "cache", None) is not None:
-            took_s = {nodeid: round(seconds, _DIGITS) for nodeid, seconds in self._took_s.items()}
+            took_s = {nodeid: round(float(seconds), _DIGITS) for nodeid, seconds in self._took_s.items()}
             session.config.cache.set(_KEY, known_durations(session.config) | took_s)
 
 

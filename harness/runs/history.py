@@ -7,6 +7,7 @@ that are still there. What it holds of runs whose folders are gone stays.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import statistics
 from collections.abc import Iterator, Sequence
@@ -95,6 +96,13 @@ class Point:
 def _database(results: Path) -> Iterator[sqlite3.Connection]:
     """The history of a results folder, made when missing. Raises ConfigError or InfraError when it cannot be used."""
     path = results / FILE
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigError(
+            f"{path} is no ordinary file",
+            expected="an SQLite file",
+            seen="something else of that name",
+            do="remove it: it is made again from the runs' folders",
+        )
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
             with connection:

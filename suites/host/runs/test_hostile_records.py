@@ -202,6 +202,19 @@ def test_a_hostile_value_is_refused_with_its_place(
     assert assay("history")[0] == 0
 
 
+@pytest.mark.parametrize("kind", FILES)
+def test_a_history_that_is_no_file_ends_with_4_and_its_name(
+    tmp_path: Path, record_run: RecordRun, assay: Assay, kind: str
+) -> None:
+    record_run(GOOD)
+    path = tmp_path / "results" / "history.sqlite"
+    FILES[kind](path)
+    code, text = assay("history")
+    assert code == 4, text
+    assert str(path) in text
+    assert assay("report", GOOD)[0] == 0
+
+
 def test_records_of_a_run_without_an_end_may_be_pipes_or_nonsense(
     tmp_path: Path, record_run: RecordRun, assay: Assay
 ) -> None:
