@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -18,6 +17,7 @@ from contracts.board import BoardSpec
 from contracts.diagnosis import Diagnosis, Generated, Refusal
 from contracts.errors import BoardLost
 from contracts.measurement import Budget, Clock, Stat, Verdict
+from contracts.record import Record
 from contracts.root import ROOT
 from contracts.trace import Trace
 from harness.config.keys import LabKey
@@ -54,7 +54,7 @@ def plan(board_spec: BoardSpec, lab_key: LabKey, writer: ModelWriter) -> Plan:
     )  # fmt: skip
 
 
-def _run(plan: Plan, root: Path) -> tuple[dict[str, Any], Verdict, Folder]:
+def _run(plan: Plan, root: Path) -> tuple[Record, Verdict, Folder]:
     name, folder = new_run(root)
     document, verdict = run(plan, folder, name, lambda _progress: None, threading.Event())
     assert json.loads((folder.path / "run.json").read_text()) == document

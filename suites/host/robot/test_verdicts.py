@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import InfraError
+from contracts.record import TestRow
 from harness.judge.budgets import Budgets
 from harness.machine.quiet_files import QuietFiles
 from harness.robot.accept import KindOutcome
@@ -38,11 +39,14 @@ def test_a_marginal_test_is_told_with_the_figure_that_made_it_so(tmp_path: Path)
     judged = [
         Budgets.load()(stage, "virtual").judge([ns]) for stage, ns in (("verify", 9.5e6), ("jit", 1000))
     ]
-    row = {"id": "a.robot::Keeps Its Budget", "verdict": "marginal", "message": ""}
+    row: TestRow = {
+        "id": "a.robot::Keeps Its Budget", "kind": "qemu-virt", "verdict": "marginal", "duration_s": 0.0, "message": "",
+        "attempts": [], "sections": [], "measurements": [one.with_samples([]) for one in judged],
+    }  # fmt: skip
     text = io.StringIO()
     sum_up(
         Console(file=text, width=140),
-        [KindOutcome("qemu-virt", tmp_path, [row | {"measurements": [one.to_json() for one in judged]}])],
+        [KindOutcome("qemu-virt", tmp_path, [row])],
     )
     assert "a.robot::Keeps Its Budget: marginal" in text.getvalue()
     assert "verify 9.5 ms of 10 ms (virtual, max of 1): within 10% of the limit" in text.getvalue()

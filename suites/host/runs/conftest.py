@@ -45,7 +45,7 @@ def _outcome(
         source = f"{'other ' if index in other_programs else ''}program {index}"
         virtual, host = (
             {
-                stage: [round(of(index) * factors.get(stage, 1.0))]
+                stage: [float(round(of(index) * factors.get(stage, 1.0)))]
                 for stage, of in table.items()
                 if stage not in without
             }
@@ -61,15 +61,21 @@ def _outcome(
                 "attempts": [{"stage": "deploy", "reason": ""}],
                 "diagnosis": None,
                 "source": source,
-                "program": {"program_id": hashlib.sha256(source.encode()).hexdigest(), "slots": 80},
+                "program": {
+                    "program_id": hashlib.sha256(source.encode()).hexdigest(),
+                    "slots": 80,
+                    "hook": "net_rx",
+                    "maps": [],
+                },
                 "virtual": virtual,
                 "host": host,
             }
         )  # fmt: skip
     budgets = load_budgets(DEFAULT_BUDGETS)
     for stage in Stage:
-        for clock, part in ((Clock.VIRTUAL, "virtual"), (Clock.HOST, "host")):
-            samples = tuple(value for s in outcome.situations for value in s[part].get(stage, []))
+        for clock in (Clock.VIRTUAL, Clock.HOST):
+            taken = [s["virtual"] if clock is Clock.VIRTUAL else s["host"] for s in outcome.situations]
+            samples = tuple(value for figures in taken for value in figures.get(stage, []))
             if samples:
                 outcome.stages.append(judge(Measurement(stage, clock, samples), budgets))
     outcome.verdict = Verdict.PASS

@@ -131,18 +131,24 @@ Assay = Callable[..., tuple[int, str]]
 
 def every_reader_refuses(assay: Assay, record: Path) -> None:
     """Each command that reads the record of BAD alone ends with 4 and names it; those over all runs leave it out."""
-    for command in (
+    readers: list[tuple[str, ...]] = [
         ("compare", GOOD, BAD),
         ("compare", BAD, "last"),
         ("compare", str(record), GOOD),
         ("baseline", "write", BAD),
         ("replay", BAD),
         ("report", BAD),
-    ):
+    ]
+    for command in readers:
         code, text = assay(*command)
         assert code == 4, (command, text)
         assert "run.json" in text, command
-    for command in (("history",), ("results", "list"), ("results", "prune", "--keep", "1", "--dry-run")):
+    lists: list[tuple[str, ...]] = [
+        ("history",),
+        ("results", "list"),
+        ("results", "prune", "--keep", "1", "--dry-run"),
+    ]
+    for command in lists:
         code, text = assay(*command)
         assert code == 0, command
         assert f"{BAD}/run.json" in text, command
@@ -329,8 +335,8 @@ def whole_folder(record: Path) -> None:
 
 DAMAGES: Final[dict[str, Callable[[Path], Any]]] = {
     "gone": Path.unlink,
-    "a pipe": lambda path: (path.unlink(), fifo(path)),
-    "of a tebibyte": lambda path: (path.unlink(), enormous(path)),
+    "a pipe": lambda path: [act(path) for act in (Path.unlink, fifo)],
+    "of a tebibyte": lambda path: [act(path) for act in (Path.unlink, enormous)],
     "empty": lambda path: path.write_bytes(b""),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
     "another file": lambda path: path.write_bytes(bytes(range(256)) * 16),

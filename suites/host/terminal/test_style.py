@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from contracts.progress import Progress
+from contracts.record import About, BoardRow
 from harness.terminal.outcome import print_outcome
 from harness.terminal.progress import LiveProgress
 
@@ -20,13 +21,13 @@ def test_brackets_in_messages_are_shown_as_they_are() -> None:
 
 
 def test_the_outcome_of_a_board_that_ended_early_says_why() -> None:
-    board = {
-        "kind": "qemu-virt", "scenario": "flood", "error": ODD, "crash": "", "traceback": "Traceback [/x]",
-        "stages": [], "situations": [],
+    board: BoardRow = {
+        "kind": "qemu-virt", "instance": "qemu-virt-0", "build_id": "", "scenario": "flood", "source": "",
+        "verdict": "fail", "error": ODD, "crash": "", "traceback": "Traceback [/x]", "stages": [], "situations": [],
     }  # fmt: skip
     console = Console(record=True, width=200)
-    run = {"name": "one", "seed": 1, "verdict": "fail", "wall_s": 1.0}
-    print_outcome(console, {"run": run, "boards": [board]})
+    run: About = {"name": "one", "started": "", "seed": 1, "verdict": "fail", "wall_s": 1.0, "command": []}
+    print_outcome(console, {"schema": 1, "run": run, "boards": [board]})
     text = console.export_text()
     assert ODD in text
     assert "Traceback [/x]" in text
