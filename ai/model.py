@@ -83,6 +83,8 @@ class Model:
         with read_model(path) as file:
             probe(file)
             self._load(file)
+            if not file.sealed:
+                file.check_unchanged()
 
     def _load(self, file: ModelFile) -> None:
         path = self.path = file.path
@@ -93,6 +95,7 @@ class Model:
         self._api = library.api
         parameters = self._api.llama_model_default_params()
         parameters.n_gpu_layers = 0
+        parameters.use_mmap = file.sealed
         self._model = self._api.llama_model_load_from_file(os.fsencode(file.place), parameters)
         if not self._model:
             raise ModelError(

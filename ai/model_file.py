@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -33,7 +34,11 @@ _MEMFD: Final = "/memfd:"
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A private copy in memory that nobody can change. `path` is what the file is called; `hash` its SHA-256."""
+    """A private copy in memory that nobody can change. `path` is what the file is called; `hash` its SHA-256.
+
+    Where the process may not write files of that size (`ulimit -f`), it is the file itself: `sealed` is False then, and
+    who loads it maps no memory and asks `check_unchanged` afterwards.
+    """
 
     path: Path
     descriptor: int
@@ -44,6 +49,25 @@ class ModelFile:
     def place(self) -> Path:
         """Where this process, and every other one of this user while this one lives, opens the copy."""
         return Path(f"/proc/{os.getpid()}/fd/{self.descriptor}")
+
+    @property
+    def sealed(self) -> bool:
+        """Whether nobody can change the bytes."""
+        try:
+            return fcntl.fcntl(self.descriptor, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+        except OSError:  # no file in memory
+            return False
+
+    def check_unchanged(self) -> None:
+        """Raise ModelError when the bytes are others than those of `hash`."""
+        seen = _digest(self.descriptor)
+        if seen != self.hash:
+            raise ModelError(
+                f"model {self.path} was changed while it was read",
+                expected=f"SHA-256 {self.hash.hex()}",
+                seen=seen.hex(),
+                do="load it when nobody writes it",
+            )
 
 
 @contextmanager
@@ -112,6 +136,8 @@ def _copied(source: int, name: Path) -> tuple[int, bytes]:
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     except OSError as error:
         os.close(descriptor)
+        if error.errno == errno.EFBIG:
+            return os.dup(source), _digest(source)
         raise ModelError(
             f"model {name} cannot be read",
             expected=f"{size} bytes, and memory for them",
@@ -119,6 +145,15 @@ def _copied(source: int, name: Path) -> tuple[int, bytes]:
             do="copy the file again, or free memory",
         ) from error
     return descriptor, digest.digest()
+
+
+def _digest(descriptor: int) -> bytes:
+    """SHA-256 of a whole file."""
+    digest, at = hashlib.sha256(), 0
+    while part := os.pread(descriptor, _CHUNK, at):
+        digest.update(part)
+        at += len(part)
+    return digest.digest()
 
 
 def _free_memory() -> int:

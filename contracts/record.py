@@ -36,7 +36,7 @@ class MeasuredRow(StageRow):
     samples_list: NotRequired[list[float]]
 
 
-class TestAttemptRow(TypedDict):
+class CaseAttemptRow(TypedDict):
     """One attempt at a test; `place` and `epoch` are None where no board was held."""
 
     verdict: str
@@ -45,14 +45,14 @@ class TestAttemptRow(TypedDict):
     message: str
 
 
-class TestRow(TypedDict):
+class CaseRow(TypedDict):
     """One test of a session. `kind`, `transcript`, `build_id` are None for a test without a board."""
 
     id: str
     kind: str | None
     verdict: str
     duration_s: float
-    attempts: list[TestAttemptRow]
+    attempts: list[CaseAttemptRow]
     message: str
     sections: list[list[str]]
     measurements: list[MeasuredRow]
@@ -155,4 +155,4 @@ class Record(TypedDict):
     schema: int
     run: About
     boards: list[BoardRow]
-    tests: NotRequired[list[TestRow]]
+    tests: NotRequired[list[CaseRow]]

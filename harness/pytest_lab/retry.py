@@ -11,7 +11,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from contracts.errors import InfraError
-from contracts.record import MeasuredRow, TestAttemptRow
+from contracts.record import CaseAttemptRow, MeasuredRow
 from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
 from harness.runs.session_record import SEVERITY
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.boards.standing import StandingBoard
 
 
-class Attempted(TestAttemptRow):
+class Attempted(CaseAttemptRow):
     """An attempt and whether another one is worth while."""
 
     again: bool
@@ -146,7 +146,7 @@ def _sum_up(
 ) -> None:
     """Put what is known of the test on its last report, for the record, and as properties on each, for JUnit."""
     attempt = item.stash[ATTEMPT]
-    rows: list[TestAttemptRow] = [
+    rows: list[CaseAttemptRow] = [
         {"verdict": one["verdict"], "place": one["place"], "epoch": one["epoch"], "message": one["message"]}
         for one in attempts
     ]
@@ -184,7 +184,7 @@ def _sum_up(
         ] + properties
 
 
-def _told(number: int, told: TestAttemptRow) -> str:
+def _told(number: int, told: CaseAttemptRow) -> str:
     where = f" on {told['place']} (epoch {told['epoch']})" if told["place"] else ""
     return f"attempt {number}: {told['verdict']}{where}"
 

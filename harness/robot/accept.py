@@ -14,7 +14,7 @@ from typing import Final
 
 from contracts.board import BoardSpec
 from contracts.measurement import Verdict
-from contracts.record import Record, TestRow
+from contracts.record import CaseRow, Record
 from harness.judge.budgets import worst
 from harness.machine.interrupt import INTERRUPTED
 from harness.robot.merge import infra_row, read_rows, write_output
@@ -51,7 +51,7 @@ class KindOutcome:
 
     kind: str
     output: Path
-    rows: list[TestRow]
+    rows: list[CaseRow]
     place: str = ""
     build_id: str = ""
     error: str = ""
@@ -71,7 +71,7 @@ class Step:
     done: int
     total: int
     doing: str
-    row: TestRow | None = None
+    row: CaseRow | None = None
 
 
 def accept(

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Final, Literal, NotRequired, TypedDict
 
-from contracts.record import TestRow
+from contracts.record import CaseRow
 
 VARIABLE: Final = "ASSAY_ROBOT_EVENTS"
 """The pipe's descriptor. Not set where a person started Robot: then nobody is told anything."""
@@ -32,7 +32,7 @@ class Tested(TypedDict):
     """A test has ended."""
 
     event: Literal["test"]
-    row: TestRow
+    row: CaseRow
 
 
 Told = Doing | Placed | Tested

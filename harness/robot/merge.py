@@ -15,7 +15,7 @@ from robot.result import Result
 from robot.result import TestSuite as ResultSuite
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
-from contracts.record import TestRow
+from contracts.record import CaseRow
 from harness.robot.rows import INFRA_PREFIX, row_of
 from harness.robot.rows import test_id as id_of
 
@@ -52,14 +52,14 @@ def count_tests(suites: Sequence[Path], include: Sequence[str]) -> int:
     return found
 
 
-def read_rows(output: Path, kind: str, told: Sequence[TestRow]) -> list[TestRow] | None:
+def read_rows(output: Path, kind: str, told: Sequence[CaseRow]) -> list[CaseRow] | None:
     """The row of every test in an output, as it was told while it ran, else as the output has it; None for a torn one."""
     try:
         suite = ExecutionResult(output).suite
     except DataError:
         return None
     known = {row["id"]: row for row in told}
-    rows: list[TestRow] = []
+    rows: list[CaseRow] = []
     for test in suite.all_tests:
         row = row_of(test, kind)
         seen = known.get(id_of(test, kind))
@@ -77,7 +77,7 @@ def read_rows(output: Path, kind: str, told: Sequence[TestRow]) -> list[TestRow]
     return rows
 
 
-def infra_row(kind: str, what: str, message: str, place: str = "") -> TestRow:
+def infra_row(kind: str, what: str, message: str, place: str = "") -> CaseRow:
     """The row of a kind that the lab could not test, or not to the end."""
     return {
         "id": f"robot/{what}[{kind}]",
@@ -96,7 +96,7 @@ def infra_row(kind: str, what: str, message: str, place: str = "") -> TestRow:
     }
 
 
-def write_output(output: Path, kind: str, rows: Sequence[TestRow], metadata: Mapping[str, str]) -> None:
+def write_output(output: Path, kind: str, rows: Sequence[CaseRow], metadata: Mapping[str, str]) -> None:
     """An output for a kind whose process left none: one suite with a test a row."""
     suite = ResultSuite(name=kind, metadata=dict(metadata))
     for row in rows:

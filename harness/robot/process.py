@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
-from contracts.record import TestRow
+from contracts.record import CaseRow
 from contracts.root import ROOT
 from harness.robot.events import VARIABLE, Told
 from targets.exits import signal_name
@@ -39,7 +39,7 @@ class RobotProcess:
     folder: Path
     process: subprocess.Popen[bytes]
     pipe: int
-    rows: list[TestRow] = field(default_factory=list)
+    rows: list[CaseRow] = field(default_factory=list)
     place: str = ""
     build_id: str = ""
     doing: str = "starts"
@@ -150,6 +150,6 @@ class RobotProcess:
         return f"Robot {how} {done}" + (f"; it said: {said}" if said else "")
 
 
-def verdicts(rows: Sequence[TestRow]) -> list[Verdict]:
+def verdicts(rows: Sequence[CaseRow]) -> list[Verdict]:
     """The verdicts of rows."""
     return [Verdict(row["verdict"]) for row in rows]

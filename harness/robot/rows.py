@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from contracts.errors import AssayError, InfraError, SetupError
 from contracts.measurement import Verdict
-from contracts.record import MeasuredRow, TestRow
+from contracts.record import CaseRow, MeasuredRow
 from contracts.root import ROOT
 
 INTERRUPTED_TEXT: Final = "Execution terminated by signal"
@@ -83,7 +83,7 @@ class Seen:
     transcript: str | None = None
 
 
-def row_of(test: RobotTest, kind: str, seen: Seen | None = None) -> TestRow:
+def row_of(test: RobotTest, kind: str, seen: Seen | None = None) -> CaseRow:
     """A test's row (docs/schemas/run.schema.json, `test`)."""
     seen = seen or Seen()
     verdict = verdict_of(test)

@@ -96,7 +96,7 @@ class Point:
 def _database(results: Path) -> Iterator[sqlite3.Connection]:
     """The history of a results folder, made when missing. Raises ConfigError or InfraError when it cannot be used."""
     path = results / FILE
-    if os.path.lexists(path) and not path.is_file():
+    if os.path.lexists(path) and not path.is_file() and not path.is_dir():
         raise ConfigError(
             f"{path} is no ordinary file",
             expected="an SQLite file",

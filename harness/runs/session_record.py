@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
-from contracts.record import MeasuredRow, Record, TestAttemptRow, TestRow
+from contracts.record import CaseAttemptRow, CaseRow, MeasuredRow, Record
 from harness.runs.rows import RowFile
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Told(TypedDict):
     message: str
     again: NotRequired[bool]
     kind: NotRequired[str | None]
-    attempts: NotRequired[list[TestAttemptRow]]
+    attempts: NotRequired[list[CaseAttemptRow]]
     earlier_s: NotRequired[float]
     measurements: NotRequired[list[MeasuredRow]]
     transcript: NotRequired[str | None]
@@ -68,7 +68,7 @@ class SessionRecord:
     """
 
     def __init__(self, root: Path, *, seed: int, command: Sequence[str]) -> None:
-        self.rows: list[TestRow] = []
+        self.rows: list[CaseRow] = []
         self.verdicts: dict[str, list[str]] = {}
         """Every verdict of each test that has one; more than one is a mistake."""
         self.unwritten: list[str] = []
@@ -102,7 +102,7 @@ class SessionRecord:
         self._wanted = self._wanted or wanted
         return self._folder.path
 
-    def add(self, report: pytest.TestReport) -> TestRow | None:
+    def add(self, report: pytest.TestReport) -> CaseRow | None:
         """Take one phase's report; returns the test's row when it was the last phase."""
         worker = _worker(report)
         key = (report.nodeid, worker)
@@ -123,7 +123,7 @@ class SessionRecord:
         self._take(row, phases.about)
         return row
 
-    def _take(self, row: TestRow, about: Told) -> None:
+    def _take(self, row: CaseRow, about: Told) -> None:
         self.rows.append(row)
         self.verdicts.setdefault(row["id"], []).append(row["verdict"])
         self.lost += about.get("lost", ())
@@ -226,7 +226,7 @@ def _told(report: pytest.TestReport) -> Told:
     return {"verdict": verdict, "message": "" if report.passed else report.longreprtext[:4000]}
 
 
-def _row(nodeid: str, worker: str, phases: _Phases) -> TestRow:
+def _row(nodeid: str, worker: str, phases: _Phases) -> CaseRow:
     about = phases.about
     fine = phases.verdict in _OK
     return {

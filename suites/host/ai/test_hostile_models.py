@@ -235,6 +235,42 @@ def test_a_loaded_model_outlives_its_file(tmp_path: Path) -> None:
         assert (model.begin([1, 2, 3]) == before).all()
 
 
+_LIMITED: Final = """
+import resource, sys
+from pathlib import Path
+from ai.model import Model
+from ai.model_file import read_model
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+path = Path(sys.argv[1])
+with Model(path) as model:
+    print(model.hash.hex())
+try:
+    with read_model(path) as copy:
+        assert not copy.sealed
+        with path.open("r+b") as file:
+            file.write(b"x")
+        copy.check_unchanged()
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_where_no_copy_may_be_written_a_change_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.gguf"
+    shutil.copy(SHIPPED, path)
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.split() == [hashlib.sha256(SHIPPED.read_bytes()).hexdigest(), "ModelError"], (
+        done.stderr
+    )
+
+
 def test_another_process_loads_the_copy_by_its_place_and_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.gguf"
     shutil.copy(SHIPPED, path)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import InfraError
-from contracts.record import TestRow
+from contracts.record import CaseRow
 from harness.judge.budgets import Budgets
 from harness.machine.quiet_files import QuietFiles
 from harness.robot.accept import KindOutcome
@@ -39,7 +39,7 @@ def test_a_marginal_test_is_told_with_the_figure_that_made_it_so(tmp_path: Path)
     judged = [
         Budgets.load()(stage, "virtual").judge([ns]) for stage, ns in (("verify", 9.5e6), ("jit", 1000))
     ]
-    row: TestRow = {
+    row: CaseRow = {
         "id": "a.robot::Keeps Its Budget", "kind": "qemu-virt", "verdict": "marginal", "duration_s": 0.0, "message": "",
         "attempts": [], "sections": [], "measurements": [one.with_samples([]) for one in judged],
     }  # fmt: skip

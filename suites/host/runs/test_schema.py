@@ -20,8 +20,8 @@ PLAIN = {str: {"string"}, int: {"integer"}, float: {"number"}, bool: {"boolean"}
 PARTS = [
     (record.Record, SCHEMA),
     (record.About, SCHEMA["properties"]["run"]),
-    (record.TestRow, DEFS["test"]),
-    (record.TestAttemptRow, DEFS["test"]["properties"]["attempts"]["items"]),
+    (record.CaseRow, DEFS["test"]),
+    (record.CaseAttemptRow, DEFS["test"]["properties"]["attempts"]["items"]),
     (record.BoardRow, DEFS["board"]),
     (record.StageRow, DEFS["stage"]),
     (record.SituationRow, DEFS["situation"]),
