@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from enum import StrEnum
+from typing import ClassVar, Final, Self
 
 from contracts.stages import Stage
 
@@ -58,22 +59,55 @@ class ModelError(AssayError):
     exit_code = 4
 
 
+class Cause(StrEnum):
+    """Where a fault of the lab came from: decides whether a test is tried again, and whom two such faults blame."""
+
+    ITSELF = "itself"
+    """The board died or fell sick in mid-run, and nothing outside is known to have done it."""
+    OUTSIDE = "outside"
+    """Somebody took the board, ended or stopped its process, switched its supply, or used its console."""
+    LAB = "lab"
+    """Something around the board: its switch, its cable, its server. Another place may be in order."""
+    MACHINE = "machine"
+    """This machine: no processor time, no room on its disk, no working QEMU. Another place would not do better."""
+
+
 class InfraError(AssayError):
-    """The lab's fault: a board that is lost, a killed QEMU, a full disk. Exit code 75."""
+    """The lab's fault: a board that is lost, a killed QEMU, a full disk. Exit code 75.
+
+    `cause` is the class's own unless one is given.
+    """
 
     exit_code = 75
+    usual_cause: ClassVar[Cause] = Cause.LAB
+
+    def __init__(
+        self, what: str, *, expected: str = "", seen: str = "", do: str = "", cause: Cause | None = None
+    ) -> None:
+        self.cause = self.usual_cause if cause is None else cause
+        super().__init__(what, expected=expected, seen=seen, do=do)
+
+    def renamed(self, what: str) -> Self:
+        """The same error, of the same class and cause, in other words."""
+        return type(self)(what, expected=self.expected, seen=self.seen, do=self.do, cause=self.cause)
 
 
 class ChannelError(InfraError):
     """The debug channel gave no right answer in time (silent board, closed link)."""
 
+    usual_cause = Cause.ITSELF
+
 
 class MachineBusy(InfraError):
     """This machine gave a board that is a process no time to answer: another board of it would fare no better."""
 
+    usual_cause = Cause.MACHINE
+
 
 class BoardLost(InfraError):
     """The board went away: its process was ended from outside, or its link closed."""
+
+    usual_cause = Cause.ITSELF
 
 
 class KernelError(AssayError):

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import AssayError, BoardLost, KernelError
+from contracts.errors import AssayError, BoardLost, Cause, KernelError
 
 # Signals that a program brings on itself; any other came from outside.
 _OWN_FAULTS: Final = frozenset(
@@ -50,6 +50,7 @@ def stopped_error(kind: str) -> AssayError:
         expected="QEMU running until the board is given back",
         seen="a stopped process (SIGSTOP, or a debugger)",
         do="find what stopped it and run again",
+        cause=Cause.OUTSIDE,
     )
 
 
@@ -66,6 +67,7 @@ def explain_exit(kind: str, code: int, stderr: str) -> AssayError:
             expected="QEMU running until the board is given back",
             seen=signal_name(-code),
             do="find what ended it (out of memory? a clean-up script?) and run again",
+            cause=Cause.OUTSIDE,
         )
     if code >= 0 and "terminating on signal" in said:
         return BoardLost(
@@ -73,6 +75,7 @@ def explain_exit(kind: str, code: int, stderr: str) -> AssayError:
             expected="QEMU running until the board is given back",
             seen=said,
             do="find what ended it and run again",
+            cause=Cause.OUTSIDE,
         )
     if code < 0:
         return KernelError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from contracts.board import BoardSpec, Place
-from contracts.errors import AssayError, BoardLost, InfraError
+from contracts.errors import AssayError, BoardLost, Cause, InfraError
 from targets.protocols import Boot, Console, Port, Power
 
 STALE_MAX_S: Final = 2.0
@@ -97,6 +97,7 @@ class HardwareBoard:
                 expected=f"a readable {self.place.console}",
                 seen=str(error),
                 do="check the adapter's cable",
+                cause=Cause.LAB,
             ) from error
 
     def go(self) -> None:
@@ -143,6 +144,7 @@ class HardwareBoard:
                     expected=f"{self.place.console} until the board is given back",
                     seen="the device is gone",
                     do="check the adapter's cable and the hub it hangs on",
+                    cause=Cause.LAB,
                 )
             try:
                 state = self._power.state()
@@ -154,6 +156,7 @@ class HardwareBoard:
                     expected="a supply that is on until the board is given back",
                     seen="the switch says off",
                     do="find who switched it (another lab on this supply?) and run again",
+                    cause=Cause.OUTSIDE,
                 )
             if time.monotonic() >= end_s:
                 return None
@@ -172,6 +175,4 @@ class HardwareBoard:
             raise self._of_place(error) from error
 
     def _of_place(self, error: InfraError) -> InfraError:
-        return type(error)(
-            f"board {self.place.name}: {error.what}", expected=error.expected, seen=error.seen, do=error.do
-        )
+        return error.renamed(f"board {self.place.name}: {error.what}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from contracts.board import BoardSpec
-from contracts.errors import AssayError, BoardLost, ConfigError, InfraError, SetupError
+from contracts.errors import AssayError, BoardLost, Cause, ConfigError, InfraError, SetupError
 from targets.exits import explain_exit, is_stopped, stopped_error
 from targets.monitor import Monitor
 from targets.protocols import Port
@@ -69,7 +69,7 @@ def _private_folder() -> Path:
         if len(os.fsencode(folder / "monitor")) <= _SUN_PATH_MAX:
             return folder
         folder.rmdir()
-    raise InfraError("no temporary folder has a path short enough for a UNIX socket")
+    raise InfraError("no temporary folder has a path short enough for a UNIX socket", cause=Cause.MACHINE)
 
 
 class QemuBoard:
@@ -139,8 +139,13 @@ class QemuBoard:
         while time.monotonic() < end_s:
             ended = self.exit_error()
             if ended is not None:
+                outside = isinstance(ended, BoardLost) and ended.cause is Cause.OUTSIDE
                 raise BoardLost(
-                    f"board {self.spec.kind}: QEMU did not start", seen=self._stderr(), do=ended.do
+                    f"board {self.spec.kind}: QEMU did not start",
+                    expected="a QEMU that starts on this machine",
+                    seen=self._stderr() or ended.seen,
+                    do=ended.do,
+                    cause=Cause.OUTSIDE if outside else Cause.MACHINE,
                 ) from ended
             if path.exists():
                 with suppress(BoardLost):  # bound, but not listening yet
@@ -151,6 +156,7 @@ class QemuBoard:
             expected=f"a socket within {START_TIMEOUT_S:g} s",
             seen=self._stderr() or "no message",
             do="see whether the machine is overloaded",
+            cause=Cause.MACHINE,
         )
 
     def _find_console(self) -> str:

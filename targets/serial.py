@@ -7,7 +7,7 @@ from typing import Final
 
 import serial
 
-from contracts.errors import BoardLost
+from contracts.errors import BoardLost, Cause
 from targets.protocols import Port
 
 __all__ = ["Port", "open_port"]
@@ -47,6 +47,7 @@ def open_port(
                     expected="a device, a pty or a listening socket",
                     seen=str(error),
                     do="check that the board runs and that nobody else holds its console",
+                    cause=Cause.LAB,
                 ) from error
             time.sleep(0.01)
         else:

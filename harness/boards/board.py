@@ -14,6 +14,7 @@ from contracts.errors import (
     AssayError,
     BoardLost,
     BuildError,
+    Cause,
     ConfigError,
     InfraError,
     KernelError,
@@ -217,11 +218,14 @@ class Board:
             return error
         if self._finding is not None:
             return self._left_off(self._finding)
-        if self.lease.lost:
-            return self._lease_error() or error
+        taken = self._lease_error()
+        if taken is not None:  # what the new holder does to the board is not the kernel's doing
+            return taken
+        if not isinstance(error, Silent | BoardLost):
+            return error
         ended = self.target.exit_error(_EXIT_WAIT_S if isinstance(error, BoardLost) else 0.0)
         if ended is not None:
-            return ended
+            return self._never_up(ended)
         if not isinstance(error, Silent):
             return error
         asked = self._client.asked_last if self._client is not None else ""  # by the test, not by us below
@@ -235,9 +239,15 @@ class Board:
         self._finding = triage(self.spec, self.lease, scene, self.power_off, self._golden)
         return self._finding.error
 
+    def _never_up(self, ended: AssayError) -> AssayError:
+        """A host program that ends before its kernel ever spoke is this machine's fault, not the board's."""
+        if self._hello is None and isinstance(ended, InfraError) and ended.cause is Cause.ITSELF:
+            ended.cause = Cause.MACHINE
+        return ended
+
     def _lease_error(self) -> AssayError | None:
         try:
-            self.lease.check()
+            self.lease.check_now()
         except InfraError as error:
             return error
         return None
@@ -261,13 +271,14 @@ class Board:
 
     def _left_off(self, finding: Finding) -> AssayError:
         """The same verdict for whoever goes on asking."""
-        kind = KernelError if isinstance(finding.error, KernelError) else InfraError
-        return kind(
+        what, expected = (
             f"board {self.spec.kind} was left off: {finding.error.what}",
-            expected="nothing asked of it before `power_cycle`",
-            seen=finding.story,
-            do=finding.error.do,
+            "nothing asked of it before `power_cycle`",
         )
+        if isinstance(finding.error, InfraError):
+            cause = finding.error.cause
+            return InfraError(what, expected=expected, seen=finding.story, do=finding.error.do, cause=cause)
+        return KernelError(what, expected=expected, seen=finding.story, do=finding.error.do)
 
 
 def _end(board: Board, _kind: object, error: BaseException | None, _trace: object) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from contracts.board import BoardSpec, Place
-from contracts.errors import AssayError, BoardLost, ChannelError, InfraError, KernelError, MachineBusy
+from contracts.errors import (
+    AssayError,
+    BoardLost,
+    Cause,
+    ChannelError,
+    InfraError,
+    KernelError,
+    MachineBusy,
+)
 from contracts.wire.events import Event
 from harness.channel.client import ChannelClient
 from harness.channel.requester import Silent
@@ -93,6 +101,11 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
         if is_ours(target, lease):
             target.stop()
 
+    def explain(error: AssayError) -> AssayError:
+        if not isinstance(error, Silent | BoardLost):
+            return error
+        return target.exit_error(1.0 if isinstance(error, BoardLost) else 0.0) or error
+
     with contextlib.ExitStack() as stack:
         stack.callback(stop)
         target.start()
@@ -100,7 +113,7 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
             target.open_console(),
             name=lease.place.name,
             timeout_s=spec.request_timeout_s,
-            explain=lambda error: target.exit_error(1.0 if isinstance(error, BoardLost) else 0.0) or error,
+            explain=explain,
         )
         stack.callback(client.close)
         began_s = time.monotonic()
@@ -207,19 +220,26 @@ def is_sick(spec: BoardSpec, place: Place, error: AssayError) -> bool:
     return not missing_parts(place)
 
 
+def _cause_of(error: AssayError) -> Cause:
+    """Where the fault that kept a golden image from running came from: never the board's own doing."""
+    cause = error.cause if isinstance(error, InfraError) else Cause.LAB
+    return Cause.LAB if cause is Cause.ITSELF else cause
+
+
 def _no_answer(
     spec: BoardSpec, lease: Lease, scene: Scene, error: AssayError, story: list[str]
 ) -> InfraError:
     """The verdict without an answer of the golden image; quarantine, if the board is why there is none."""
     if not is_sick(spec, lease.place, error):
-        kind = MachineBusy if isinstance(error, MachineBusy) else InfraError
-        return kind(
+        return InfraError(
             f"{scene.silence.what}, and whose fault that is cannot be told: {error.what}",
             expected=error.expected,
             seen=f"{scene.silence.seen}; {error.seen}",
             do=error.do,
+            cause=_cause_of(error),
         )
     kept = "is in quarantine now"
+    up = bool(scene.asked)  # one that never came up here shows nothing of what the kernel may have done to it
     try:
         quarantine.put(lease.place, f"{error.what}: {error.seen}")
     except InfraError as failed:
@@ -230,6 +250,7 @@ def _no_answer(
         expected=error.expected,
         seen=f"{scene.silence.seen}; then {error.seen}",
         do=f"{error.do}; then `assay boards check --board {spec.kind}`, which lifts the quarantine",
+        cause=Cause.ITSELF if up else Cause.LAB,
     )
 
 

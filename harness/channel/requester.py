@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from contracts.errors import AssayError, BoardLost, ChannelError, KernelError, KernelFault, RequestRefused
+from contracts.errors import (
+    AssayError,
+    BoardLost,
+    Cause,
+    ChannelError,
+    KernelError,
+    KernelFault,
+    RequestRefused,
+)
 from contracts.wire.events import EVENTS, Event, FaultEvent, LogEvent
 from contracts.wire.frames import (
     CREDITS,
@@ -72,8 +80,10 @@ class Silent(ChannelError):
     of a frame that has no end. `event`: an unsolicited message was waited for, so the kernel may well answer.
     """
 
-    def __init__(self, what: str, *, expected: str, seen: str, do: str) -> None:
-        super().__init__(what, expected=expected, seen=seen, do=do)
+    def __init__(
+        self, what: str, *, expected: str = "", seen: str = "", do: str = "", cause: Cause | None = None
+    ) -> None:
+        super().__init__(what, expected=expected, seen=seen, do=do, cause=cause)
         self.heard = 0
         self.waited_s = 0.0
         self.idle_s = float("inf")
@@ -97,8 +107,8 @@ class Requester:
 
     Requests may come from any thread, one at a time. Every request ends with its response or one of:
     RequestRefused (the kernel said no), KernelFault (the kernel died), KernelError (an answer against the schema),
-    Silent (nothing right until the timeout), BoardLost (the link closed). `explain` may turn the last two into
-    something that knows more (whether QEMU still runs, what its registers were).
+    Silent (nothing right until the timeout), BoardLost (the link closed). `explain` may turn any of them but an answer
+    against the schema into something that knows more (whether QEMU still runs, who took the board).
     """
 
     def __init__(
@@ -238,7 +248,7 @@ class Requester:
         if self._transcript is not None:
             self._transcript.check()
         if self._fault is not None:
-            raise self._fault
+            raise self._explained(self._fault)
         if self._lost is not None:
             raise self._explained(
                 BoardLost(
@@ -336,7 +346,10 @@ class Requester:
         if lead.status != Status.OK:
             text = payload[_LEAD:].decode("utf-8", "replace")
             status = status_name(lead.status)
-            raise RequestRefused(f"board {self.name} refused {name}: {status}", status=status, detail=text)
+            refused = RequestRefused(
+                f"board {self.name} refused {name}: {status}", status=status, detail=text
+            )
+            raise self._explained(refused)
         return payload[_LEAD:]
 
     # --- session ------------------------------------------------------------------------------------------------

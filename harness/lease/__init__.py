@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from contracts.board import BoardSpec, Place
-from contracts.errors import InfraError
+from contracts.errors import Cause, InfraError
 from harness.lease import quarantine, reservation
 from harness.lease.files import PlaceFiles, leases_folder, try_lock
 from harness.lease.owner import Owner
@@ -31,6 +31,8 @@ _LOOK_S: Final = 1.0  # how often one who waits looks at why
 
 class LeaseLost(InfraError):
     """The lease was taken by force: the board belongs to somebody else now."""
+
+    usual_cause = Cause.OUTSIDE
 
 
 class NoneUsable(InfraError):
@@ -75,8 +77,7 @@ class Lease:
     def check(self) -> None:
         """Raise LeaseLost when somebody took the place by force. Costs nothing."""
         if self._lost is not None:
-            lost = self._lost
-            raise LeaseLost(lost.what, expected=lost.expected, seen=lost.seen, do=lost.do)
+            raise self._lost.renamed(self._lost.what)
 
     def check_now(self) -> None:
         """As `check`, by a look at the lock file: true at this moment, not a second ago."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.board import Place
-from contracts.errors import ConfigError, InfraError
+from contracts.errors import Cause, ConfigError, InfraError
 from contracts.plain_file import read_plain
 from harness.config.json_file import parse_json
 
@@ -57,7 +57,8 @@ def cannot(error: OSError, path: Path) -> InfraError:
         f"the leases' folder cannot be used: {path}",
         expected="a folder that this user may read and write, with room",
         seen=error.strerror or str(error),
-        do="free space on that disk, mend its permissions, or name another folder in ASSAY_LEASES",
+        do="free space on that disk, correct its permissions, or name another folder in ASSAY_LEASES",
+        cause=Cause.MACHINE,
     )
 
 

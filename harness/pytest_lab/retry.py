@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest.runner import runtestprotocol
 
-from contracts.errors import InfraError
+from contracts.errors import Cause, InfraError
 from contracts.record import CaseAttemptRow, MeasuredRow
 from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
 from harness.runs.session_record import SEVERITY
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Attempted(CaseAttemptRow):
-    """An attempt and whether another one is worth while."""
+    """An attempt and where a fault of the lab came from (None: it met none)."""
 
-    again: bool
+    cause: Cause | None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,7 +39,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     reports, told = _attempt(lab, item, nextitem, 1)
     attempts = [told]
     earlier_s = 0.0
-    if told["verdict"] == "infra" and told["place"] is not None and told["again"]:
+    if told["verdict"] == "infra" and told["place"] is not None and told["cause"] is not Cause.MACHINE:
         earlier_s = sum(report.duration for report in reports)
         _clear(lab, item, attempts)
         reports, told = _attempt(lab, item, nextitem, 2)
@@ -74,25 +74,26 @@ def _attempt(
     attempt = Attempt(number, transcript=_transcript(lab, item, number))
     item.stash[ATTEMPT] = attempt
     reports: list[pytest.TestReport] = runtestprotocol(item, log=False, nextitem=nextitem)
-    verdict, message, again = "pass", "", False
+    known: tuple[str, str, Cause | None] = ("pass", "", None)
     for report in reports:
-        verdict, message, again = worse((verdict, message, again), report)
+        known = worse(known, report)
+    verdict, message, cause = known
     lease = attempt.boards[0].lease if attempt.boards else None
     return reports, {
         "verdict": verdict,
         "place": lease.place.name if lease else None,
         "epoch": lease.epoch if lease else None,
         "message": message,
-        "again": again,
+        "cause": cause,
     }
 
 
-def worse(known: tuple[str, str, bool], report: pytest.TestReport) -> tuple[str, str, bool]:
-    """The worse of what is known (verdict, message, whether to try again) and what a phase's report says."""
+def worse(known: tuple[str, str, Cause | None], report: pytest.TestReport) -> tuple[str, str, Cause | None]:
+    """The worse of what is known (verdict, message, cause of a fault of the lab) and what a phase's report says."""
     told = getattr(report, "assay", None)
     if told is None or SEVERITY.index(told["verdict"]) <= SEVERITY.index(known[0]):
         return known
-    return told["verdict"], told["message"], told.get("again", False)
+    return told["verdict"], told["message"], Cause(told["cause"]) if "cause" in told else None
 
 
 def _transcript(lab: Lab, item: pytest.Item, number: int) -> Path | None:
@@ -124,12 +125,17 @@ def _clear(lab: Lab, item: pytest.Item, attempts: list[Attempted]) -> None:
 
 
 def _blame(reports: list[pytest.TestReport], attempts: list[Attempted]) -> None:
-    """The lab's fault on two places that had passed preflight is no fault of the lab: the test fails."""
+    """A board that died by itself on two places that had passed preflight is no fault of the lab: the test fails.
+
+    What somebody or something outside did to a board says nothing about the test, however often it happens.
+    """
     places = {attempt["place"] or "" for attempt in attempts}
     if attempts[-1]["verdict"] != "infra" or "" in places or len(places) < 2:
         return
+    if any(attempt["cause"] is not Cause.ITSELF for attempt in attempts):
+        return
     why = (
-        f"infra on two boards that had passed preflight ({' and '.join(sorted(places))}): "
+        f"two boards that had passed preflight died by themselves ({' and '.join(sorted(places))}): "
         "taken as the fault of the kernel or the test"
     )
     for report in reports:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from _pytest.outcomes import Skipped
 
-from contracts.errors import AssayError, InfraError, KernelError, MachineBusy, SetupError
+from contracts.errors import AssayError, Cause, InfraError, KernelError, SetupError
 from harness.pytest_lab.fixtures import Inconclusive
 from harness.pytest_lab.shown import end_at_the_test
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
 from harness.runs.session_record import Told
 
 _MESSAGE_MAX = 4000
+_EXONERATING: Final = (Cause.MACHINE, Cause.OUTSIDE, Cause.LAB, Cause.ITSELF)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -36,13 +37,15 @@ def pytest_runtest_makereport(
     report: pytest.TestReport = yield  # type: ignore[assignment]
     attempt = item.stash.get(ATTEMPT, None)
     errors = list(_leaves(call.excinfo.value)) if call.excinfo else []
+    if report.failed:
+        errors = _taken(attempt) or errors
     verdict = _verdict(report, errors, attempt)
     told: Told = {"verdict": verdict, "message": _message(report, verdict, errors, attempt)}
     report.__dict__["assay"] = told  # xdist carries what a report has in its `__dict__`
     if verdict == "infra":
         report.outcome = "failed"  # also where the mark `xfail` would take it for what it expected
         report.__dict__.pop("wasxfail", None)
-        told["again"] = not any(isinstance(error, SetupError | MachineBusy) for error in errors)
+        told["cause"] = _cause(errors).value
     if verdict == "fail" and report.passed:
         report.outcome, report.longrepr = "failed", told["message"]
     if verdict not in ("pass", "skip"):
@@ -68,6 +71,25 @@ def _verdict(report: pytest.TestReport, errors: list[BaseException], attempt: At
             return "fail"
         return "marginal" if "marginal" in judged else "pass"
     return "pass"
+
+
+def _taken(attempt: Attempt | None) -> list[BaseException]:
+    """The loss of this test's boards to somebody who took them by force: whatever fails after that says nothing."""
+    taken: list[BaseException] = []
+    for standing in attempt.boards if attempt is not None else ():
+        try:
+            if standing.lease is not None:
+                standing.lease.check_now()
+        except InfraError as lost:
+            taken.append(lost)
+    return taken
+
+
+def _cause(errors: list[BaseException]) -> Cause:
+    """Of several faults of the lab the one that says most for the kernel: the machine's, somebody else's, the lab's."""
+    found = {error.cause for error in errors if isinstance(error, InfraError)}
+    found |= {Cause.MACHINE for error in errors if isinstance(error, SetupError)}
+    return next((cause for cause in _EXONERATING if cause in found), Cause.LAB)
 
 
 def _message(

@@ -32,13 +32,13 @@ SEVERITY: Final = ("pass", "skip", "marginal", "inconclusive", "infra", "fail")
 class Told(TypedDict):
     """What a phase's report carries for the record; what follows `message` is on a test's last report alone.
 
-    `again`: the lab's fault, worth another attempt. `earlier_s`: the time of the attempts before the last one.
+    `cause`: where a fault of the lab came from (`contracts.errors.Cause`). `earlier_s`: the time of the attempts before the last one.
     `lost`, `unwritten`: boards found dead before the test, and parts of its record that could not be written.
     """
 
     verdict: str
     message: str
-    again: NotRequired[bool]
+    cause: NotRequired[str]
     kind: NotRequired[str | None]
     attempts: NotRequired[list[CaseAttemptRow]]
     earlier_s: NotRequired[float]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import BoardLost
+from contracts.errors import BoardLost, Cause
 from targets.protocols import Port
 from targets.serial import open_port
 
@@ -61,6 +61,7 @@ class Device:
                 seen=f"plugged in: {_devices()}",
                 do=f"check the adapter's cable and power, and `ls {BY_ID}`; then the `console` of this place in the "
                 "board or lab file",
+                cause=Cause.LAB,
             )
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -70,6 +71,7 @@ class Device:
                 expected="permission to read and write it",
                 seen=str(error),
                 do="add this user to the device's group (often `dialout`), and log in again",
+                cause=Cause.LAB,
             ) from error
         except OSError as error:
             raise BoardLost(
@@ -77,6 +79,7 @@ class Device:
                 expected="a serial line that nobody else holds",
                 seen=f"{error}{_holders(self.path)}",
                 do="end what holds it, or unplug the adapter and plug it in again",
+                cause=Cause.LAB,
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,6 +89,7 @@ class Device:
                 expected="a serial line that nobody else holds",
                 seen="it is locked",
                 do="end that program; the lab opens a console for itself alone",
+                cause=Cause.OUTSIDE,
             ) from error
         finally:
             os.close(fd)

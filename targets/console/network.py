@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
-from contracts.errors import BoardLost
+from contracts.errors import BoardLost, Cause
 from targets.protocols import Port
 from targets.serial import open_port
 
@@ -32,6 +32,7 @@ class Unix:
                 expected="a listening UNIX socket",
                 seen="a file of another kind" if self.path.exists() else "nothing there",
                 do="start the program that serves it, or mend the `console` of this place",
+                cause=Cause.LAB,
             )
 
     def open(self, baud: int) -> Port:
@@ -69,6 +70,7 @@ class _Network:
                 expected=f"HOST:PORT with a server that answers within {CONNECT_S:g} s",
                 seen=str(error),
                 do="check that the server runs, its network cable and name, and the `console` of this place",
+                cause=Cause.LAB,
             ) from error
 
     def open(self, baud: int) -> Port:

@@ -45,6 +45,37 @@ def test_loses_its_board(board):
 def test_finds_another(board):
     assert board.client.echo(b"hi") == b"hi"
 """
+HANGS_UP = """
+import socket
+def test_loses_its_board(board):
+    board.client.echo(b"hi")
+    board.client._link._port._socket.shutdown(socket.SHUT_RDWR)  # QEMU runs on, its line is dead
+    board.client.echo(b"is anybody there")
+def test_finds_another(board):
+    assert board.client.echo(b"hi") == b"hi"
+"""
+TAKEN = """
+import os, subprocess, sys, time
+def take(board):
+    by = "import sys; from harness.boards.registry import select_one; from harness.lease.force import seize\\n"
+    by += "spec = select_one(sys.argv[1]); (place,) = (p for p in spec.places if p.name == sys.argv[2])\\n"
+    by += "with seize(spec, place, 'urgent'): pass"
+    subprocess.run([sys.executable, "-c", by, board.spec.kind, board.lease.place.name],
+        env=os.environ | {"ASSAY_USER": "bob"}, check=True)
+def test_asks_on(board):
+    take(board)
+    end_s = time.monotonic() + 5
+    while time.monotonic() < end_s:
+        board.client.echo(b"is anybody there")
+def test_fails_for_that_reason(board):
+    take(board)
+    assert board.target is None
+"""
+BROKEN_QEMU = """#!/bin/sh
+[ "$1" = --version ] && { echo "QEMU emulator version 9.2.0"; exit 0; }
+echo "$0: error while loading shared libraries: libfdt.so.1: cannot open shared object file" >&2
+exit 127
+"""
 XFAIL = """
 import pytest
 from contracts.errors import InfraError
@@ -94,8 +125,10 @@ def test_a_board_that_is_lost_once_gives_one_retried_test_and_nothing_else_diffe
     assert any(name == "attempts" and "attempt 1: infra" in str(value) for name, value in properties)
 
 
-def test_the_labs_fault_on_two_boards_is_the_tests_own(board_spec: BoardSpec, lab: Lab) -> None:
-    done = lab.run(ALWAYS, "--board", board_spec.kind)
+def test_boards_that_die_by_themselves_on_two_places_are_the_tests_own_fault(
+    board_spec: BoardSpec, lab: Lab
+) -> None:
+    done = lab.run(HANGS_UP, "--board", board_spec.kind)
     assert done.code == 1, done.text
     assert "1 failed, 1 passed" in done.text
     row = done.rows["test_loses_its_board"]
@@ -107,11 +140,44 @@ def test_the_labs_fault_on_two_boards_is_the_tests_own(board_spec: BoardSpec, la
     assert "powered on again" in done.text, "the next test has a board that is on"
 
 
+def test_a_board_killed_from_outside_twice_stays_the_labs_fault(board_spec: BoardSpec, lab: Lab) -> None:
+    done = lab.run(ALWAYS, "--board", board_spec.kind)
+    assert done.code == 75, done.text
+    row = done.rows["test_loses_its_board"]
+    assert [attempt["verdict"] for attempt in row["attempts"]] == ["infra", "infra"]
+    assert len({attempt["place"] for attempt in row["attempts"]}) == 2
+    assert "SIGKILL" in row["message"]
+
+
+def test_a_board_taken_by_force_twice_stays_the_labs_fault_and_names_who_took_it(
+    board_spec: BoardSpec, lab: Lab
+) -> None:
+    done = lab.run(TAKEN, "--board", board_spec.kind)
+    assert done.code == 75, done.text
+    for row in done.rows.values():
+        assert [attempt["verdict"] for attempt in row["attempts"]] == ["infra", "infra"], row
+        assert all("by bob pid" in attempt["message"] for attempt in row["attempts"]), row
+
+
+def test_a_qemu_that_cannot_start_here_is_the_machines_fault_once_in_its_own_words(
+    board_spec: BoardSpec, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = lab.folder / "qemu-system-aarch64"
+    broken.write_text(BROKEN_QEMU)
+    broken.chmod(0o755)
+    monkeypatch.setenv("ASSAY_QEMU", str(broken))
+    done = lab.run(AFTER, "--board", board_spec.kind)
+    assert done.code == 75, done.text
+    (row,) = done.rows.values()
+    assert [attempt["verdict"] for attempt in row["attempts"]] == ["infra"]
+    assert "libfdt.so.1: cannot open shared object file" in row["message"]
+
+
 def test_the_labs_fault_is_no_expected_failure(board_spec: BoardSpec, lab: Lab) -> None:
     done = lab.run(XFAIL, "--board", board_spec.kind)
     assert "xfailed" not in done.text
     assert len(done.rows["test_expected_to_fail"]["attempts"]) == 2
-    assert done.code == 1, done.text
+    assert done.code == 75, done.text
 
 
 def test_a_test_that_passes_although_its_board_was_killed_runs_again(board_spec: BoardSpec, lab: Lab) -> None:
