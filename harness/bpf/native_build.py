@@ -18,13 +18,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from contracts.ebpf.c_header import render
-from contracts.errors import BuildError, InfraError, SetupError
+from contracts.errors import BuildError, Cause, InfraError, SetupError
 from contracts.root import ROOT
+from harness.machine.compiler import cannot_start, cannot_write, why_nothing
 
 _HERE = Path(__file__).parent
 ENGINE_DIR = ROOT / "firmware" / "bpf"
 BUILD_DIR = ROOT / "build" / "native"
 _BUILD_TIMEOUT_S = 120
+_WHAT = "the eBPF engine does not build for this host"
 _FLAGS = ("-std=c11", "-O2", "-g", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing")
 
 
@@ -89,30 +91,33 @@ def include_flags() -> tuple[str, ...]:
 def publish(target: Path, text: str) -> None:
     """Writes a generated file, unless it is there: another process sees it whole or not at all.
 
-    Its folder's name must say what it holds. Raises OSError.
+    Its folder's name must say what it holds. Raises InfraError.
     """
     if target.is_file():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
-    Path(name).rename(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+        Path(name).rename(target)
+    except OSError as error:
+        raise cannot_write(_WHAT, target.parent, str(error)) from error
 
 
 def library(variant: Variant = Variant.PLAIN) -> Path:
     """Path of the engine's shared library, built if its sources changed.
 
-    Raises BuildError with the compiler's messages when it does not compile, InfraError when another process
-    holds the build for too long.
+    Raises BuildError with the compiler's messages when it does not compile, SetupError when the compiler cannot be
+    started, InfraError when the folder cannot be written or another process holds the build for too long.
     """
     sources = _sources()
     flags = _FLAGS + _VARIANT_FLAGS[variant]
     target = BUILD_DIR / f"assay_bpf-{variant.value}-{_key(flags, sources + _headers())}.so"
     if target.is_file():
         return target
-    BUILD_DIR.mkdir(parents=True, exist_ok=True)
     try:
+        BUILD_DIR.mkdir(parents=True, exist_ok=True)
         with FileLock(str(BUILD_DIR / "lock"), timeout=_BUILD_TIMEOUT_S):
             if not target.is_file():
                 _compile(sources, flags, target)
@@ -122,7 +127,10 @@ def library(variant: Variant = Variant.PLAIN) -> Path:
             expected=f"done within {_BUILD_TIMEOUT_S} s",
             seen="still locked",
             do=f"end that process, or remove {BUILD_DIR / 'lock'}",
+            cause=Cause.MACHINE,
         ) from late
+    except OSError as error:
+        raise cannot_write(_WHAT, BUILD_DIR, str(error)) from error
     return target
 
 
@@ -154,7 +162,7 @@ def _compile(sources: list[Path], flags: tuple[str, ...], target: Path) -> None:
 
 
 def _run(command: list[str]) -> str:
-    """What a compiler prints. Raises BuildError with its messages, InfraError when it hangs."""
+    """What a compiler prints. Raises BuildError with its messages, SetupError, InfraError when it hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as late:
@@ -162,10 +170,17 @@ def _run(command: list[str]) -> str:
             "the eBPF engine's host build hangs",
             expected=f"done within {_BUILD_TIMEOUT_S} s",
             seen="still compiling",
+            cause=Cause.MACHINE,
         ) from late
+    except OSError as error:
+        raise cannot_start(_WHAT, command[0], str(error)) from error
     if done.returncode != 0:
+        folders = [BUILD_DIR, Path(tempfile.gettempdir())]
+        machine = why_nothing(_WHAT, [str(zig()), "version"], done.returncode, done.stderr, folders)
+        if machine is not None:
+            raise machine
         raise BuildError(
-            "the eBPF engine does not build for this host",
+            _WHAT,
             expected="a clean compile",
             seen=done.stderr.strip(),
         )

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from contracts.errors import BuildError, ConfigError, did_you_mean
+from contracts.errors import BuildError, Cause, ConfigError, InfraError, did_you_mean
 from contracts.root import ROOT
 from harness.config.keys import LabKey, load_key
 from harness.kernel.third_party import fetch_source
+from harness.machine.compiler import cannot_start, cannot_write, why_nothing
 from harness.machine.file_lock import file_lock
 
 FIRMWARE: Final = ROOT / "firmware"
@@ -77,8 +79,9 @@ def build_kernel(
     is a C file that takes the place of eBPF, live and channel code, to test the kernel base alone. Boards share a
     work folder, and in it whatever knows no board; a file lock lets one build at a time into it.
 
-    Raises ConfigError for an unknown board or key, SetupError when a source distribution cannot be had, BuildError
-    with the tool's output when the sources do not build.
+    Raises ConfigError for an unknown board or key, SetupError when a source distribution cannot be had or a tool cannot
+    be started, InfraError when a folder cannot be written or the build does not end, BuildError with the tool's output
+    when the sources do not build.
     """
     defines = dict(sorted((extra_defines or {}).items()))
     _check(board, variant, defines)
@@ -91,19 +94,15 @@ def build_kernel(
         with file_lock(work / "lock", _TIMEOUT_S):
             return _image(folder, _link(work, board, recipe), board, variant)
     except TimeoutError as error:
-        raise BuildError(
+        raise InfraError(
             f"another process has been building {work.name} for {_TIMEOUT_S:.0f} s",
             expected="its lock to be released",
             seen=f"{work / 'lock'} still held",
             do="end that process, then build again",
+            cause=Cause.MACHINE,
         ) from error
     except OSError as error:
-        raise BuildError(
-            f"the kernel of {board} cannot be written",
-            expected=f"{folder} to be a writable folder on a disk with room",
-            seen=str(error),
-            do="make room, or mend the permissions",
-        ) from error
+        raise cannot_write(f"the kernel of {board} is not built", folder.parent, str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,22 +341,30 @@ def _run(what: str, command: Sequence[str], folder: Path) -> None:
             check=False,
         )
     except OSError as error:
-        raise BuildError(
-            what, expected=f"{command[0]} to start", seen=str(error), do="run `./assay doctor`"
-        ) from error
+        raise cannot_start(what, command[0], str(error)) from error
     except subprocess.TimeoutExpired as error:
-        raise BuildError(
+        raise InfraError(
             what,
             expected=f"an end within {_TIMEOUT_S:.0f} s",
             seen="none",
             do="see whether the machine is overloaded",
+            cause=Cause.MACHINE,
         ) from error
     if done.returncode != 0:
+        machine = why_nothing(
+            what,
+            [_zig(), "version"],
+            done.returncode,
+            done.stdout,
+            [folder, cache, Path(tempfile.gettempdir())],
+        )
+        if machine is not None:
+            raise machine
         raise BuildError(
             what,
             expected=f"exit code 0 of {Path(command[0]).name}",
             seen=f"exit code {done.returncode}\n{_tail(done.stdout)}",
-            do="mend the source named above",
+            do="correct the source named above",
         )
 
 
