@@ -42,11 +42,15 @@ class NoBottleneck(AssayError):
     """The telemetry shows nothing that a program would help with."""
 
 
+class PolicyRefused(NoBottleneck):
+    """The operator's policy does not fit the bottleneck: nothing is done that nobody asked for."""
+
+
 def diagnose(telemetry: Telemetry, policy: Policy | None = None) -> Diagnosis:
     """The bottleneck that the telemetry shows, and the parameters of a program against it.
 
-    Without a `policy`, or when it belongs to another bottleneck, the bottleneck's default policy is used. Raises
-    NoBottleneck when the table above names none or fewer than 32 packets were seen.
+    Without a `policy` the bottleneck's default policy is used. Raises PolicyRefused for one that does not fit the
+    bottleneck or its traffic, NoBottleneck when the table above names none or fewer than 32 packets were seen.
     """
     total = telemetry.rx_packets
     if total < PACKETS_MIN:
@@ -94,34 +98,32 @@ def _filter(t: Telemetry) -> tuple[str, int]:
 
 
 def _parameters(bottleneck: str, chosen: str, policy: Policy | None) -> Parameters:
-    """The policy's choices if they fit the bottleneck (closed sets say so), else those of the default policy."""
-    for candidate in (policy, DEFAULT_POLICIES[bottleneck]):
-        if candidate is None:
-            continue
-        made = Parameters(
-            family=bottleneck,
-            key=candidate.key,
-            filter=chosen,
-            min_length=candidate.min_length,
-            measure=candidate.measure,
-            entries=candidate.entries,
-            limit=candidate.limit,
-            window_ms=candidate.window_ms,
-            action=candidate.action,
-            scale=candidate.scale,
-            buckets=candidate.buckets,
-        )
-        try:
-            made.check()
-        except ValueError:
-            continue
-        return made
-    raise NoBottleneck(
-        f"no program fits a {bottleneck} of {chosen} traffic",
-        expected="a policy whose choices fit the protocol",
-        seen=f"{bottleneck}, {chosen}",
-        do="give a policy for it",
+    """The policy's choices, or those of the default policy; all of them, or none. Raises PolicyRefused."""
+    asked = DEFAULT_POLICIES[bottleneck] if policy is None else policy
+    made = Parameters(
+        family=bottleneck,
+        key=asked.key,
+        filter=chosen,
+        min_length=asked.min_length,
+        measure=asked.measure,
+        entries=asked.entries,
+        limit=asked.limit,
+        window_ms=asked.window_ms,
+        action=asked.action,
+        scale=asked.scale,
+        buckets=asked.buckets,
     )
+    try:
+        made.check()
+    except ValueError as error:
+        whose = "the default policy" if policy is None else "the operator's policy"
+        raise PolicyRefused(
+            f"{whose} does not fit a {bottleneck} of {chosen} traffic",
+            expected="choices that a program against it can make (ai/scenarios/parameters.py lists them)",
+            seen=str(error),
+            do="give a policy for this bottleneck, or none for the default one",
+        ) from error
+    return made
 
 
 def _percent(part: int, whole: int) -> int:

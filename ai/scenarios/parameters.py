@@ -106,7 +106,8 @@ class Parameters:
             "buckets": BUCKETS if latency else (0,),
         }
         for name, choices in allowed.items():
-            if getattr(self, name) not in choices:
+            value = getattr(self, name)
+            if value not in choices or type(value) is not type(choices[0]):  # 32.0 and True are no choices
                 raise ValueError(
                     f"{self.family}: {name} is {getattr(self, name)!r}; expected one of {choices}"
                 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from ai.diagnose import DEFAULT_POLICIES, NoBottleneck, diagnose
+from ai.diagnose import DEFAULT_POLICIES, NoBottleneck, PolicyRefused, diagnose
 from ai.scenarios import situation
 from ai.scenarios.observe import telemetry
 from ai.scenarios.parameters import FAMILIES
@@ -30,10 +31,33 @@ def test_without_a_policy_the_default_one_is_used(family: str) -> None:
     assert found.parameters["key"] == DEFAULT_POLICIES[family].key
 
 
-def test_a_policy_for_another_bottleneck_gives_way_to_the_default() -> None:
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"limit": 0, "window_ms": 0, "action": ""}, "limit is 0"),  # count only
+        ({"action": ""}, "action is ''"),
+        ({"action": "log"}, "action is 'log'"),
+        ({"limit": 33}, "limit is 33"),
+        ({"limit": 32.0}, "limit is 32.0"),
+        ({"window_ms": 50}, "window_ms is 50"),
+        ({"min_length": 64}, "min_length is 64"),
+        ({"entries": 100}, "entries is 100"),
+        ({"key": "proto"}, "key is 'proto'"),
+        ({"measure": "both"}, "measure is 'both'"),
+        ({"scale": "us", "buckets": 24}, "scale is 'us'"),
+    ],
+)
+def test_a_policy_that_does_not_fit_is_refused_in_words(change: dict[str, Any], word: str) -> None:
     flood = situation("flood", 3)
-    found = diagnose(telemetry(flood.workload), situation("latency", 3).policy)
-    assert found.parameters["measure"] == DEFAULT_POLICIES["flood"].measure
+    with pytest.raises(PolicyRefused, match="policy does not fit a flood") as caught:
+        diagnose(telemetry(flood.workload), replace(flood.policy, **change))
+    assert word in caught.value.seen
+
+
+def test_a_policy_for_another_bottleneck_is_refused_too() -> None:
+    flood = situation("flood", 3)
+    with pytest.raises(PolicyRefused, match="does not fit a flood"):
+        diagnose(telemetry(flood.workload), situation("latency", 3).policy)
 
 
 def test_too_little_traffic_is_said() -> None:
