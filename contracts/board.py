@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,10 +59,41 @@ class Place:
         if not self.console:
             return self.name
         real = self.console if "://" in self.console else str(Path(self.console).resolve())
-        return real.strip(os.sep).translate(_SAFE)
+        return _file_name(real)
+
+    @property
+    def lasting_identity(self) -> str:
+        """What stays with the board when devices are numbered anew: quarantine and reservations go by it.
+
+        A link that the lab or udev made is meant to last, so it counts as it is written; a bare device is known by its
+        link in /dev/serial/by-id, where it has one. A pty has a number that the next program is given.
+        """
+        if not self.console or "://" in self.console:
+            return self.identity
+        named = Path(os.path.abspath(self.console))  # noqa: PTH100 - resolve() would follow the link
+        if named == named.parent.resolve() / named.name and not named.is_symlink():
+            named = next((link for link in _by_id() if link.resolve() == named), named)
+        return _file_name(str(named))
 
 
+BY_ID: Final = Path("/dev/serial/by-id")
+"""Where udev names serial adapters by maker, product and serial number."""
+_NAME_MAX: Final = 180  # bytes of a file's name that are ours; suffixes follow, up to 255 in all
 _SAFE: Final = {ord(char): "-" for char in "/:?&=%* "}
+
+
+def _by_id() -> list[Path]:
+    try:
+        return sorted(BY_ID.iterdir())
+    except OSError:
+        return []
+
+
+def _file_name(text: str) -> str:
+    name = text.strip(os.sep).translate(_SAFE)
+    if len(os.fsencode(name)) <= _NAME_MAX:
+        return name
+    return f"{hashlib.sha256(os.fsencode(text)).hexdigest()[:16]}-{name[-80:]}"
 
 
 @dataclass(frozen=True, slots=True)

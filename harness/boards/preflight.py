@@ -43,7 +43,8 @@ def check(specs: Sequence[BoardSpec]) -> list[Finding]:
     """One finding a place, or several where a place lacks several parts; one for a kind without any.
 
     Looks at devices, programs, folders, QEMU, quarantine and reservations. Switches nothing, boots nothing and leases
-    nothing; takes `LIMIT_S` at most. A place that somebody holds is left alone and counts as usable.
+    nothing; takes `LIMIT_S` at most. A place that somebody holds or has reserved is left alone and counts as usable: a
+    lease waits for it.
     """
     out: list[Finding] = []
     asked: list[tuple[BoardSpec, PlaceState]] = []
@@ -57,10 +58,12 @@ def check(specs: Sequence[BoardSpec]) -> list[Finding]:
             out.append(_bad(spec.kind, "", error))
             continue
         for state in found:
-            if not state.usable:
-                out.append(_kept(state))
+            if state.state == "quarantined":
+                out.append(_quarantined(state))
             elif state.state == "held":
                 out.append(Finding(spec.kind, state.place.name, True, f"held by {state.owner or 'somebody'}"))
+            elif not state.usable:  # a lease waits for it, as for one that is held
+                out.append(Finding(spec.kind, state.place.name, True, f"reserved by {state.reserved_by}"))
             else:
                 asked.append((spec, state))
     return [*out, *_ask(asked)]
@@ -131,26 +134,16 @@ def _no_places(spec: BoardSpec) -> Finding:
     )
 
 
-def _kept(state: PlaceState) -> Finding:
+def _quarantined(state: PlaceState) -> Finding:
     name = state.place.name
-    if state.state == "quarantined":
-        return Finding(
-            state.kind,
-            name,
-            False,
-            f"{name} is in quarantine since {state.since or '?'}",
-            expected="a place in working order",
-            seen=state.reason,
-            do=f"mend it, then `assay boards check --board {state.kind}`, which lifts the quarantine",
-        )
     return Finding(
         state.kind,
         name,
         False,
-        f"{name} is reserved by {state.reserved_by}",
-        expected="a place that is free, or reserved by you",
-        seen=f"held by {state.owner}" if state.state == "held" else state.reason or "no note",
-        do="wait, or ask them; `assay lease list` shows until when",
+        f"{name} is in quarantine since {state.since or '?'}",
+        expected="a place in working order",
+        seen=state.reason,
+        do=f"repair it, then `assay boards check --board {state.kind}`, which lifts the quarantine",
     )
 
 

@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from contracts.board import BoardSpec
+from contracts.board import BoardSpec, Place
 from contracts.errors import ConfigError, InfraError, SetupError
 from contracts.root import ROOT
 from harness.boards.registry import BOARDS, LAB_VARIABLE, lab_files, load_lab
+from harness.lease import quarantine
 from targets.qemu import qemu_program
 
 START_S: Final = 20.0
@@ -73,9 +74,17 @@ def rack(
         if labs:
             stack.enter_context(_variable(LAB_VARIABLE, os.pathsep.join(map(str, labs))))
         places = load_lab(labs[-1], BOARDS) if wanted else {}
+        stack.callback(_forget, [place for spec in wanted for place in places[spec.kind]])
         yield RackSpecs(
             [replace(spec, places=places[spec.kind]) if spec in wanted else spec for spec in specs], labs
         )
+
+
+def _forget(places: Sequence[Place]) -> None:
+    """Lift what quarantines there are of boards that are gone for good with their simulator."""
+    for place in places:
+        with contextlib.suppress(InfraError):
+            quarantine.lift(place)
 
 
 def _need_qemu() -> None:

@@ -184,8 +184,17 @@ def _one_place(name: str, lab: Sequence[Path] | None) -> tuple[BoardSpec, Place]
 
 def _release_by_force(spec: BoardSpec, place: Place) -> None:
     from contracts.errors import AssayError
+    from harness.lease import reservation
     from harness.lease.force import LET_GO_S, seize
 
+    kept = reservation.of(place)
+    if kept is not None:
+        out.print(f"{place.name} stays reserved {reservation.describe(kept)}", markup=False)
+        if not kept.mine:
+            out.print(
+                f"  nobody else gets it before that ends: `assay lease unreserve {place.name} --force` ends it",
+                markup=False,
+            )
     with seize(spec, place, "lease release --force") as taken:
         before = taken.before
         if before is None:

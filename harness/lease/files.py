@@ -22,6 +22,8 @@ from contracts.plain_file import read_plain
 from harness.config.json_file import parse_json
 
 GATE_TIMEOUT_S: Final = 10.0
+LASTING: Final = ("reserved", "quarantine")
+"""Files that belong to a board, not to the device number that it has now."""
 EPOCH_MAX: Final = 2**32 - 1  # a session's epoch is 32 bits wide on the wire
 _EPOCH_FLOOR_MAX: Final = EPOCH_MAX - 2**24  # a clock gone wild uses the numbers not up
 _GATE_POLL_S: Final = 0.001
@@ -116,23 +118,25 @@ class Beat:
 class PlaceFiles:
     """The files of one place: `lock`, `owner`, `epoch`, `wait`, `reserved`, `quarantine`, `forced`.
 
-    They are named by the place's identity, so that two names for one device share them. Every method raises
+    They are named by the place's identity, so that two names for one device share them; `reserved` and `quarantine`
+    by its `lasting` one, so that they stay with the board when its device gets another number. Every method raises
     InfraError when the folder cannot be read or written.
     """
 
-    def __init__(self, identity: str, folder: Path | None = None) -> None:
+    def __init__(self, identity: str, folder: Path | None = None, *, lasting: str | None = None) -> None:
         self.identity = identity
         self.folder = leases_folder() if folder is None else folder
         self._stem = f"{self.folder}/{identity}."
+        self._lasting = f"{self.folder}/{lasting or identity}."
 
     @classmethod
     def of(cls, place: Place, folder: Path | None = None) -> PlaceFiles:
         """The files of a place."""
-        return cls(place.identity, folder)
+        return cls(place.identity, folder, lasting=place.lasting_identity)
 
     def path(self, suffix: str) -> Path:
         """One of the files."""
-        return Path(self._stem + suffix)
+        return Path((self._lasting if suffix.partition(".")[0] in LASTING else self._stem) + suffix)
 
     def open(self, suffix: str) -> int:
         """A descriptor of that file, made when it is missing; no program that we start inherits it."""

@@ -62,7 +62,8 @@ def strays(specs: Sequence[BoardSpec]) -> list[PlaceState]:
     They belong to another lab on this machine, or were removed from this one in use. Named as their lock is.
     """
     folder = leases_folder()
-    known = {place.identity for spec in specs for place in spec.places}
+    places = [place for spec in specs for place in spec.places]
+    known = {place.identity for place in places} | {place.lasting_identity for place in places}
     try:
         names = {
             path.stem for path in folder.iterdir() if path.suffix in (".lock", ".quarantine", ".reserved")

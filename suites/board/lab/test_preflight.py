@@ -7,6 +7,7 @@ import time
 import pytest
 
 from contracts.board import BoardSpec
+from harness.lease import reservation
 from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
@@ -55,6 +56,34 @@ def test_a_simulated_board_is_there_for_a_session_by_itself(
     done = lab.run(TWO, "--board", "rpi4-sim", *workers)
     assert done.code == 0, done.text
     assert "2 passed" in done.text
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
+def test_boards_that_somebody_else_has_reserved_are_waited_for(
+    board_spec: BoardSpec, lab: Lab, workers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_LEASES", str(lab.folder / "leases"))
+    monkeypatch.setenv("ASSAY_USER", "alice")
+    reservation.reserve_all(board_spec.places, 8.0)
+    monkeypatch.setenv("ASSAY_USER", "bob")
+    done = lab.run(TWO, "--board", board_spec.kind, *workers)
+    assert done.code == 0, done.text
+    assert "reserved by alice" in done.text, "why nothing happens is said while it happens"
+
+
+def test_boards_that_stay_reserved_are_the_labs_fault_after_the_leases_time_out(
+    board_spec: BoardSpec, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_LEASES", str(lab.folder / "leases"))
+    monkeypatch.setenv("ASSAY_USER", "alice")
+    reservation.reserve_all(board_spec.places, 3600.0)
+    monkeypatch.setenv("ASSAY_USER", "bob")
+    done = lab.run(TWO, "--board", board_spec.kind, "--lease-timeout", "1")
+    assert done.code == 75, done.text
+    row = done.rows["test_on_a_board"]
+    assert row["verdict"] == "infra"
+    assert "reserved by alice" in row["message"]
+    assert done.rows["test_without"]["verdict"] == "pass"
 
 
 def test_a_kernel_that_does_not_build_ends_the_session_before_a_lease(

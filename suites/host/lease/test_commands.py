@@ -14,7 +14,7 @@ import pytest
 from contracts.board import BoardSpec
 from harness.boards.registry import select_one
 from harness.cli.app import main
-from harness.lease import acquire, quarantine
+from harness.lease import acquire, quarantine, reservation
 
 StartHolder = Callable[..., Any]
 Assay = Callable[..., tuple[int, str, str]]
@@ -80,6 +80,18 @@ def test_a_held_board_is_not_released_without_force(
     assert "a QEMU ends when its holder lets go" in out
     assert "`assay lease release" in holder.ask("check")["lost"] or "by alice" in holder.ask("check")["lost"]
     assert assay("release", name) == (0, f"{name} is free already\n", "")
+
+
+def test_a_release_by_force_says_that_a_reservation_stays(
+    assay: Assay, virt: BoardSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = virt.places[0].name
+    monkeypatch.setenv("ASSAY_USER", "bob")
+    reservation.reserve(virt.places[0], 7200, "bring-up")
+    code, out, _ = assay("release", name, "--force")
+    assert code == 0
+    assert f"{name} stays reserved by bob for 1 h 59 min more (bring-up)" in out
+    assert f"`assay lease unreserve {name} --force` ends it" in " ".join(out.split())
 
 
 def test_a_board_with_a_switch_is_switched_off_when_it_is_taken(

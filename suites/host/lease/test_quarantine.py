@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contracts import board
 from contracts.board import BoardSpec
-from harness.lease import NoneUsable, acquire, quarantine, states
+from harness.lease import NoneUsable, acquire, quarantine, reservation, states
 
 MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]
@@ -86,3 +88,63 @@ def test_a_damaged_note_keeps_the_board_out_of_use(make_spec: MakeSpec, leases: 
         acquire(spec, timeout_s=0)
     assert quarantine.lift(spec.places[0])
     acquire(spec, timeout_s=0).release()
+
+
+@pytest.fixture
+def link_to_a_new_pty(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Opens the pty with the lowest free number and links it, as a simulator does; the one before it is closed."""
+    ends: list[int] = []
+
+    def make(name: str) -> Path:
+        while ends:
+            os.close(ends.pop())
+        ends.extend(os.openpty())
+        link = tmp_path / name / "console"
+        link.parent.mkdir()
+        link.symlink_to(os.ttyname(ends[1]))
+        return link
+
+    yield make
+    for end in ends:
+        os.close(end)
+
+
+def test_a_new_simulator_inherits_no_quarantine_with_the_number_of_a_pty(
+    make_spec: MakeSpec, link_to_a_new_pty: Callable[[str], Path]
+) -> None:
+    for _ in range(
+        20
+    ):  # until the kernel gives the same number again, which other programs may be quicker to take
+        earlier = make_spec(consoles=[str(link_to_a_new_pty(f"a{_}"))])
+        number = earlier.places[0].identity
+        quarantine.put(earlier.places[0], "its golden image is silent")
+        reservation.reserve(earlier.places[0], 3600)
+        later = make_spec(consoles=[str(link_to_a_new_pty(f"b{_}"))])
+        if later.places[0].identity == number:
+            break
+    assert later.places[0].identity == number, "locks meet at the device"
+    assert [state.state for state in states(later)] == ["free"]
+    with acquire(later, timeout_s=0):
+        pass
+
+
+def test_a_quarantine_stays_with_the_adapter_when_its_number_changes(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_id = tmp_path / "by-id"
+    by_id.mkdir()
+    monkeypatch.setattr(board, "BY_ID", by_id)
+    for number in range(2):
+        (tmp_path / f"ttyUSB{number}").touch()
+    link = by_id / "usb-FTDI_A1"
+    link.symlink_to(tmp_path / "ttyUSB0")
+    spec = make_spec(consoles=[str(link)])
+    quarantine.put(spec.places[0], "sick")
+    bare = make_spec(consoles=[str(tmp_path / "ttyUSB0")])
+    assert quarantine.of(bare.places[0]) is not None, "a lab that names the device finds the same board sick"
+    link.unlink()
+    link.symlink_to(tmp_path / "ttyUSB1")
+    assert quarantine.of(spec.places[0]) is not None
+    assert quarantine.of(bare.places[0]) is None, "another board has that number now"
+    link.unlink()
+    assert quarantine.of(spec.places[0]) is not None, "unplugged"
