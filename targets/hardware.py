@@ -11,6 +11,7 @@ from typing import Final, Self
 from contracts.board import BoardSpec, Place
 from contracts.errors import AssayError, BoardLost, Cause, InfraError
 from targets.protocols import Boot, Console, Port, Power
+from targets.supply import still_on, switch_off
 
 STALE_MAX_S: Final = 2.0
 _QUIET_S: Final = 0.02
@@ -34,6 +35,7 @@ class HardwareBoard:
         self._boot = boot
         self._started = False  # off is to be switched, come what may
         self._on = False
+        self._off_s = 0.0
 
     def __enter__(self) -> Self:
         self.start()
@@ -58,7 +60,8 @@ class HardwareBoard:
             if not self._console.present():
                 self._console.check()
             self._started = True
-            self._power.off()
+            switch_off(self._power)
+            self._off_s = time.monotonic()
             self._boot.lay(self.spec, self.kernel)
 
     def open_console(self) -> Port:
@@ -101,8 +104,10 @@ class HardwareBoard:
             ) from error
 
     def go(self) -> None:
-        """Switch on. Raises InfraError."""
+        """Switch on. Raises InfraError, also for a supply that has come on by itself."""
         with self._named():
+            if self._power.state():  # it would boot what an earlier life has left
+                raise still_on(self._power, time.monotonic() - self._off_s)
             self._power.on()
         self._on = True
 
@@ -116,11 +121,9 @@ class HardwareBoard:
             return
         with self._named():
             try:
-                self._power.off()
-            except (
-                InfraError
-            ):  # a relay or hub that did not hear once: a board left on is worse than a second wait
-                self._power.off()
+                switch_off(self._power)
+            except InfraError:  # one that did not hear once: a board left on is worse than a second wait
+                switch_off(self._power)
         self._started = False
 
     def registers(self) -> str:
@@ -154,13 +157,18 @@ class HardwareBoard:
                 return BoardLost(
                     f"board {self.place.name} lost its power",
                     expected="a supply that is on until the board is given back",
-                    seen="the switch says off",
+                    seen=f"the switch says {getattr(self._power, 'said', '') or 'off'}",
                     do="find who switched it (another lab on this supply?) and run again",
                     cause=Cause.OUTSIDE,
                 )
             if time.monotonic() >= end_s:
                 return None
             time.sleep(_POLL_S)
+
+    def console_users(self) -> str:
+        """Who else has the console's device open, as far as the driver can tell."""
+        users = getattr(self._console, "users", None)
+        return users() if users is not None else ""
 
     def run_delay_s(self) -> float:
         """Hardware has cores of its own: 0."""

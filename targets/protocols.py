@@ -53,9 +53,15 @@ class Console(Protocol):
         """Open the line for one holder. Raises InfraError."""
         ...
 
+    # May have `users() -> str`: other programs that have the line open, for people; empty for none.
+
 
 class Power(Protocol):
-    """The switch of a board's supply."""
+    """The switch of a board's supply.
+
+    A driver may have `label` (what it switches, for people: `port 1 of hub 1-1.4`) and `advice` (what to try when that
+    does not go off).
+    """
 
     Options: ClassVar[type[BaseModel]]
 
@@ -129,6 +135,10 @@ class Target(Protocol):
 
     def exit_error(self, wait_s: float = 0.0) -> AssayError | None:
         """Why the board went away by itself, or None while it is still there (after waiting `wait_s`)."""
+        ...
+
+    def console_users(self) -> str:
+        """Other programs of this machine that have the board's console open, for people; empty for none."""
         ...
 
     def run_delay_s(self) -> float:

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, BoardLost, Cause, ConfigError, InfraError, SetupError
+from targets.console.device import users_of
 from targets.exits import explain_exit, is_stopped, stopped_error
 from targets.monitor import Monitor
 from targets.protocols import Port
@@ -210,6 +211,10 @@ class QemuBoard:
         if code == 0 and self.expects_exit:
             return None
         return explain_exit(self.spec.kind, code, self._stderr())
+
+    def console_users(self) -> str:
+        """Who else has the pty of this board's console open; a socket serves one client alone."""
+        return users_of(Path(self._console)) if self._console.startswith("/dev/") else ""
 
     def run_delay_s(self) -> float:
         """How long QEMU waited for a core: the thread that waited longest (kernel: scheduler/sched-stats). 0 if unknown."""

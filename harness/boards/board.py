@@ -21,7 +21,7 @@ from contracts.errors import (
 )
 from contracts.wire.events import Event
 from contracts.wire.session import HelloResponse
-from harness.boards.triage import Finding, Scene, is_ours, starved, too_busy, triage
+from harness.boards.triage import Finding, Scene, console_shared, is_ours, starved, too_busy, triage
 from harness.channel.client import ChannelClient
 from harness.channel.link import Watch
 from harness.channel.requester import Silent
@@ -127,7 +127,8 @@ class Board:
             watch=self._watch,
         )
         self.target.go()
-        self._client.wait_event(Event.LOG, self.spec.boot_timeout_s)  # a kernel logs "ready" once it listens
+        # A kernel logs "ready" once it listens.
+        self._client.wait_event(Event.LOG, self.spec.boot_timeout_s, look=self._gone)
         self._hello = self._client.open_session(self.key.channel, self.epoch)
         self._check_build(self._hello)
 
@@ -226,6 +227,9 @@ class Board:
         ended = self.target.exit_error(_EXIT_WAIT_S if isinstance(error, BoardLost) else 0.0)
         if ended is not None:
             return self._never_up(ended)
+        users = self.target.console_users()
+        if users:
+            return console_shared(self.lease.place.name, users, error)
         if not isinstance(error, Silent):
             return error
         asked = self._client.asked_last if self._client is not None else ""  # by the test, not by us below
@@ -238,6 +242,10 @@ class Board:
         scene = Scene(error, asked, *self._look())
         self._finding = triage(self.spec, self.lease, scene, self.power_off, self._golden)
         return self._finding.error
+
+    def _gone(self) -> AssayError | None:
+        """Asked while the board boots: a supply that went off is not waited for. A QEMU that ends closes its line."""
+        return self._lease_error() or (None if self.target.pid else self.target.exit_error())
 
     def _never_up(self, ended: AssayError) -> AssayError:
         """A host program that ends before its kernel ever spoke is this machine's fault, not the board's."""

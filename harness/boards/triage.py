@@ -26,6 +26,7 @@ from harness.kernel.golden import GOLDEN, golden_image
 from harness.lease import Lease, LeaseLost, quarantine
 from targets.drivers import make_target, missing_parts
 from targets.protocols import Target
+from targets.supply import SwitchDisobeys
 
 FLOOD_BYTES_PER_S: Final = 1024.0
 FLOOD_IDLE_S: Final = 0.25
@@ -119,11 +120,16 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
         began_s = time.monotonic()
         target.go()
         try:
-            client.wait_event(Event.LOG, spec.boot_timeout_s)
+            client.wait_event(
+                Event.LOG, spec.boot_timeout_s, look=lambda: None if target.pid else target.exit_error()
+            )
             hello = client.hello()
         except (ChannelError, KernelError) as error:
             if isinstance(error, Silent) and starved(error, target.run_delay_s(), NO_CORE_SHARE):
                 raise too_busy(f"whether {lease.place.name} is fit cannot be told", error) from error
+            users = target.console_users()
+            if users:
+                raise console_shared(lease.place.name, users, error) from error
             raise GoldenSilent(
                 f"the golden image does not answer on {lease.place.name}",
                 expected=f"hello of build {image.build_id.hex()[:8]} within "
@@ -154,6 +160,17 @@ def too_busy(what: str, silence: Silent) -> MachineBusy:
         expected=f"a core for QEMU most of the time; {silence.expected}",
         seen=f"{silence.what}; QEMU waited for a core for most of that",
         do="run fewer sessions or workers (-n) beside each other, or raise the time-outs in the board file",
+    )
+
+
+def console_shared(name: str, users: str, error: AssayError) -> InfraError:
+    """The fault of a console that other programs (`users`) have open: what the board said may have gone to them."""
+    return InfraError(
+        f"{error.what}, and its console is open in another program: {users}",
+        expected="a serial line that nobody else reads or writes",
+        seen=error.seen,
+        do=f"end that program, then run again; {name} itself was not judged",
+        cause=Cause.OUTSIDE,
     )
 
 
@@ -211,11 +228,13 @@ def is_sick(spec: BoardSpec, place: Place, error: AssayError) -> bool:
     """Whether `error`, met while a golden image was to run, is the board's own: a case for quarantine.
 
     What befell a process of this machine says nothing of the next board that is made of one, and of parts that are
-    missing preflight tells.
+    missing preflight tells. A supply that does not go off, and what somebody outside did, say nothing of the board.
     """
     if isinstance(error, GoldenSilent):
         return True
-    if not isinstance(error, InfraError) or isinstance(error, BoardLost | LeaseLost) or spec.qemu is not None:
+    if not isinstance(error, InfraError) or isinstance(error, BoardLost | LeaseLost | SwitchDisobeys):
+        return False
+    if spec.qemu is not None or error.cause in (Cause.OUTSIDE, Cause.MACHINE):
         return False
     return not missing_parts(place)
 

@@ -56,6 +56,7 @@ R = TypeVar("R", bound=Record)
 
 FIRST_RETRY_S: Final = 0.25
 GRACE_S: Final = 1.0
+LOOK_S: Final = 1.0
 EVENTS_KEPT: Final = 4096
 _LEAD: Final = ResponseHeader.wire_size()
 _WRITE_MAX: Final = MAX_PAYLOAD - BlobWriteRequest.wire_size()
@@ -431,21 +432,36 @@ class Requester:
         """Call `callback` for every later event, from the reader thread."""
         self._callbacks.append(callback)
 
-    def wait_event(self, event: Event, timeout_s: float | None = None) -> ReceivedEvent:
-        """Take the oldest event of that number out of `events`, waiting for it. Raises Silent if none comes."""
+    def wait_event(
+        self,
+        event: Event,
+        timeout_s: float | None = None,
+        *,
+        look: Callable[[], AssayError | None] | None = None,
+    ) -> ReceivedEvent:
+        """Take the oldest event of that number out of `events`, waiting for it. Raises Silent if none comes.
+
+        `look` is asked every second whether the board is still there; what it returns is raised.
+        """
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         end_s = time.monotonic() + limit_s
         received = self._link.bytes_received
-        with self._changed:
-            while True:
+        look_s = time.monotonic() + LOOK_S
+        while True:
+            with self._changed:
                 for kept in self.events:
                     if kept.event == event:
                         self.events.remove(kept)
                         return kept
-                left = end_s - time.monotonic()
-                if left <= 0 or self._lost is not None or self._fault is not None:
+                now_s = time.monotonic()
+                if now_s >= end_s or self._lost is not None or self._fault is not None:
                     break
-                self._changed.wait(left)
+                self._changed.wait(min(end_s, look_s) - now_s if look is not None else end_s - now_s)
+            if look is not None and time.monotonic() >= look_s:
+                gone = look()  # outside the lock: it may ask a switch, which takes its time
+                if gone is not None:
+                    raise gone
+                look_s = time.monotonic() + LOOK_S
         self.check_alive()
         heard = self._link.bytes_received - received
         stats = self._link.stats

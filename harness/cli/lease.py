@@ -216,9 +216,10 @@ def _release_by_force(spec: BoardSpec, place: Place) -> None:
             out.print("  no power switch: a QEMU ends when its holder lets go of it", markup=False)
             return
         from targets.drivers import power_of
+        from targets.supply import switch_off
 
         try:
-            power_of(place).off()
+            switch_off(power_of(place))
         except AssayError as error:
             error.do = f"the lease is released, but switch {place.name} off by hand: {error.do}"
             raise

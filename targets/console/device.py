@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -25,17 +27,38 @@ def _devices() -> str:
     return ", ".join(names) or "none"
 
 
-def _holders(path: Path) -> str:
-    """Who has a device open, as far as this user may see: ` by pid 12 (picocom)`, or an empty string."""
+def users_of(path: Path) -> str:
+    """Who else has a device open, as far as this user may see: `pid 12 (picocom)`, or an empty string.
+
+    Locks do not tell: a program that asks for none reads and writes all the same, root even past TIOCEXCL. Whoever
+    serves a pty (has its other end) is no other user of it.
+    """
     real = os.path.realpath(path)
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) == os.getpid():
+            continue
         with suppress(OSError):
-            if int(folder.name) != os.getpid() and any(
-                str(link.readlink()) == real for link in (folder / "fd").iterdir()
-            ):
+            links = {link.name: str(link.readlink()) for link in (folder / "fd").iterdir()}
+            if real in links.values() and not _serves(folder, links, real):
                 found.append(f"pid {folder.name} ({(folder / 'comm').read_text().strip()})")
-    return f" by {', '.join(found)}" if found else ""
+    return ", ".join(found)
+
+
+def _serves(process: Path, links: Mapping[str, str], real: str) -> bool:
+    """Whether a process has the other end of the pty `real` (proc_pid_fdinfo(5): `tty-index`)."""
+    masters = [name for name, target in links.items() if target in ("/dev/ptmx", "/dev/pts/ptmx")]
+    for name in masters if real.startswith("/dev/pts/") else ():
+        with suppress(OSError):
+            index = re.search(r"^tty-index:\s*(\d+)$", (process / "fdinfo" / name).read_text(), re.MULTILINE)
+            if index is None or index[1] == real.rpartition("/")[2]:
+                return True
+    return False
+
+
+def _by(path: Path) -> str:
+    users = users_of(path)
+    return f" by {users}" if users else ""
 
 
 class Device:
@@ -77,7 +100,7 @@ class Device:
             raise BoardLost(
                 f"the console device {self.path} cannot be opened",
                 expected="a serial line that nobody else holds",
-                seen=f"{error}{_holders(self.path)}",
+                seen=f"{error}{_by(self.path)}",
                 do="end what holds it, or unplug the adapter and plug it in again",
                 cause=Cause.LAB,
             ) from error
@@ -85,7 +108,7 @@ class Device:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise BoardLost(
-                f"the console device {self.path} is held{_holders(self.path)}",
+                f"the console device {self.path} is held{_by(self.path)}",
                 expected="a serial line that nobody else holds",
                 seen="it is locked",
                 do="end that program; the lab opens a console for itself alone",
@@ -93,6 +116,19 @@ class Device:
             ) from error
         finally:
             os.close(fd)
+        others = self.users()
+        if others:
+            raise BoardLost(
+                f"the console device {self.path} is open in another program: {others}",
+                expected="a serial line that nobody else reads or writes",
+                seen="it is not locked, so what the board says goes to whoever reads first",
+                do="end that program; the lab opens a console for itself alone",
+                cause=Cause.OUTSIDE,
+            )
+
+    def users(self) -> str:
+        """Other programs that have the device open, for people; empty for none."""
+        return users_of(self.path)
 
     def open(self, baud: int) -> Port:
         """Open and lock the device; what had arrived before is dropped. Raises BoardLost."""

@@ -102,6 +102,9 @@ class CommandPower:
     def __init__(self, options: BaseModel) -> None:
         assert isinstance(options, CommandOptions)
         self.options = options
+        self.label = f"the supply that `{shlex.join(options.off)}` switches"
+        self.said = ""
+        """All that the `state` command printed last: it may say why."""
 
     def check(self) -> None:
         """Raise InfraError for a program that is not there. Runs none."""
@@ -122,7 +125,8 @@ class CommandPower:
         """Run the `state` command, if there is one; its last word is `on` or `off`."""
         if self.options.state is None:
             return None
-        words = run_command(self.options.state, self.options.timeout_s, "power state").split()
+        self.said = run_command(self.options.state, self.options.timeout_s, "power state")
+        words = self.said.split()
         if not words or words[-1].lower() not in ("on", "off"):
             raise InfraError(
                 "power state: the power command gave no state",

@@ -62,6 +62,9 @@ class PduPower:
     def __init__(self, options: BaseModel) -> None:
         assert isinstance(options, PduOptions)
         self.options = options
+        self.label = f"outlet {options.outlet} of {urlsplit(options.off).hostname}".replace(
+            "outlet  of", "the outlet of"
+        )
         # A lab's switch stands on the lab's own network: a proxy of the environment is not asked.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, Field
 
-from contracts.errors import InfraError
 from targets.options import Options, Pause, Seconds
 from targets.power.command import missing, run_command
+from targets.supply import SwitchDisobeys
 
 # `  Port 4: 0103 power enable connect [...]` or `  Port 4: 0000 off`, below a line that names the hub.
 _HUB: Final = re.compile(r"^(?P<when>Current|New) status for hub (?P<hub>\S+)", re.MULTILINE)
@@ -52,6 +52,8 @@ class UhubctlPower:
     def __init__(self, options: BaseModel) -> None:
         assert isinstance(options, UhubctlOptions)
         self.options = options
+        self.label = f"port {options.port} of hub {options.hub}"
+        self.advice = "raise `repeat`"
 
     def check(self) -> None:
         """Raise InfraError when `uhubctl` is not installed."""
@@ -67,7 +69,7 @@ class UhubctlPower:
         printed = self._run("-a", "on" if on else "off", "-r", str(self.options.repeat))
         states = port_states(printed, self.options.port)
         if not states or any(state is not on for state in states):
-            raise InfraError(
+            raise SwitchDisobeys(
                 f"hub {self.options.hub} did not switch port {self.options.port} {'on' if on else 'off'}",
                 expected=f"uhubctl to report the port {'with power' if on else 'off'}",
                 seen=printed.strip()[-1000:] or "no output",
@@ -80,7 +82,7 @@ class UhubctlPower:
         self._switch(True)
 
     def off(self) -> None:
-        """Switch the port off, and wait `off_s`."""
+        """Switch the port off, and wait `off_s`. Linux may switch it on again: `targets.supply` asks."""
         self._switch(False)
         time.sleep(self.options.off_s)
 

@@ -44,6 +44,8 @@ class SimBoard:
     now: Callable[[], float] = time.monotonic
     switch: str = "work"  # what the power program meets: work, fail or hang
     powered: bool = False
+    died: str = ""
+    """Why there is no power, where a QEMU went that nobody switched off."""
     uart: socket.socket | None = None
     to_host: bytearray = field(default_factory=bytearray)
     to_board: bytearray = field(default_factory=bytearray)
@@ -79,10 +81,13 @@ class SimBoard:
     # --- the supply ---------------------------------------------------------------------------------------------
 
     def on(self) -> None:
-        """Power: what the board does next depends on its TFTP folder. Does nothing when it has power."""
+        """Power: what the board does next depends on its TFTP folder. Does nothing when it has power.
+
+        Raises OSError when QEMU cannot be started: that is no board that stays dark.
+        """
         if self.powered:
             return
-        self.powered = True
+        self.powered, self.died = True, ""
         self.line.drop()
         try:
             kernel = choose_kernel(self.tftp)
@@ -105,8 +110,9 @@ class SimBoard:
                 )
             except (OSError, SetupError) as error:
                 ours.close()
-                self.log(f"power on; stays dark: QEMU cannot be started: {error}")
-                return
+                self.powered = False
+                self.log(f"power on; QEMU cannot be started: {error}")
+                raise OSError(f"QEMU cannot be started: {' '.join(str(error).split())}") from error
         ours.setblocking(False)
         self.uart = ours
         self.log(f"power on; boots {kernel.name} of {kernel.stat().st_size} bytes, pid {self._process.pid}")
@@ -125,7 +131,7 @@ class SimBoard:
         """No power: QEMU ends, and whatever lay on the line is lost. May be called twice."""
         if self.powered:
             self.log(why)
-        self.powered = False
+        self.powered, self.died = False, ""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -142,7 +148,10 @@ class SimBoard:
         self.to_board.clear()
 
     def _ended(self) -> None:
-        """QEMU went by itself. Ended from outside, the board has lost its power; else it stays, dark, with power."""
+        """QEMU went by itself. Where the guest ended it, the board stays, dark, with power.
+
+        A QEMU that was ended from outside or gave up is no such board: it has lost its power.
+        """
         process, self._process = self._process, None
         code = 0
         if process is not None:
@@ -159,8 +168,9 @@ class SimBoard:
             self.uart.close()
             self.uart = None
         self.to_board.clear()
-        if code < 0 and not is_own_fault(-code):
+        if code > 0 or (code < 0 and not is_own_fault(-code)):
             self.powered = False
+            self.died = f"QEMU ended: {how} {' '.join(said.split())}".strip()
 
     # --- the line -----------------------------------------------------------------------------------------------
 
@@ -214,7 +224,8 @@ class SimBoard:
             case ["off"]:
                 self.off()
             case ["state"]:
-                pass
+                if self.died:
+                    return f"{self.died}; off"
             case ["cut"]:
                 self.off("the supply is cut")
             case ["plug"]:
