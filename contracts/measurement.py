@@ -47,7 +47,8 @@ class Measurement:
     """Samples of one stage. Values are in ns (`unit` "ns"); virtual ones are instructions at 1 ns each.
 
     `waited` (host wall times only; empty or one a sample) is the part of each sample in which the stage's threads
-    were ready to run and had no processor.
+    were ready to run and had no processor, or in which nobody ran at all. Where that is known of all samples together
+    alone, it is `lost_ns`. `lost` says why nobody ran, for people.
     """
 
     stage: str
@@ -55,6 +56,8 @@ class Measurement:
     samples: tuple[float, ...]
     unit: str = "ns"
     waited: tuple[float, ...] = ()
+    lost_ns: float = 0.0
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 from typing import Final
 
 from contracts.errors import AssayError, BoardLost, Cause, KernelError
@@ -33,14 +32,6 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped by a signal (proc_pid_stat(5): state `T`): it neither runs nor ends."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except (OSError, IndexError):
-        return False
 
 
 def stopped_error(kind: str) -> AssayError:

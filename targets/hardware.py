@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from contracts.board import BoardSpec, Place
 from contracts.errors import AssayError, BoardLost, Cause, InfraError
+from targets.processes import behind, run_delay_s, servers_of
 from targets.protocols import Boot, Console, Port, Power
 from targets.supply import still_on, switch_off
 
@@ -36,6 +37,8 @@ class HardwareBoard:
         self._started = False  # off is to be switched, come what may
         self._on = False
         self._off_s = 0.0
+        self._servers: list[int] = []
+        self._delays: dict[int, float] = {}  # what those had waited before this board was switched on
 
     def __enter__(self) -> Self:
         self.start()
@@ -68,6 +71,7 @@ class HardwareBoard:
         """Open the line of the board that is off, and drop what an earlier life left in it. Raises InfraError."""
         with self._named():
             port = self._console.open(self.spec.baud)
+        self._servers = servers_of(Path(self.place.console)) if "://" not in self.place.console else []
         try:
             self._drop_stale(port)
         except BaseException:
@@ -110,6 +114,7 @@ class HardwareBoard:
                 raise still_on(self._power, time.monotonic() - self._off_s)
             self._power.on()
         self._on = True
+        self._delays = {pid: run_delay_s([pid]) for pid in self._servers}
 
     def stop(self) -> None:
         """Switch off; may be called twice. Raises InfraError when the switch does not obey, asked twice.
@@ -170,9 +175,13 @@ class HardwareBoard:
         users = getattr(self._console, "users", None)
         return users() if users is not None else ""
 
+    def processes(self) -> list[int]:
+        """What serves the console, where that is a pty of this machine: a simulator, and its machine of this board."""
+        return behind(self._servers, Path(self.place.console)) if self._servers else []
+
     def run_delay_s(self) -> float:
-        """Hardware has cores of its own: 0."""
-        return 0.0
+        """Hardware has cores of its own: 0. What stands in for it has not."""
+        return max((run_delay_s([pid]) - self._delays.get(pid, 0.0) for pid in self.processes()), default=0.0)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ board or lab file may say, and is made from one instance of it. `check` is asked
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
@@ -139,6 +140,10 @@ class Target(Protocol):
 
     def console_users(self) -> str:
         """Other programs of this machine that have the board's console open, for people; empty for none."""
+        ...
+
+    def processes(self) -> Sequence[int]:
+        """Processes of this machine that the board runs in: itself, or what serves its pty; none for silicon."""
         ...
 
     def run_delay_s(self) -> float:

@@ -14,8 +14,9 @@ from typing import Final, Self
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, BoardLost, Cause, ConfigError, InfraError, SetupError
 from targets.console.device import users_of
-from targets.exits import explain_exit, is_stopped, stopped_error
+from targets.exits import explain_exit, stopped_error
 from targets.monitor import Monitor
+from targets.processes import is_stopped, run_delay_s
 from targets.protocols import Port
 from targets.serial import open_port
 
@@ -216,13 +217,13 @@ class QemuBoard:
         """Who else has the pty of this board's console open; a socket serves one client alone."""
         return users_of(Path(self._console)) if self._console.startswith("/dev/") else ""
 
+    def processes(self) -> list[int]:
+        """QEMU, while it is started."""
+        return [self.pid] if self._process else []
+
     def run_delay_s(self) -> float:
-        """How long QEMU waited for a core: the thread that waited longest (kernel: scheduler/sched-stats). 0 if unknown."""
-        waited_ns = 0
-        with suppress(OSError, ValueError, IndexError):
-            for thread in Path(f"/proc/{self.pid}/task").iterdir():
-                waited_ns = max(waited_ns, int((thread / "schedstat").read_text().split()[1]))
-        return waited_ns / 1e9
+        """How long QEMU waited for a core since its start; 0 where that is unknown."""
+        return run_delay_s(self.processes())
 
     def wait_off(self, timeout_s: float) -> int:
         """Wait until QEMU ends and return its exit code (negative: a signal). Raises InfraError if it runs on."""

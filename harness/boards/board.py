@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +22,16 @@ from contracts.errors import (
 )
 from contracts.wire.events import Event
 from contracts.wire.session import HelloResponse
-from harness.boards.triage import Finding, Scene, console_shared, is_ours, starved, too_busy, triage
+from harness.boards.triage import (
+    Finding,
+    Scene,
+    console_shared,
+    is_ours,
+    starved,
+    time_lost,
+    too_busy,
+    triage,
+)
 from harness.channel.client import ChannelClient
 from harness.channel.link import Watch
 from harness.channel.requester import Silent
@@ -30,6 +40,7 @@ from harness.kernel.build import KernelImage
 from harness.kernel.golden import GOLDEN
 from harness.kernel.symbols import Symbols
 from harness.lease import Lease, acquire, quarantine
+from harness.machine.lost_time import Lost, LostTime
 from targets.drivers import make_target
 from targets.protocols import Target
 
@@ -71,6 +82,7 @@ class Board:
         self._probing = False
         self._finding: Finding | None = None
         self._report = ""
+        self._lost: LostTime | None = None
         self._delay_s = 0.0  # of the target's run delay, what came before the last pristine
 
     @property
@@ -118,6 +130,7 @@ class Board:
         self._hello = None
         self._delay_s = 0.0
         self.target.start()
+        self._lost = LostTime(self.target.processes)
         self._client = ChannelClient(
             self.target.open_console(),
             name=self.spec.kind,
@@ -125,6 +138,7 @@ class Board:
             transcript=self.transcript,
             explain=self._explain,
             watch=self._watch,
+            lost_s=lambda began_s: self.lost_since(began_s).seconds,
         )
         self.target.go()
         # A kernel logs "ready" once it listens.
@@ -161,6 +175,9 @@ class Board:
         """End the board, whatever state it is in. May be called twice. Raises InfraError if the transcript broke."""
         self.lease.on_lost = None
         client, self._client = self._client, None
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            lost.close()
         try:
             if client is not None:
                 if client.fault is not None:
@@ -180,6 +197,10 @@ class Board:
         self.client.pristine()
         self.client.events.clear()
         self._delay_s = self.target.run_delay_s()
+
+    def lost_since(self, began_s: float) -> Lost:
+        """Time since `began_s` (monotonic) that this board, this process or this machine did not have."""
+        return self._lost.since(began_s) if self._lost is not None else Lost()
 
     def check_alive(self) -> None:
         """Raise what ended the board, if something did. Says nothing to it."""
@@ -233,7 +254,11 @@ class Board:
         if not isinstance(error, Silent):
             return error
         asked = self._client.asked_last if self._client is not None else ""  # by the test, not by us below
-        if starved(error, self.target.run_delay_s() - self._delay_s) and self._came_late(error):
+        lost = self.lost_since(time.monotonic() - error.waited_s)
+        if lost.asleep_s or (lost.any and starved(error, lost.seconds)):
+            return time_lost(f"board {self.spec.kind}: {error.what}", error, lost)
+        waited_s = self.target.run_delay_s() - self._delay_s
+        if starved(error, waited_s + lost.seconds) and self._came_late(error):
             return too_busy(f"board {self.spec.kind} answers late", error)
         if error.event and self._hello is not None and self._answers():
             return KernelError(

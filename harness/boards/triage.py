@@ -24,6 +24,7 @@ from harness.channel.client import ChannelClient
 from harness.channel.requester import Silent
 from harness.kernel.golden import GOLDEN, golden_image
 from harness.lease import Lease, LeaseLost, quarantine
+from harness.machine.lost_time import Lost, LostTime
 from targets.drivers import make_target, missing_parts
 from targets.protocols import Target
 from targets.supply import SwitchDisobeys
@@ -110,11 +111,13 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
     with contextlib.ExitStack() as stack:
         stack.callback(stop)
         target.start()
+        lost_time = stack.enter_context(LostTime(target.processes))
         client = ChannelClient(
             target.open_console(),
             name=lease.place.name,
             timeout_s=spec.request_timeout_s,
             explain=explain,
+            lost_s=lambda since_s: lost_time.since(since_s).seconds,
         )
         stack.callback(client.close)
         began_s = time.monotonic()
@@ -125,7 +128,12 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
             )
             hello = client.hello()
         except (ChannelError, KernelError) as error:
-            if isinstance(error, Silent) and starved(error, target.run_delay_s(), NO_CORE_SHARE):
+            lost = lost_time.since(began_s)
+            if isinstance(error, Silent) and (lost.asleep_s or (lost.any and starved(error, lost.seconds))):
+                raise time_lost(f"whether {lease.place.name} is fit cannot be told", error, lost) from error
+            if isinstance(error, Silent) and starved(
+                error, target.run_delay_s() + lost.seconds, NO_CORE_SHARE
+            ):
                 raise too_busy(f"whether {lease.place.name} is fit cannot be told", error) from error
             users = target.console_users()
             if users:
@@ -160,6 +168,17 @@ def too_busy(what: str, silence: Silent) -> MachineBusy:
         expected=f"a core for QEMU most of the time; {silence.expected}",
         seen=f"{silence.what}; QEMU waited for a core for most of that",
         do="run fewer sessions or workers (-n) beside each other, or raise the time-outs in the board file",
+    )
+
+
+def time_lost(what: str, silence: Silent, lost: Lost) -> InfraError:
+    """The fault of a silence in which the board, this process or this machine did not run."""
+    return InfraError(
+        f"{what}, in time that nobody had: {lost.why}",
+        expected=f"a board, a lab and a machine that run on; {silence.expected}",
+        seen=silence.seen,
+        do="find what stopped it (a signal, a debugger, a suspended machine, a busy host of this one) and run again",
+        cause=Cause.OUTSIDE,
     )
 
 

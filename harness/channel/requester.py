@@ -109,7 +109,9 @@ class Requester:
     Requests may come from any thread, one at a time. Every request ends with its response or one of:
     RequestRefused (the kernel said no), KernelFault (the kernel died), KernelError (an answer against the schema),
     Silent (nothing right until the timeout), BoardLost (the link closed). `explain` may turn any of them but an answer
-    against the schema into something that knows more (whether QEMU still runs, who took the board).
+    against the schema into something that knows more (whether QEMU still runs, who took the board). `lost_s` tells how
+    many seconds since a moment (monotonic) nobody had, this process stopped or the board's: a time-out is that much
+    longer, up to twice its length.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Requester:
         on_event: Callable[[ReceivedEvent], None] | None = None,
         explain: Callable[[AssayError], AssayError] | None = None,
         watch: Watch | None = None,
+        lost_s: Callable[[float], float] | None = None,
     ) -> None:
         self.name = name
         self.timeout_s = timeout_s
@@ -131,6 +134,7 @@ class Requester:
         self.retransmissions = 0
         self._callbacks: list[Callable[[ReceivedEvent], None]] = [on_event] if on_event else []
         self._explain = explain
+        self._lost_s = lost_s or (lambda _began_s: 0.0)
         self._transcript = Transcript(transcript) if transcript else None
         self._turn = threading.RLock()
         self._changed = threading.Condition()
@@ -294,6 +298,11 @@ class Requester:
             retry_s *= 2
             if self._wait(pending, min(end_s, time.monotonic() + retry_s)):
                 return True
+        granted_s = 0.0
+        while (more_s := min(self._lost_s(pending.sent_s), limit_s) - granted_s) > 0:
+            granted_s += more_s
+            if self._wait(pending, time.monotonic() + more_s):
+                return True
         return False
 
     def _body(self, pending: _Pending, timeout_s: float | None) -> bytes:
@@ -444,7 +453,8 @@ class Requester:
         `look` is asked every second whether the board is still there; what it returns is raised.
         """
         limit_s = self.timeout_s if timeout_s is None else timeout_s
-        end_s = time.monotonic() + limit_s
+        began_s = time.monotonic()
+        end_s = began_s + limit_s
         received = self._link.bytes_received
         look_s = time.monotonic() + LOOK_S
         while True:
@@ -454,6 +464,8 @@ class Requester:
                         self.events.remove(kept)
                         return kept
                 now_s = time.monotonic()
+                if now_s >= end_s:  # what nobody had since this began counts for nothing, up to as long again
+                    end_s = began_s + limit_s + min(self._lost_s(began_s), limit_s)
                 if now_s >= end_s or self._lost is not None or self._fault is not None:
                     break
                 self._changed.wait(min(end_s, look_s) - now_s if look is not None else end_s - now_s)

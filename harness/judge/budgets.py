@@ -176,10 +176,23 @@ class StageBudget:
     strict: bool = False
 
     def judge(
-        self, samples: Iterable[float], *, unit: Literal["ns", "%"] = "ns", waited: Iterable[float] = ()
+        self,
+        samples: Iterable[float],
+        *,
+        unit: Literal["ns", "%"] = "ns",
+        waited: Iterable[float] = (),
+        lost_ns: float = 0.0,
+        lost: str = "",
     ) -> Judged:
-        """Samples (ns; virtual: instructions; or `unit` "%") -> the judged row; never raises for a missed budget."""
-        measurement = Measurement(self.stage, self.clock, tuple(samples), unit, tuple(waited))
+        """Samples (ns; virtual: instructions; or `unit` "%") -> the judged row; never raises for a missed budget.
+
+        `lost_ns` of the time in which host samples were taken was nobody's, and `lost` says why.
+        """
+        if self.clock is not Clock.HOST or unit == "%":
+            lost_ns, lost = 0.0, ""
+        measurement = Measurement(
+            self.stage, self.clock, tuple(samples), unit, tuple(waited), lost_ns=lost_ns, lost=lost
+        )
         budgets = {(self.stage, self.clock): self.budget} if self.budget else {}
         return judge(measurement, budgets, strict=self.strict)
 
@@ -252,9 +265,9 @@ def judge(
 
     A budget is never applied to another clock: without one for this clock the row is reported, verdict `pass`
     when it has samples and `skip` when it has none. Too few samples are `inconclusive`, and so is a missed limit
-    on a noisy host: one that would have been kept without the time spent waiting for a processor. `strict` makes
-    `marginal` a `fail`, and says so in the reason. Raises ConfigError for a sample that is no finite number: no limit
-    holds one.
+    on a noisy host: one that would have been kept without the time spent waiting for a processor, or that nobody had.
+    `strict` makes `marginal` a `fail`, and says so in the reason. Raises ConfigError for a sample that is no finite
+    number: no limit holds one.
     """
     judged = _judge(measurement, budgets)
     if strict and judged.verdict is Verdict.MARGINAL:
@@ -293,6 +306,10 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
     elif value > budget.limit and _kept_without_waiting(measurement, budget, scale):
         verdict = Verdict.INCONCLUSIVE
         reason = f"noisy host: {value:.4g} {unit} is within the limit without the time spent waiting for a processor"
+        if measurement.lost:
+            reason = (
+                f"{value:.4g} {unit} is within the limit without time that nobody had: {measurement.lost}"
+            )
     elif value > budget.limit:
         verdict = Verdict.FAIL
         reason = f"{value:.4g} {unit} is above the limit of {budget.limit:.4g} {unit}"
@@ -307,14 +324,21 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
 
 
 def _kept_without_waiting(measurement: Measurement, budget: Budget, scale: float) -> bool:
-    """Whether the limit is kept once each sample's waiting for a processor is taken off."""
-    if len(measurement.waited) != len(measurement.samples):
-        return False
-    net = [
-        (sample - waited) * scale
-        for sample, waited in zip(measurement.samples, measurement.waited, strict=True)
-    ][budget.warmup :]
-    return _statistic(budget.stat, net) <= budget.limit
+    """Whether the limit is kept once the waiting for a processor, and time that nobody had, is taken off."""
+    waited = measurement.waited
+    if len(waited) != len(measurement.samples):
+        waited = (0.0,) * len(measurement.samples)
+    net = [(sample - waiting) * scale for sample, waiting in zip(measurement.samples, waited, strict=True)][
+        budget.warmup :
+    ]
+    if _statistic(budget.stat, net) <= budget.limit:
+        return any(waited)
+    # Which samples the rest was lost in is not known: it must make up for all that is above the limit, but for what
+    # the statistic lets be there.
+    over = sorted(sample - budget.limit for sample in net if sample > budget.limit)
+    share = {Stat.MAX: 1.0, Stat.P99: 0.99, Stat.MEDIAN: 0.5}[budget.stat]
+    needed = over[: max(0, len(over) - (len(net) - math.ceil(share * len(net))))]
+    return sum(needed) <= measurement.lost_ns * scale
 
 
 def _statistic(stat: Stat, samples: Sequence[float]) -> float:

@@ -17,6 +17,8 @@ class Stopwatch:
     samples: dict[tuple[str, Clock], list[float]] = field(default_factory=dict)
     wall: dict[str, list[float]] = field(default_factory=dict)
     waited: dict[str, list[float]] = field(default_factory=dict)
+    lost: dict[str, list[str]] = field(default_factory=dict)
+    """Why some of the time of a stage's samples was nobody's, for people."""
     _parts: dict[str, int] = field(default_factory=dict)
 
     def add(self, stage: str, clock: Clock, ns: float) -> None:
@@ -63,6 +65,7 @@ class Stopwatch:
                 clock,
                 tuple(values),
                 waited=tuple(self.waited.get(stage, ())) if clock is Clock.HOST else (),
+                lost="; ".join(self.lost.get(stage, ())) if clock is Clock.HOST else "",
             )
             for (stage, clock), values in self.samples.items()
         ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -311,7 +312,8 @@ def adapt(
     out = Adaptation() if out is None else out
     refusals: list[Refusal] = []
     began = Stopwatch()
-    waiting, compiled_before = Waiting(board.target.pid), len(watch.wall.get(Stage.COMPILE, ()))
+    waiting, compiled_before = Waiting(board.target.processes()), len(watch.wall.get(Stage.COMPILE, ()))
+    began_s = time.monotonic()
     with began.elapsed(Stage.ADAPT):
         with watch.elapsed(Stage.OBSERVE), watch.part(Stage.UART):
             out.telemetry = observe(board)
@@ -362,7 +364,10 @@ def adapt(
             strict=True,
         ):
             waited += max(0, int(wall - cpu))  # the compiler is a process of its own
-        watch.waited.setdefault(Stage.ADAPT, []).append(float(waited))
+        lost = board.lost_since(began_s)
+        watch.waited.setdefault(Stage.ADAPT, []).append(float(waited) + lost.seconds * 1e9)
+        if lost.any:
+            watch.lost.setdefault(Stage.ADAPT, []).append(lost.why)
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,10 +15,10 @@ def _delay_ns(schedstat: Path) -> int:
 
 
 class Waiting:
-    """Counts from here on what the calling thread, and process `pid` (0: none) that it waits for, had to wait."""
+    """Counts from here on what the calling thread, and the processes that it waits for, had to wait."""
 
-    def __init__(self, pid: int) -> None:
-        self._tasks = Path(f"/proc/{pid}/task") if pid else None
+    def __init__(self, processes: Iterable[int] = ()) -> None:
+        self._tasks = [Path(f"/proc/{pid}/task") for pid in processes if pid]
         self._own_before = self._own()
         self._before = self._others()
 
@@ -26,14 +27,14 @@ class Waiting:
         return _delay_ns(Path("/proc/thread-self/schedstat"))
 
     def _others(self) -> dict[str, int]:
-        if self._tasks is None:
-            return {}
-        return {path.parent.name: _delay_ns(path) for path in self._tasks.glob("*/schedstat")}
+        return {
+            path.parent.name: _delay_ns(path) for task in self._tasks for path in task.glob("*/schedstat")
+        }
 
     def so_far_ns(self) -> int:
-        """ns since the start: this thread's, and those of the other process's thread that waited longest.
+        """ns since the start: this thread's, and those of the others' thread that waited longest.
 
-        The two add up, since one works while the other waits for it; threads of one process may wait side by side.
+        The two add up, since one works while the other waits for it; the others' threads may wait side by side.
         """
         others = (delay - self._before.get(thread, 0) for thread, delay in self._others().items())
         return self._own() - self._own_before + max(others, default=0)

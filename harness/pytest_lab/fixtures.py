@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from harness.boards.standing import StandingBoard, Variant
     from harness.judge.budgets import Judged
     from harness.lease import Lease
+    from harness.machine.lost_time import Lost, LostTime
 
 
 class Inconclusive(Skipped):
@@ -219,10 +221,18 @@ class TestBudgets:
 
     __test__ = False
 
-    def __init__(self, file: Path | None, *, strict: bool, attempt: Attempt) -> None:
+    def __init__(self, file: Path | None, *, strict: bool, attempt: Attempt, lost_time: LostTime) -> None:
         self._file = file
         self._strict = strict
         self._attempt = attempt
+        self._lost_time = lost_time
+        self._began_s = time.monotonic()
+
+    def _lost(self) -> Lost:
+        """The most that this process, or a board of this test, lost since the test began."""
+        boards = [standing.board for standing in self._attempt.boards if standing.board is not None]
+        found = [self._lost_time.since(self._began_s), *(board.lost_since(self._began_s) for board in boards)]
+        return max(found, key=lambda lost: lost.seconds)
 
     def __call__(self, stage: str, clock: Clock | str | None = None) -> BudgetQuestion:
         """A stage's budget; the clock may be left out where the budget file has one alone for the stage."""
@@ -243,7 +253,10 @@ class TestBudgets:
         __tracebackhide__ = True
         values = [float(sample) for sample in samples]
         budgets = Budgets.load(self._file or DEFAULT_BUDGETS, strict=self._strict)
-        judged = budgets(stage, clock).judge(values, unit=unit, waited=waited)
+        lost = self._lost()
+        judged = budgets(stage, clock).judge(
+            values, unit=unit, waited=waited, lost_ns=lost.seconds * 1e9, lost=lost.why if lost.any else ""
+        )
         self._attempt.measurements.append(judged.with_samples(values))
         if judged.verdict is Verdict.INCONCLUSIVE:
             raise Inconclusive(f"{stage} on the {judged.clock} clock cannot be judged: {judged.reason}")
@@ -253,10 +266,16 @@ class TestBudgets:
 
 
 @pytest.fixture
-def budget(request: pytest.FixtureRequest) -> TestBudgets:
+def budget(request: pytest.FixtureRequest) -> Iterator[TestBudgets]:
     """Budgets as assertions: `budget("verify").judge(samples)` fails the test when the limit is missed."""
     config = request.config
     file = config.getoption("--budgets")
-    return TestBudgets(
-        Path(file) if file else None, strict=config.getoption("--strict-budgets"), attempt=_attempt(request)
-    )
+    from harness.machine.lost_time import LostTime
+
+    with LostTime() as lost_time:
+        yield TestBudgets(
+            Path(file) if file else None,
+            strict=config.getoption("--strict-budgets"),
+            attempt=_attempt(request),
+            lost_time=lost_time,
+        )

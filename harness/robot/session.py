@@ -276,7 +276,7 @@ class Session:
             return asked.judge(share, unit="%")
         samples = self.watch.samples.get((stage, asked.clock), [])
         waited = self.watch.waited.get(stage, ()) if asked.clock is Clock.HOST else ()
-        return asked.judge(samples, waited=waited)
+        return asked.judge(samples, waited=waited, lost="; ".join(self.watch.lost.get(stage, ())))
 
     def samples(self, row: Judged) -> list[float]:
         """What a row was judged from, in ns, warm-up included."""

@@ -32,7 +32,8 @@ SEVERITY: Final = ("pass", "skip", "marginal", "inconclusive", "infra", "fail")
 class Told(TypedDict):
     """What a phase's report carries for the record; what follows `message` is on a test's last report alone.
 
-    `cause`: where a fault of the lab came from (`contracts.errors.Cause`). `earlier_s`: the time of the attempts before the last one.
+    `cause`: where a fault of the lab came from (`contracts.errors.Cause`). `earlier_s`: the time of the attempts before
+    the last one.
     `lost`, `unwritten`: boards found dead before the test, and parts of its record that could not be written.
     """
 

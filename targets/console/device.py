@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from contracts.errors import BoardLost, Cause
+from targets.processes import descriptors, serves
 from targets.protocols import Port
 from targets.serial import open_port
 
@@ -35,25 +34,14 @@ def users_of(path: Path) -> str:
     """
     real = os.path.realpath(path)
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        if int(folder.name) == os.getpid():
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) == os.getpid():
             continue
         with suppress(OSError):
-            links = {link.name: str(link.readlink()) for link in (folder / "fd").iterdir()}
-            if real in links.values() and not _serves(folder, links, real):
-                found.append(f"pid {folder.name} ({(folder / 'comm').read_text().strip()})")
+            links = descriptors(process)
+            if real in links.values() and not serves(process, links, real):
+                found.append(f"pid {process.name} ({(process / 'comm').read_text().strip()})")
     return ", ".join(found)
-
-
-def _serves(process: Path, links: Mapping[str, str], real: str) -> bool:
-    """Whether a process has the other end of the pty `real` (proc_pid_fdinfo(5): `tty-index`)."""
-    masters = [name for name, target in links.items() if target in ("/dev/ptmx", "/dev/pts/ptmx")]
-    for name in masters if real.startswith("/dev/pts/") else ():
-        with suppress(OSError):
-            index = re.search(r"^tty-index:\s*(\d+)$", (process / "fdinfo" / name).read_text(), re.MULTILINE)
-            if index is None or index[1] == real.rpartition("/")[2]:
-                return True
-    return False
 
 
 def _by(path: Path) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,6 +98,47 @@ def test_a_failure_already_seen_outranks_the_loss_of_the_board(plan: Plan, tmp_p
     document, verdict, _ = _run(dataclasses.replace(lost, budgets=strict), tmp_path)
     assert verdict is Verdict.FAIL
     assert "the board is gone" in document["boards"][0]["error"]
+
+
+class StopsTheBoard(ModelWriter):
+    """The shipped model, which stops the board of its second situation for a while, as somebody outside might."""
+
+    def __init__(self, writer: ModelWriter, for_s: float) -> None:
+        super().__init__(writer.model, promises_latency=True)
+        self._for_s = for_s
+        self._written = 0
+
+    def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
+        self._written += 1
+        if self._written == 2:
+            (pid,) = _qemus()
+            os.kill(pid, signal.SIGSTOP)
+            threading.Timer(self._for_s, os.kill, (pid, signal.SIGCONT)).start()
+        return super().generate(diagnosis, feedback)
+
+
+def _qemus() -> list[int]:
+    """The QEMUs that this process has started."""
+    children = [
+        int(pid)
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    ]
+    return [pid for pid in children if b"qemu-system" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_an_adaptation_in_which_the_board_was_stopped_is_inconclusive_and_says_why(
+    plan: Plan, writer: ModelWriter, tmp_path: Path
+) -> None:
+    budgets = {("adapt", Clock.HOST): Budget("adapt", Stat.MAX, "ms", Clock.HOST, 2, 1, 2000.0)}
+    stopped = dataclasses.replace(plan, writer=StopsTheBoard(writer, 3.0), budgets=budgets)
+    document, verdict, _ = _run(stopped, tmp_path)
+    (row,) = [row for row in document["boards"][0]["stages"] if row["name"] == "adapt"]
+    assert row["value"] > 2500.0
+    assert row["verdict"] == "inconclusive", row
+    assert "time that nobody had" in row["reason"]
+    assert "was stopped for" in row["reason"]
+    assert verdict is Verdict.INCONCLUSIVE
 
 
 def test_telemetry_without_a_bottleneck_is_a_refusal_and_the_next_situation_follows(

@@ -18,11 +18,11 @@ def spin(s):
     end = time.monotonic() + s
     while time.monotonic() < end: pass
 os.sched_setaffinity(0, {int(sys.argv[1])})
-asleep = Waiting(0); time.sleep(0.3); asleep_ns = asleep.so_far_ns()
+asleep = Waiting(); time.sleep(0.3); asleep_ns = asleep.so_far_ns()
 other = subprocess.Popen([sys.executable, "-c", "import time\\nend=time.monotonic()+60\\nwhile time.monotonic()<end: pass"])
 try:
     time.sleep(0.3)
-    busy, both = Waiting(0), Waiting(other.pid)
+    busy, both = Waiting(), Waiting([other.pid])
     spin(1.0)
     print(asleep_ns, busy.so_far_ns(), both.so_far_ns())
 finally:

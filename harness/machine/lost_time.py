@@ -1,0 +1,187 @@
+"""Time that nobody had: this process stopped, a board's process stopped, the machine asleep or its processors stolen.
+
+The clocks of a measurement and of a time-out run on meanwhile. A thread looks twenty times a second: at its own gaps
+(less what this process worked in them, and less what its threads waited for a processor: `harness.machine.noise`), at
+the state of the board's processes (proc_pid_stat(5)), at the time that a hypervisor gave to others (proc_stat(5),
+`steal`), and at the clock that counts sleep (clock_gettime(2), CLOCK_BOOTTIME).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from targets.processes import is_stopped
+
+TICK_S: Final = 0.05
+GAP_S: Final = 0.2
+"""A gap below this is a busy interpreter or a timer that came late."""
+STOLEN_SHARE: Final = 0.5
+"""Less of a look that was stolen is a machine shared as usual, and no reason for anything."""
+TOLD_S: Final = 0.05
+"""Less in all is no reason for anything."""
+_KEPT: Final = 4096
+_JOIN_S: Final = 2.0
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Seconds of a span that nobody had, and where they went, for people.
+
+    `seconds` passed on the monotonic clock; `asleep_s` did not: the machine slept.
+    """
+
+    seconds: float = 0.0
+    asleep_s: float = 0.0
+    why: str = ""
+
+    @property
+    def any(self) -> bool:
+        """Whether it is enough to be told."""
+        return self.seconds >= TOLD_S or self.asleep_s >= TOLD_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A piece of lost time on the monotonic clock; `seconds` of it are lost, none of those asleep."""
+
+    began_s: float
+    ended_s: float
+    seconds: float
+    why: str
+    asleep: bool = False
+
+
+class LostTime:
+    """Counts from the moment it is made until `close`. A context manager.
+
+    `processes` gives the processes that a board runs in, whenever it is asked; 0 and those that are gone are none.
+    """
+
+    def __init__(self, processes: Callable[[], Iterable[int]] = tuple) -> None:
+        self._processes = processes
+        self._spans: deque[_Span] = deque(maxlen=_KEPT)
+        self._guard = threading.Lock()
+        self._closed = threading.Event()
+        self._last = _Moment.now()
+        self._thread = threading.Thread(target=self._run, name="lost-time", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop counting; may be called twice."""
+        self._closed.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_JOIN_S)
+
+    def since(self, began_s: float) -> Lost:
+        """What was lost from `began_s` (monotonic) to now, a gap that is still open included."""
+        with self._guard:
+            spans = [span for span in self._spans if span.ended_s > began_s]
+            spans += self._gap(self._last, _Moment.now())
+        seconds = asleep_s = 0.0
+        why: dict[str, float] = {}
+        for span in spans:
+            whole_s = span.ended_s - span.began_s
+            inside = 1.0 if span.asleep else (span.ended_s - max(span.began_s, began_s)) / max(whole_s, 1e-9)
+            lost_s = span.seconds * min(1.0, max(0.0, inside))
+            if span.asleep:
+                asleep_s += lost_s
+            else:
+                seconds += lost_s
+            why[span.why] = why.get(span.why, 0.0) + lost_s
+        told = "; ".join(f"{reason} for {lost_s:.2f} s" for reason, lost_s in why.items() if lost_s >= TOLD_S)
+        return Lost(seconds, asleep_s, told)
+
+    def _run(self) -> None:
+        while not self._closed.wait(TICK_S):
+            moment = _Moment.now()
+            stopped = [pid for pid in self._processes() if pid and is_stopped(pid)]
+            with self._guard:
+                self._spans.extend(self._since_last(self._last, moment, stopped))
+                self._last = moment
+
+    def _since_last(self, last: _Moment, now: _Moment, stopped: list[int]) -> list[_Span]:
+        spans = self._gap(last, now)
+        tick_s = now.at_s - last.at_s
+        if stopped and not spans:
+            who = ", ".join(f"process {pid}" for pid in stopped)
+            spans = [_Span(last.at_s, now.at_s, tick_s, f"the board ({who}) was stopped")]
+        asleep_s = (now.boot_s - now.at_s) - (last.boot_s - last.at_s)
+        if asleep_s >= TOLD_S:
+            spans.append(_Span(last.at_s, now.at_s, asleep_s, "this machine slept", asleep=True))
+        return spans
+
+    @staticmethod
+    def _gap(last: _Moment, now: _Moment) -> list[_Span]:
+        """A gap between two looks in which nobody here worked or waited for a processor, or what was stolen in it."""
+        whole_s = now.at_s - last.at_s
+        stolen_s = min(whole_s, now.stolen_s - last.stolen_s)
+        gap_s = whole_s - TICK_S
+        lost_s = gap_s - (now.worked_s - last.worked_s) - max(0.0, now.waited_s - last.waited_s)
+        if gap_s >= GAP_S and lost_s >= max(GAP_S / 2, stolen_s):
+            return [_Span(last.at_s, now.at_s, lost_s, "this process or machine stood still")]
+        if stolen_s >= whole_s * STOLEN_SHARE > 0:
+            return [
+                _Span(
+                    last.at_s, now.at_s, stolen_s, "the hypervisor gave this machine's processors to others"
+                )
+            ]
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """One look at every clock, in seconds."""
+
+    at_s: float
+    boot_s: float
+    worked_s: float
+    waited_s: float
+    stolen_s: float
+
+    @classmethod
+    def now(cls) -> _Moment:
+        return cls(
+            time.monotonic(),
+            time.clock_gettime(time.CLOCK_BOOTTIME),
+            time.process_time(),
+            _waited_s(),
+            _stolen_s(),
+        )
+
+
+def _waited_s() -> float:
+    """What all threads of this process waited for a processor; side by side they may wait longer than time passes."""
+    waited_ns = 0
+    with suppress(OSError):
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(OSError, ValueError, IndexError):
+                waited_ns += int((thread / "schedstat").read_text().split()[1])
+    return waited_ns / 1e9
+
+
+def _stolen_s() -> float:
+    """What was stolen from the processor that lost most, since boot; 0 where the kernel does not know."""
+    most = 0
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/stat").read_text().splitlines():
+            words = line.split()
+            if not words or not words[0].startswith("cpu"):
+                break
+            if words[0] != "cpu" and len(words) > 8:
+                most = max(most, int(words[8]))
+    return most / _TICKS_PER_S
