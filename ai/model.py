@@ -59,7 +59,8 @@ class _Library:
 _loaded: list[_Library] = []
 
 
-def _library() -> _Library:
+def library() -> _Library:
+    """llama.cpp, for whoever speaks to it without a `Model`. Raises ModelError when it does not load."""
     if not _loaded:
         _loaded.append(_Library())
     return _loaded[0]
@@ -91,8 +92,8 @@ class Model:
         self.file, self.hash = file.content, file.hash
         self.compact = self.file.text(PROMPT_KEY) == COMPACT_PROMPT
         self.tokeniser = own_tokeniser(self.file) if self.compact else None
-        library = _library()
-        self._api = library.api
+        llama = library()
+        self._api = llama.api
         parameters = self._api.llama_model_default_params()
         parameters.n_gpu_layers = 0
         parameters.use_mmap = file.sealed
@@ -101,7 +102,7 @@ class Model:
             raise ModelError(
                 f"llama.cpp does not load {path}",
                 expected="a Llama GGUF that it supports",
-                seen=library.last_error(),
+                seen=llama.last_error(),
                 do="try the file with llama.cpp itself, or use another",
             )
         trained = self.file.number("llama.context_length")
@@ -120,7 +121,7 @@ class Model:
             raise ModelError(
                 f"no context for {path}",
                 expected=f"memory for {self.context_size} tokens",
-                seen=library.last_error(),
+                seen=llama.last_error(),
                 do="free memory or use a smaller model",
             )
         self._vocab = self._api.llama_model_get_vocab(self._model)

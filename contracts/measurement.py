@@ -49,6 +49,9 @@ class Measurement:
     `waited` (host wall times only; empty or one a sample) is the part of each sample in which the stage's threads
     were ready to run and had no processor, or in which nobody ran at all. Where that is known of all samples together
     alone, it is `lost_ns`. `lost` says why nobody ran, for people.
+
+    Samples that were divided by the slow-down of the machine have what was measured in `raw`, and in `least` the least
+    that each may be on a quiet one; both are empty, or one a sample.
     """
 
     stage: str
@@ -58,6 +61,8 @@ class Measurement:
     waited: tuple[float, ...] = ()
     lost_ns: float = 0.0
     lost: str = ""
+    raw: tuple[float, ...] = ()
+    least: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

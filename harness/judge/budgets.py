@@ -106,6 +106,8 @@ class Judged:
     stretch: float | None
     verdict: Verdict
     reason: str = ""
+    raw: float | None = None
+    """The statistic as measured, where `value` is of samples that were divided by the machine's slow-down."""
 
     @property
     def missed_stretch(self) -> bool:
@@ -310,6 +312,12 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
             reason = (
                 f"{value:.4g} {unit} is within the limit without time that nobody had: {measurement.lost}"
             )
+    elif value > budget.limit and _may_be_kept_when_quiet(measurement, budget, scale):
+        verdict = Verdict.INCONCLUSIVE
+        reason = (
+            f"noisy host: {value:.4g} {unit} is above the limit, but how busy the machine was changed by more than a "
+            "fifth around a sample, or it has not been seen quiet yet"
+        )
     elif value > budget.limit:
         verdict = Verdict.FAIL
         reason = f"{value:.4g} {unit} is above the limit of {budget.limit:.4g} {unit}"
@@ -319,8 +327,21 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
         verdict, reason = Verdict.PASS, ""
     return Judged(
         budget.stage, value, unit, budget.clock, budget.stat, len(samples), p50, p99, worst, budget.limit,
-        budget.stretch, verdict, reason,
+        budget.stretch, verdict, reason, _raw(measurement, budget, scale),
     )  # fmt: skip
+
+
+def _raw(measurement: Measurement, budget: Budget, scale: float) -> float | None:
+    raw = [sample * scale for sample in measurement.raw[budget.warmup :]]
+    return _statistic(budget.stat, raw) if raw else None
+
+
+def _may_be_kept_when_quiet(measurement: Measurement, budget: Budget, scale: float) -> bool:
+    """Whether the limit is kept by the least that each sample may be on a quiet machine."""
+    if len(measurement.least) != len(measurement.samples):
+        return False
+    least = [sample * scale for sample in measurement.least[budget.warmup :]]
+    return _statistic(budget.stat, least) <= budget.limit
 
 
 def _kept_without_waiting(measurement: Measurement, budget: Budget, scale: float) -> bool:

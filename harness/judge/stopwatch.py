@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from contracts.measurement import Clock, Measurement
+from harness.machine.pace import Paced
 
 
 @dataclass(slots=True)
@@ -19,11 +20,18 @@ class Stopwatch:
     waited: dict[str, list[float]] = field(default_factory=dict)
     lost: dict[str, list[str]] = field(default_factory=dict)
     """Why some of the time of a stage's samples was nobody's, for people."""
+    paced: dict[str, list[Paced]] = field(default_factory=dict)
+    """Host samples that were divided by the machine's slow-down around them; empty for a stage that is not."""
     _parts: dict[str, int] = field(default_factory=dict)
 
     def add(self, stage: str, clock: Clock, ns: float) -> None:
         """Record one sample of `stage`."""
         self.samples.setdefault((stage, clock), []).append(float(ns))
+
+    def add_paced(self, stage: str, paced: Paced) -> None:
+        """Record one host sample as it would be on a quiet machine, with what was measured beside it."""
+        self.add(stage, Clock.HOST, paced.ns)
+        self.paced.setdefault(stage, []).append(paced)
 
     @contextlib.contextmanager
     def cpu(self, stage: str) -> Iterator[None]:
@@ -66,6 +74,10 @@ class Stopwatch:
                 tuple(values),
                 waited=tuple(self.waited.get(stage, ())) if clock is Clock.HOST else (),
                 lost="; ".join(self.lost.get(stage, ())) if clock is Clock.HOST else "",
+                raw=tuple(paced.raw_ns for paced in self.paced.get(stage, ())) if clock is Clock.HOST else (),
+                least=tuple(paced.least_ns for paced in self.paced.get(stage, ()))
+                if clock is Clock.HOST
+                else (),
             )
             for (stage, clock), values in self.samples.items()
         ]

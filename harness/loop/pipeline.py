@@ -38,6 +38,7 @@ from harness.bpf.seal import program_id, seal
 from harness.config.keys import LabKey
 from harness.judge.stopwatch import Stopwatch
 from harness.machine.noise import Waiting
+from harness.machine.pace import Pace
 
 MAX_REPAIRS: Final = 2
 """Repair rounds after a first attempt (DESIGN, "The journey of one extension")."""
@@ -63,6 +64,10 @@ class Writer(Protocol):
     name: str
     model_hash: bytes
     promises_latency: bool
+
+    @property
+    def pace(self) -> Pace | None:
+        """What times a fixed evaluation around each `generate`; None: it is judged as measured."""
 
     def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
         """What the telemetry means, with the operator's policy of the situation."""
@@ -218,6 +223,38 @@ def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATI
 
 
 @dataclass(slots=True)
+class _Aside:
+    """What was done under the stopwatch of `adapt` that is no part of it: its wall time and its wait for a processor."""
+
+    wall_ns: int = 0
+    waited_ns: int = 0
+
+    def time(self, pace: Pace) -> float:
+        """The reference's time now."""
+        began_ns, waiting = time.perf_counter_ns(), Waiting()
+        try:
+            return pace.now_ns()
+        finally:
+            self.wall_ns += time.perf_counter_ns() - began_ns
+            self.waited_ns += waiting.so_far_ns()
+
+
+def _generate(
+    writer: Writer, diagnosis: Diagnosis, refusals: Sequence[Refusal], watch: Stopwatch, aside: _Aside
+) -> Generated:
+    """Stage 3: one program, and its processor time as it would be on a quiet machine. Raises ProgramRejected."""
+    pace = writer.pace
+    before_ns = aside.time(pace) if pace is not None else 0.0
+    generated = writer.generate(diagnosis, refusals)
+    if pace is None:
+        watch.add(Stage.GENERATE, Clock.HOST, generated.thread_cpu_s * 1e9)
+    else:
+        watch.add_paced(Stage.GENERATE, pace.paced(generated.thread_cpu_s * 1e9, before_ns, aside.time(pace)))
+    watch.wall.setdefault(Stage.GENERATE, []).append(generated.wall_s * 1e9)
+    return generated
+
+
+@dataclass(slots=True)
 class Draft:
     """What was written for a situation, on its way to the kernel: the host's stages fill in what they make of it."""
 
@@ -311,7 +348,7 @@ def adapt(
     """
     out = Adaptation() if out is None else out
     refusals: list[Refusal] = []
-    began = Stopwatch()
+    began, aside = Stopwatch(), _Aside()
     waiting, compiled_before = Waiting(board.target.processes()), len(watch.wall.get(Stage.COMPILE, ()))
     began_s = time.monotonic()
     with began.elapsed(Stage.ADAPT):
@@ -328,9 +365,7 @@ def adapt(
             refusal: Refusal | None = None
             on_attempt(len(refusals) + 1)
             try:
-                generated = writer.generate(out.diagnosis, refusals)
-                watch.add(Stage.GENERATE, Clock.HOST, generated.thread_cpu_s * 1e9)
-                watch.wall.setdefault(Stage.GENERATE, []).append(generated.wall_s * 1e9)
+                generated = _generate(writer, out.diagnosis, refusals, watch, aside)
                 draft = Draft(situation, generated, key, watch)
                 program, image = build(draft)
                 out.loaded, out.trial_results = _load_and_try(board, situation, program, image, watch)
@@ -355,8 +390,8 @@ def adapt(
             out.deployed = True
     watch.sum_parts(Stage.UART)
     if out.deployed:
-        watch.add(Stage.ADAPT, Clock.HOST, began.samples[(Stage.ADAPT, Clock.HOST)][0])
-        waited = waiting.so_far_ns()
+        watch.add(Stage.ADAPT, Clock.HOST, began.samples[(Stage.ADAPT, Clock.HOST)][0] - aside.wall_ns)
+        waited = max(0, waiting.so_far_ns() - aside.waited_ns)
         compiler = len(watch.wall.get(Stage.COMPILE, ())) - compiled_before
         for wall, cpu in zip(
             watch.wall[Stage.COMPILE][-compiler:],

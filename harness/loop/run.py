@@ -337,6 +337,10 @@ def _summary(
         "program": pipeline.describe(adaptation.loaded.program) if adaptation.loaded else None,
         "virtual": {stage: values for (stage, clock), values in taken.items() if clock is Clock.VIRTUAL},
         "host": {stage: values for (stage, clock), values in taken.items() if clock is Clock.HOST},
+        "paced": {
+            stage: [asdict(paced) for paced in found[mark.get((stage, Clock.HOST), 0) :]]
+            for stage, found in watch.paced.items()
+        },
     }
 
 

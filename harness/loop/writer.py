@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from ai.diagnose import diagnose
 from ai.generate import Generator
 from ai.model import SHIPPED, Model
+from ai.reference import Reference
 from contracts.diagnosis import Diagnosis, Generated, Refusal
 from contracts.telemetry import Telemetry
 from harness.loop.pipeline import Situation
+from harness.machine.pace import Pace
 
 
 class ModelWriter:
@@ -25,6 +28,11 @@ class ModelWriter:
         self.name = model.path.name
         self.model_hash = model.hash
         self.promises_latency = promises_latency
+
+    @cached_property
+    def pace(self) -> Pace | None:
+        """How fast this machine evaluates a model like ours now; None where no latency is promised."""
+        return Pace(Reference()) if self.promises_latency else None
 
     def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
         """The bottleneck in the telemetry, with the situation's policy as parameters. Raises NoBottleneck."""

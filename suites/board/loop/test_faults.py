@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+import statistics
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,6 +140,34 @@ def test_an_adaptation_in_which_the_board_was_stopped_is_inconclusive_and_says_w
     assert "time that nobody had" in row["reason"]
     assert "was stopped for" in row["reason"]
     assert verdict is Verdict.INCONCLUSIVE
+
+
+class TakesTwiceAsLong(ModelWriter):
+    """The shipped model, which writes each program twice and gives the second away."""
+
+    def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
+        first, second = (super(TakesTwiceAsLong, self).generate(diagnosis, feedback) for _ in range(2))
+        return dataclasses.replace(second, thread_cpu_s=first.thread_cpu_s + second.thread_cpu_s)
+
+
+def test_a_program_that_takes_twice_its_time_to_write_is_recorded_so(
+    plan: Plan, writer: ModelWriter, tmp_path: Path
+) -> None:
+    once, _, _ = _run(plan, tmp_path)
+    slow = TakesTwiceAsLong(writer.model, promises_latency=True)
+    twice, _, _ = _run(dataclasses.replace(plan, writer=slow), tmp_path)
+    ratios = []
+    for fast_one, slow_one in zip(
+        once["boards"][0]["situations"], twice["boards"][0]["situations"], strict=True
+    ):
+        (was,), (now,) = fast_one["paced"]["generate"], slow_one["paced"]["generate"]
+        assert [was["ns"]] == fast_one["host"]["generate"]
+        assert was["raw_ns"] >= was["ns"] >= was["least_ns"] > 0
+        assert min(was["before"], was["after"]) >= 1.0
+        ratios.append(now["ns"] / was["ns"])
+    assert 1.5 < statistics.median(ratios) < 3.0
+    (row,) = [row for row in twice["boards"][0]["stages"] if row["name"] == "generate"]
+    assert row["verdict"] == "pass", "without a budget it is reported"
 
 
 def test_telemetry_without_a_bottleneck_is_a_refusal_and_the_next_situation_follows(

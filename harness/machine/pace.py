@@ -1,0 +1,137 @@
+"""How fast this machine is right now: a fixed piece of work is timed before and after what is measured.
+
+Processor time grows on a busy machine, too: what runs beside us takes caches, memory and execution units, and nothing
+accounts for that. So a sample is divided by the slow-down of a reference of the same kind around it, against the
+reference's time on this machine when it is quiet.
+
+That quiet time is the smallest ever seen since this machine was started, by this process or an earlier one: nothing
+makes a fixed piece of work faster than it is. It is *proven* once it was seen while nothing else ran (proc_loadavg(5):
+runnable tasks). Until then it is not known how much slower than quiet the machine has been all the time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from contracts.root import ROOT
+
+CACHE: Final = ROOT / "build" / "pace"
+STEADY: Final = 1.2
+"""Slow-downs before and after a sample that differ by more leave it open which one it had."""
+QUIET_BAND: Final = 1.1
+"""A slow-down below this is the reference's own spread: on a quiet machine a limit stays what it is."""
+UNPROVEN: Final = 2.0
+"""How much slower than quiet a machine may have been all along: two that share a core take half of it each."""
+_RUNS: Final = 3
+_FIRST_RUNS: Final = 24
+
+
+class Reference(Protocol):
+    """A fixed piece of work. `key` names all that its time depends on, besides the machine."""
+
+    key: str
+
+    def run(self) -> float:
+        """CPU time of one run, in ns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The reference's smallest time in ns, and whether it was seen on a quiet machine."""
+
+    ns: float
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """A sample in ns. `raw_ns` is as measured, `ns` on a quiet machine; `least_ns` is the least that may have been.
+
+    `before` and `after` are the slow-downs around it (1: quiet).
+    """
+
+    raw_ns: float
+    ns: float
+    least_ns: float
+    before: float
+    after: float
+
+
+class Pace:
+    """The slow-down of `reference` on this machine. Not for use by two threads at once."""
+
+    def __init__(self, reference: Reference, folder: Path = CACHE) -> None:
+        self._reference = reference
+        self._path = folder / f"{reference.key}-{_machine()}.json"
+        self.quiet = self._read()
+        self._look(_FIRST_RUNS)
+
+    def now_ns(self) -> float:
+        """The reference's time now: the median of three runs, so that neither a cold cache nor a moment counts."""
+        return statistics.median(self._look(_RUNS))
+
+    def paced(self, raw_ns: float, before_ns: float, after_ns: float) -> Paced:
+        """A sample with the reference's times around it."""
+        before, after = self._slow_down(before_ns), self._slow_down(after_ns)
+        least, most = sorted((before, after))
+        slow_down = (before + after) / 2
+        if most <= STEADY * least:
+            most = slow_down
+        if not self.quiet.proven:
+            most *= UNPROVEN
+        return Paced(raw_ns, raw_ns / slow_down, raw_ns / most, before, after)
+
+    def _slow_down(self, ns: float) -> float:
+        found = ns / self.quiet.ns
+        return found if found >= QUIET_BAND else 1.0
+
+    def _look(self, runs: int) -> list[float]:
+        alone = _runnable() <= _room()
+        took = [self._reference.run() for _ in range(runs)]
+        alone = alone and _runnable() <= _room()
+        least = min(took)
+        if least < self.quiet.ns or (alone and not self.quiet.proven):
+            self.quiet = Quiet(min(least, self.quiet.ns), self.quiet.proven or alone)
+            self._write()
+        return took
+
+    def _read(self) -> Quiet:
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            found = json.loads(self._path.read_bytes())
+            ns, proven = found["ns"], found["proven"]
+            if isinstance(ns, float) and ns > 0 and isinstance(proven, bool):
+                return Quiet(ns, proven)
+        return Quiet(float("inf"), proven=False)
+
+    def _write(self) -> None:
+        """Keep it for the next process, whole or not at all; without it, that one begins anew."""
+        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(asdict(self.quiet)))
+            partial.replace(self._path)
+
+
+def _machine() -> str:
+    """This boot of this machine: another one may have another clock, and other neighbours."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+    return "unknown"
+
+
+def _room() -> int:
+    """Runnable tasks, ourselves included, beside which a core is still ours: a half of the cores, or one."""
+    return max(1, (os.cpu_count() or 1) // 2)
+
+
+def _runnable() -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+    return _room() + 1
