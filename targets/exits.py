@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Final
 
@@ -45,6 +46,12 @@ def stopped_error(kind: str) -> AssayError:
     )
 
 
+_NO_MEMORY: Final = re.compile(
+    r"failed to allocate|annot allocate memory|[Oo]ut of memory|No space left on device"
+)
+"""What QEMU and its libraries say when this machine gives them nothing; GLib then ends the process by a signal."""
+
+
 def explain_exit(kind: str, code: int, stderr: str) -> AssayError:
     """The error for a QEMU that ended while its board was in use.
 
@@ -67,6 +74,14 @@ def explain_exit(kind: str, code: int, stderr: str) -> AssayError:
             seen=said,
             do="find what ended it and run again",
             cause=Cause.OUTSIDE,
+        )
+    if code != 0 and _NO_MEMORY.search(said):
+        return BoardLost(
+            f"board {kind}: this machine had no memory for QEMU",
+            expected="a machine with room for every board that runs on it",
+            seen=said,
+            do="run fewer boards beside each other, or free memory",
+            cause=Cause.MACHINE,
         )
     if code < 0:
         return KernelError(

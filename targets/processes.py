@@ -31,7 +31,8 @@ def run_delay_s(pids: Iterable[int]) -> float:
 
 def descriptors(process: Path) -> dict[str, str]:
     """What a process (a folder of /proc) has open, by number. Raises OSError for one that is gone or another user's."""
-    return {link.name: str(link.readlink()) for link in (process / "fd").iterdir()}
+    folder = f"{process}/fd"  # by os alone: a machine has tens of thousands of these, and pathlib takes five times as long
+    return {number: os.readlink(f"{folder}/{number}") for number in os.listdir(folder)}  # noqa: PTH115, PTH208
 
 
 def serves(process: Path, links: Mapping[str, str], device: str) -> bool:
