@@ -120,7 +120,7 @@ class LostTime:
         if stopped and not spans:
             who = ", ".join(f"process {pid}" for pid in stopped)
             spans = [_Span(last.at_s, now.at_s, tick_s, f"the board ({who}) was stopped")]
-        asleep_s = (now.boot_s - now.at_s) - (last.boot_s - last.at_s)
+        asleep_s = now.slept_min_s - last.slept_max_s
         if asleep_s >= TOLD_S:
             spans.append(_Span(last.at_s, now.at_s, asleep_s, "this machine slept", asleep=True))
         return spans
@@ -145,19 +145,28 @@ class LostTime:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """One look at every clock, in seconds."""
+    """One look at every clock, in seconds.
+
+    What the machine slept since boot is the difference of two clocks, which cannot be read at one moment: it lies
+    between `slept_min_s` and `slept_max_s`.
+    """
 
     at_s: float
-    boot_s: float
+    slept_min_s: float
+    slept_max_s: float
     worked_s: float
     waited_s: float
     stolen_s: float
 
     @classmethod
     def now(cls) -> _Moment:
+        before_s = time.monotonic()
+        boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        at_s = time.monotonic()
         return cls(
-            time.monotonic(),
-            time.clock_gettime(time.CLOCK_BOOTTIME),
+            at_s,
+            boot_s - at_s,
+            boot_s - before_s,
             time.process_time(),
             _waited_s(),
             _stolen_s(),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from contracts.root import ROOT
+from harness.machine import lost_time
 from harness.machine.lost_time import LostTime
 
 _STOPPED = """
@@ -84,3 +85,40 @@ def test_work_that_keeps_the_interpreter_to_itself_and_sleep_lose_nothing() -> N
     assert found.seconds < 0.2, found
     assert found.asleep_s == 0.0
     assert not any(thread.name == "lost-time" for thread in threading.enumerate())
+
+
+def _clocks(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    """What a suspended machine, or its hypervisor, does to the clocks cannot be done to a machine that runs tests."""
+    clock_gettime = time.clock_gettime
+    stolen_s = lost_time._stolen_s
+    monkeypatch.setattr(lost_time, "_stolen_s", lambda: stolen_s() + seconds.get("stolen", 0.0))
+    monkeypatch.setattr(
+        time, "clock_gettime", lambda clock: clock_gettime(clock) + seconds.get("asleep", 0.0)
+    )
+
+
+def test_a_machine_that_slept_is_told_and_costs_no_time_of_the_monotonic_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LostTime() as lost:
+        began_s = time.monotonic()
+        time.sleep(0.2)
+        _clocks(monkeypatch, asleep=30.0)
+        time.sleep(0.3)
+        found = lost.since(began_s)
+    assert 29.0 < found.asleep_s < 31.0
+    assert found.seconds < 0.1
+    assert found.any
+    assert found.why.startswith("this machine slept for ")
+
+
+def test_processors_that_were_given_to_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LostTime() as lost:
+        began_s = time.monotonic()
+        time.sleep(0.2)
+        _clocks(monkeypatch, stolen=30.0)
+        time.sleep(0.3)
+        found = lost.since(began_s)
+        assert lost.since(time.monotonic()).seconds == pytest.approx(0.0, abs=0.02)
+    assert 0.03 < found.seconds <= 0.5, "no more than the time between two looks"
+    assert "the hypervisor gave this machine's processors to others" in found.why
