@@ -126,9 +126,16 @@ def set_up(progress: Progress) -> None:
             progress.run(
                 "C sources for the kernel", command, timeout_s=_FETCH_TIMEOUT_S, env=env, do=_NETWORK
             )
-    probe = "import cffi, llama_cpp, monocypher, numpy, pydantic, pytest, typer"
+    probe = "import cffi, llama_cpp, monocypher, numpy, pydantic, pytest, typer; "
+    # A machine is often quiet after its set-up: what it can do then is what later figures are held to.
+    probe += "from ai.reference import Reference; from harness.machine.pace import Pace; Pace(Reference())"
     command = [str(VENV / "bin" / "python"), "-P", "-c", probe]
-    progress.run("check of what was installed", command, timeout_s=_FETCH_TIMEOUT_S, env=env)
+    progress.run(
+        "check of what was installed, and of this machine's pace",
+        command,
+        timeout_s=_FETCH_TIMEOUT_S,
+        env=env,
+    )
 
 
 _NETWORK: Final = (
