@@ -127,7 +127,7 @@ def _compile(source: str, text: bytes, folder: Path) -> CompiledObject:
     if code != 0 or not target.is_file():
         # Clang that says nothing of the source had no chance to look at it.
         if not _ABOUT_SOURCE.search(printed):
-            machine = why_nothing(_WHAT, [command[0], "version"], code, printed, [folder])
+            machine = why_nothing(_WHAT, [[command[0], "version"]], code, printed, [folder])
             if machine is not None:
                 raise machine
         raise ProgramRejected(

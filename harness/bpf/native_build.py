@@ -176,7 +176,7 @@ def _run(command: list[str]) -> str:
         raise cannot_start(_WHAT, command[0], str(error)) from error
     if done.returncode != 0:
         folders = [BUILD_DIR, Path(tempfile.gettempdir())]
-        machine = why_nothing(_WHAT, [str(zig()), "version"], done.returncode, done.stderr, folders)
+        machine = why_nothing(_WHAT, [[str(zig()), "version"]], done.returncode, done.stderr, folders)
         if machine is not None:
             raise machine
         raise BuildError(

@@ -351,13 +351,9 @@ def _run(what: str, command: Sequence[str], folder: Path) -> None:
             cause=Cause.MACHINE,
         ) from error
     if done.returncode != 0:
-        machine = why_nothing(
-            what,
-            [_zig(), "version"],
-            done.returncode,
-            done.stdout,
-            [folder, cache, Path(tempfile.gettempdir())],
-        )
+        tools = [[_zig(), "version"], [_tool("ninja"), "--version"], [command[0], "--version"]]
+        folders = [folder, cache, Path(tempfile.gettempdir())]
+        machine = why_nothing(what, tools, done.returncode, done.stdout, folders)
         if machine is not None:
             raise machine
         raise BuildError(

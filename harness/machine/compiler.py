@@ -46,11 +46,11 @@ def cannot_write(what: str, folder: Path | str, seen: str) -> InfraError:
 
 
 def why_nothing(
-    what: str, compiler: Sequence[str], code: int, output: str, folders: Sequence[Path]
+    what: str, tools: Sequence[Sequence[str]], code: int, output: str, folders: Sequence[Path]
 ) -> AssayError | None:
     """The machine's part in a build that failed with `code` (below 0: by that signal); None: the source is to blame.
 
-    `compiler` is a command that prints its version; `folders` are those that the build writes to.
+    `tools` are commands that print their versions, the compiler's first; `folders` are those that the build writes to.
     """
     if code < 0:
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
@@ -69,8 +69,11 @@ def why_nothing(
     if _NO_ROOM.search(output):
         where = ", ".join(map(str, folders))
         return cannot_write(what, where, "\n".join(filter(_NO_ROOM.search, output.splitlines())))
-    broken = does_not_run(compiler)
-    return cannot_start(what, compiler[0], broken) if broken else None
+    for tool in tools:
+        broken = does_not_run(tool)
+        if broken:
+            return cannot_start(what, tool[0], broken)
+    return None
 
 
 def unwritable(folder: Path) -> str:

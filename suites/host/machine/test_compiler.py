@@ -57,6 +57,20 @@ def test_a_compiler_that_cannot_be_started_ends_with_69_and_says_what_to_do(
     assert "./assay setup" in caught.value.do
 
 
+@pytest.mark.parametrize("tool", ["meson", "ninja"])
+def test_a_build_tool_that_cannot_be_started_is_no_fault_of_the_source_either(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / tool
+    broken.write_text(f'#!/bin/sh\necho "$0: {LOADER}" >&2\nexit 127\n')
+    broken.chmod(0o755)
+    whole = build._tool
+    monkeypatch.setattr(build, "_tool", lambda name: str(broken) if name == tool else whole(name))
+    with pytest.raises(SetupError, match="cannot be started") as caught:
+        _kernel(tmp_path / "out")
+    assert str(broken) in str(caught.value)
+
+
 @pytest.fixture
 def no_room() -> Iterator[None]:
     """Files of this process and its children end at 64 KiB: the write fails where it does on a full disk."""
