@@ -226,14 +226,17 @@ def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATI
 class _Aside:
     """What was done under the stopwatch of `adapt` that is no part of it: its wall time and its wait for a processor."""
 
+    pace: Pace | None
     wall_ns: int = 0
     waited_ns: int = 0
 
-    def time(self, pace: Pace) -> float:
-        """The reference's time now."""
+    def reference_ns(self) -> float:
+        """The reference's time now; 0 without one."""
+        if self.pace is None:
+            return 0.0
         began_ns, waiting = time.perf_counter_ns(), Waiting()
         try:
-            return pace.now_ns()
+            return self.pace.now_ns()
         finally:
             self.wall_ns += time.perf_counter_ns() - began_ns
             self.waited_ns += waiting.so_far_ns()
@@ -243,13 +246,13 @@ def _generate(
     writer: Writer, diagnosis: Diagnosis, refusals: Sequence[Refusal], watch: Stopwatch, aside: _Aside
 ) -> Generated:
     """Stage 3: one program, and its processor time as it would be on a quiet machine. Raises ProgramRejected."""
-    pace = writer.pace
-    before_ns = aside.time(pace) if pace is not None else 0.0
+    before_ns = aside.reference_ns()
     generated = writer.generate(diagnosis, refusals)
-    if pace is None:
-        watch.add(Stage.GENERATE, Clock.HOST, generated.thread_cpu_s * 1e9)
+    raw_ns = generated.thread_cpu_s * 1e9
+    if aside.pace is None:
+        watch.add(Stage.GENERATE, Clock.HOST, raw_ns)
     else:
-        watch.add_paced(Stage.GENERATE, pace.paced(generated.thread_cpu_s * 1e9, before_ns, aside.time(pace)))
+        watch.add_paced(Stage.GENERATE, aside.pace.paced(raw_ns, before_ns, aside.reference_ns()))
     watch.wall.setdefault(Stage.GENERATE, []).append(generated.wall_s * 1e9)
     return generated
 
@@ -348,7 +351,7 @@ def adapt(
     """
     out = Adaptation() if out is None else out
     refusals: list[Refusal] = []
-    began, aside = Stopwatch(), _Aside()
+    began, aside = Stopwatch(), _Aside(writer.pace)
     waiting, compiled_before = Waiting(board.target.processes()), len(watch.wall.get(Stage.COMPILE, ()))
     began_s = time.monotonic()
     with began.elapsed(Stage.ADAPT):
