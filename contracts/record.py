@@ -28,6 +28,7 @@ class StageRow(TypedDict):
     verdict: str
     reason: NotRequired[str]
     missed_stretch: NotRequired[bool]
+    raw: NotRequired[float | None]
 
 
 class MeasuredRow(StageRow):
@@ -96,6 +97,16 @@ class DiagnosisRow(TypedDict):
     parameters: Mapping[str, str]
 
 
+class PacedRow(TypedDict):
+    """A host sample that was divided by the machine's slow-down (`harness.machine.pace.Paced`); ns, slow-downs from 1."""
+
+    raw_ns: float
+    ns: float
+    least_ns: float
+    before: float
+    after: float
+
+
 class SituationRow(TypedDict):
     """One situation. `virtual` and `host` hold its samples by stage, in ns (one instruction each)."""
 
@@ -110,6 +121,7 @@ class SituationRow(TypedDict):
     program: NotRequired[ProgramRow | None]
     virtual: dict[str, list[float]]
     host: dict[str, list[float]]
+    paced: NotRequired[dict[str, list[PacedRow]]]
 
 
 class BoardRow(TypedDict):

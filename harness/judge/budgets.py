@@ -131,6 +131,7 @@ class Judged:
             "verdict": self.verdict.value,
             "reason": self.reason,
             "missed_stretch": self.missed_stretch,
+            "raw": self.raw,
         }
 
     def with_samples(self, samples: Sequence[float]) -> MeasuredRow:

@@ -338,7 +338,7 @@ def _summary(
         "virtual": {stage: values for (stage, clock), values in taken.items() if clock is Clock.VIRTUAL},
         "host": {stage: values for (stage, clock), values in taken.items() if clock is Clock.HOST},
         "paced": {
-            stage: [asdict(paced) for paced in found[mark.get((stage, Clock.HOST), 0) :]]
+            stage: [paced.to_json() for paced in found[mark.get((stage, Clock.HOST), 0) :]]
             for stage, found in watch.paced.items()
         },
     }

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from contracts.record import PacedRow
 from contracts.root import ROOT
 
 CACHE: Final = ROOT / "build" / "pace"
@@ -62,6 +63,16 @@ class Paced:
     least_ns: float
     before: float
     after: float
+
+    def to_json(self) -> PacedRow:
+        """The sample as records hold it."""
+        return {
+            "raw_ns": self.raw_ns,
+            "ns": self.ns,
+            "least_ns": self.least_ns,
+            "before": self.before,
+            "after": self.after,
+        }
 
 
 class Pace:

@@ -135,6 +135,7 @@ def test_an_adaptation_in_which_the_board_was_stopped_is_inconclusive_and_says_w
     stopped = dataclasses.replace(plan, writer=StopsTheBoard(writer, 3.0), budgets=budgets)
     document, verdict, _ = _run(stopped, tmp_path)
     (row,) = [row for row in document["boards"][0]["stages"] if row["name"] == "adapt"]
+    assert row["value"] is not None
     assert row["value"] > 2500.0
     assert row["verdict"] == "inconclusive", row
     assert "time that nobody had" in row["reason"]
