@@ -29,6 +29,7 @@ class Reference:
         self._api: Any = library().api
         parameters = self._api.llama_model_default_params()
         parameters.n_gpu_layers = 0
+        parameters.use_mmap = False  # a file that is truncated under us would end the process (SIGBUS)
         self._model = self._api.llama_model_load_from_file(os.fsencode(path), parameters)
         settings = self._api.llama_context_default_params()
         settings.n_ctx = settings.n_batch = settings.n_ubatch = _CONTEXT
