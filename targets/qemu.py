@@ -119,7 +119,12 @@ class QemuBoard:
         try:
             with (self._folder / "stderr").open("wb") as stderr:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd="/"
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    cwd="/",
+                    start_new_session=True,  # a terminal's Ctrl-C is for us alone: we end the board in order
                 )
             self._monitor = self._connect(time.monotonic() + START_TIMEOUT_S)
             self._console = self._find_console()

@@ -7,7 +7,6 @@ import json
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from contracts.errors import ConfigError, InfraError, SetupError
 from contracts.root import ROOT
 from harness.boards.registry import BOARDS, LAB_VARIABLE, lab_files, load_lab
 from harness.lease import quarantine
+from harness.machine.interrupt import INTERRUPTED, interruptible
 from targets.qemu import qemu_program
 
 START_S: Final = 20.0
@@ -222,12 +222,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def hold(running: Simulator) -> int:
-    """Wait for SIGINT or SIGTERM and return 0. Raises InfraError when the simulator ends before that."""
+    """Wait for an interruption and return 130. Raises InfraError when the simulator ends before that."""
     asked = threading.Event()
-    previous = {
-        number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+    with interruptible(asked):
         while not asked.wait(0.2):
             code = running.process.poll()
             if code is not None:
@@ -237,10 +234,7 @@ def hold(running: Simulator) -> int:
                     seen=f"exit code {code}",
                     do=f"see {running.lab_file.parent / 'rack.log'}",
                 )
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    return 0
+    return INTERRUPTED
 
 
 def request(lab_file: Path, text: str, *, timeout_s: float = 10.0) -> str:

@@ -67,7 +67,13 @@ def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes,
     source.write_bytes(text)
     with source.open("rb") as stdin, messages.open("wb") as stderr:
         try:
-            process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=stderr)
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,  # a compiler that a terminal's Ctrl-C ends would look like a refusal
+            )
         except OSError as error:
             raise cannot_start(_WHAT, command[0], str(error)) from error
         ended = os.pidfd_open(process.pid)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import RESULTS, BudgetsOption, ResultsOption, out
+from harness.terminal.output import keep_going
 
 
 def accept(
@@ -51,6 +52,7 @@ def accept(
     """
     from harness.robot.accept_job import Asked, accept_job
 
+    keep_going()
     raise typer.Exit(
         accept_job(
             out,

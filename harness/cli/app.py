@@ -7,6 +7,7 @@ import typer
 from contracts.errors import AssayError, ConfigError
 from harness.cli import accept, boards, bpf, config, kernels, lease, machine, records, results, run, sim
 from harness.cli.options import err
+from harness.machine.interrupt import INTERRUPTED, interrupting
 
 app = typer.Typer(
     name="assay",
@@ -40,17 +41,16 @@ app.command()(machine.setup)
 
 
 def main() -> int:
-    """Run the command line; every error of ours becomes one message and its exit code."""
+    """Run the command line; every error of ours becomes one message and its exit code, a signal becomes 130."""
     try:
-        code = app(prog_name="assay", standalone_mode=False)
+        with interrupting():
+            code = app(prog_name="assay", standalone_mode=False)
     except AssayError as error:
         err.print(f"assay: {error}", markup=False, soft_wrap=True)
         return error.exit_code
-    except typer.Abort:
-        return 130
-    except KeyboardInterrupt:
-        err.print("assay: interrupted")
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("assay: interrupted", markup=False)
+        return INTERRUPTED
     except Exception as error:
         show = getattr(error, "show", None)  # a usage error of typer's own copy of click
         if show is None:

@@ -9,6 +9,7 @@ import typer
 
 from contracts.errors import ConfigError, InfraError, KernelError
 from harness.cli.options import LabOption, console, err
+from harness.terminal.output import keep_going
 
 app = typer.Typer(help="The lab's boards: how each of them is, and a check that finds out.")
 golden_app = typer.Typer(
@@ -85,6 +86,7 @@ def check(
     from harness.boards.registry import select
     from harness.kernel.golden import GOLDEN
 
+    keep_going()
     specs = select([*(kinds or []), *(board or [])], lab=lab)
     found = []
     total = sum(spec.instances for spec in specs)
@@ -139,6 +141,7 @@ def golden_write(
     from harness.kernel.golden import GOLDEN, golden_name, new_golden, pin, source_commit
     from harness.lease import acquire
 
+    keep_going()
     specs = {golden_name(spec): spec for spec in reversed(select(board or [], lab=lab))}
     commit = source_commit()
     with tempfile.TemporaryDirectory(prefix="assay-golden-") as name:

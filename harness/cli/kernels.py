@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import BoardOption, KeyOption, LabOption, Variant, VariantOption, out
+from harness.terminal.output import keep_going
 
 
 def build(
@@ -22,6 +23,7 @@ def build(
     from harness.boards.registry import select
     from harness.kernel.board_kernel import kernel_for
 
+    keep_going()
     for spec in select(board or [], lab=lab or None):
         image = kernel_for(spec, variant.value, key=key)
         out.print(
@@ -45,6 +47,7 @@ def console(
     from harness.kernel.board_kernel import kernel_for
     from harness.terminal.console import run_console
 
+    keep_going()
     image = kernel_for(select_one(board, lab=lab or None), variant.value, key=key)
     with rack([select_one(board, lab=lab or None)], lab=lab or None) as found:
         raise typer.Exit(run_console(found.specs[0], image, load_key(key)))

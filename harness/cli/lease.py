@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from harness.cli.options import LabOption
+from harness.terminal.output import keep_going
 
 if TYPE_CHECKING:
     from contracts.board import BoardSpec, Place
@@ -66,6 +67,7 @@ def lease_release(
     finds out within a second, a board with a supply of its own is switched off, and a session of the old lease is
     refused once a later one was opened.
     """
+    keep_going()
     from contracts.errors import InfraError
     from harness.lease.files import PlaceFiles
     from harness.lease.place_state import look
@@ -97,6 +99,7 @@ def lease_reserve(
     You are `ASSAY_USER`, or user@host. A process that holds the board keeps it until it ends; nobody else gets it
     after that.
     """
+    keep_going()
     from harness.lease.files import PlaceFiles, user_name
     from harness.lease.owner import duration
     from harness.lease.place_state import look
@@ -121,6 +124,7 @@ def lease_unreserve(
     lab: LabOption = None,
 ) -> None:
     """End a reservation before its time."""
+    keep_going()
     from harness.lease.owner import duration
     from harness.lease.reservation import unreserve
 

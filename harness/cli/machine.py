@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
 from contracts.root import ROOT
 from harness.cli.options import out
+from harness.terminal.output import keep_going
 
 WORKERS: Final = "4"  # a worker often waits for a board: more of them than cores keep two cores busy
 PASSES_ARGUMENTS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def _pytest(arguments: list[str]) -> int:
-    """Run pytest in this interpreter's environment and return its exit code."""
-    import subprocess
+def _become(module: str, arguments: list[str]) -> NoReturn:
+    """Go on as `python -m MODULE` in the project's root.
 
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+    The same process: signals, standard output and the exit code are the module's own business.
+    """
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
 
 
 def test(context: typer.Context) -> None:
     """Lint, then every test, by four workers. Extra arguments go to pytest instead (and skip the lint)."""
     from harness.checks.lint import run_lint
 
+    keep_going()
     if not context.args:
         code = run_lint()
         if code:
             raise typer.Exit(code)
-    raise typer.Exit(_pytest(context.args or ["-n", WORKERS, "suites/host", "suites/board"]))
+    _become("pytest", context.args or ["-n", WORKERS, "suites/host", "suites/board"])
 
 
 def lint() -> None:
     """ruff, mypy, clang-format and the dependency direction."""
     from harness.checks.lint import run_lint
 
+    keep_going()
     raise typer.Exit(run_lint())
 
 
@@ -45,13 +52,7 @@ def bench(context: typer.Context) -> None:
     report, channel, live, jit, model, loop, lab: every performance figure with its clock, beside its goal. Minutes
     for all of them.
     """
-    import subprocess
-
-    raise typer.Exit(
-        subprocess.run(
-            [sys.executable, "-m", "suites.bench", *context.args], cwd=ROOT, check=False
-        ).returncode
-    )
+    _become("suites.bench", context.args)
 
 
 def setup() -> None:

@@ -17,7 +17,7 @@ RESULTS: Final = ROOT / "results"
 
 def console(width: int = 140) -> Console:
     """A console for tables: as wide as the terminal, or `width` columns in a log, which has no width of its own."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+    return Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else width)
 
 
 out: Final = console()

@@ -9,6 +9,7 @@ import typer
 
 from contracts.errors import ConfigError
 from harness.cli.options import RESULTS, ResultsOption, err, out
+from harness.terminal.output import keep_going
 
 baseline_app = typer.Typer(help="The virtual figures that later runs are held to.", no_args_is_help=True)
 
@@ -30,6 +31,7 @@ def compare(
     """
     from harness.runs.compare import compare_runs
 
+    keep_going()  # its exit code is a judgement
     raise typer.Exit(compare_runs(out, before, after, results, threshold))
 
 
@@ -46,6 +48,7 @@ def baseline_write(
     """Make a run's virtual figures the baseline, lab-config/baseline.json."""
     from harness.runs.baseline import write_baseline
 
+    keep_going()
     raise typer.Exit(write_baseline(out, name, results))
 
 
@@ -82,6 +85,7 @@ def report(
     """
     from harness.report import report_folder, take_in, write_report
 
+    keep_going()
     for option, file in (("--out", out_file), ("--screenshot", screenshot)):
         if file is not None and not file.parent.is_dir():
             raise ConfigError(

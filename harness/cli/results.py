@@ -9,6 +9,7 @@ import typer
 
 from contracts.errors import ConfigError
 from harness.cli.options import RESULTS, ResultsOption, out
+from harness.terminal.output import keep_going
 
 _AGE: Final = re.compile(r"(?P<count>[0-9]+)(?P<unit>[smhdw])")
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -61,6 +62,7 @@ def prune(
 
     A run in progress and the run that the baseline was made of are kept whatever is asked.
     """
+    keep_going()
     from harness.runs.results import prune_runs
 
     if keep is None and older_than is None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import RESULTS, BoardOption, BudgetsOption, KeyOption, LabOption, ResultsOption, out
+from harness.terminal.output import keep_going
 
 
 def run(
@@ -50,6 +51,7 @@ def run(
     """
     from harness.cli.run_job import main_job
 
+    keep_going()
     raise typer.Exit(
         main_job(
             out,
@@ -80,4 +82,5 @@ def replay(
     """
     from harness.loop.replay import replay_run
 
+    keep_going()
     raise typer.Exit(replay_run(out, name, results, key))

@@ -19,7 +19,7 @@ from harness.boards.registry import select
 from harness.config.keys import load_key
 from harness.judge.budgets import DEFAULT_BUDGETS, load_budgets, worst
 from harness.kernel.board_kernel import kernel_for
-from harness.loop.run import Plan, run
+from harness.loop.run import Plan, interrupted_before, run
 from harness.loop.writer import open_writer
 from harness.machine.interrupt import INTERRUPTED, interruptible
 from harness.runs.history import feed
@@ -99,17 +99,22 @@ def main_job(
         _preflight(console, found.specs)
         name, folder = new_run(results)
         console.print(f"building kernels for {', '.join(spec.kind for spec in specs)}")
-        kernels = tuple(
-            (
-                spec,
-                kernel_for(spec, "release", key=key_file, extra_defines=macros),
-                kernel_for(spec, "testing", key=key_file),
+        try:
+            kernels = tuple(
+                (
+                    spec,
+                    kernel_for(spec, "release", key=key_file, extra_defines=macros),
+                    kernel_for(spec, "testing", key=key_file),
+                )
+                for spec in found.specs
             )
-            for spec in found.specs
-        )
+        except KeyboardInterrupt:
+            early = interrupted_before(name, scenarios, writer, command, seed=seed, situations=situations)
+            folder.write_json("run.json", early)
+            raise
         plan = Plan(kernels, scenarios, situation, writer, key, budgets, seed, situations)
         stop = threading.Event()
-        with interruptible(console, stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
+        with interruptible(stop), LiveProgress(console, [spec.kind for spec in specs]) as progress:
             document, verdict = run(plan, folder, name, progress.report, stop, command)
         if json_file is not None:
             try:

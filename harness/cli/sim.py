@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import console
+from harness.terminal.output import keep_going
 
 out = console(160)
 
@@ -36,6 +37,7 @@ def sim(
     from harness.boards.rack import hold, simulator
     from harness.boards.registry import load_boards, select
 
+    keep_going()
     specs = select(board, lab=[]) if board else [spec for spec in load_boards(lab=[]) if spec.sim]
     for spec in specs:
         if spec.sim is None:
@@ -52,4 +54,6 @@ def sim(
         )
         out.print(f"lab file: {running.lab_file}", soft_wrap=True, markup=False)
         out.print(f"use it:   --lab {running.lab_file}, or ASSAY_LAB={running.lab_file}", soft_wrap=True)
-        raise typer.Exit(hold(running))
+        code = hold(running)
+    out.print("interrupted: the boards are gone", markup=False)
+    raise typer.Exit(code)

@@ -42,6 +42,11 @@ SITUATIONS: Final = 20
 _WITHOUT_A_PROGRAM: Final = (Stage.ROLLBACK, Stage.UART)
 
 
+INTERRUPTED_TEXT: Final = "interrupted by the user"
+
+_SIGNAL_S: Final = 0.2  # a child that the same signal ended is seen gone a little before our handler has run
+
+
 class Interrupted(Exception):
     """The user ended the run; boards are freed and records written."""
 
@@ -118,26 +123,68 @@ def run(
             stop.set()
             raise
     boards = [outcomes[spec.kind] for spec, _, _ in plan.boards]
-    verdict = worst([board.verdict for board in boards])
-    document: Record = {
+    document = run_document(
+        name,
+        started,
+        time.monotonic() - began,
+        (plan.seed, plan.situations),
+        plan.writer,
+        boards,
+        command,
+        interrupted=stop.is_set(),
+    )
+    folder.write_json("run.json", document)
+    return document, worst([board.verdict for board in boards])
+
+
+def run_document(
+    name: str,
+    started: datetime,
+    wall_s: float,
+    seed_and_situations: tuple[int, int],
+    writer: Writer,
+    boards: Sequence[BoardOutcome],
+    command: Sequence[str],
+    *,
+    interrupted: bool,
+) -> Record:
+    """What is written as `run.json`."""
+    seed, situations = seed_and_situations
+    return {
         "schema": SCHEMA_VERSION,
         "run": {
             "name": name,
             "started": started.isoformat(timespec="seconds"),
-            "wall_s": round(time.monotonic() - began, 3),
-            "seed": plan.seed,
-            "situations": plan.situations,
-            "writer": plan.writer.name,
-            "model_hash": plan.writer.model_hash.hex(),
+            "wall_s": round(wall_s, 3),
+            "seed": seed,
+            "situations": situations,
+            "writer": writer.name,
+            "model_hash": writer.model_hash.hex(),
             "command": list(command),
             "python": platform.python_version(),
-            "interrupted": stop.is_set(),
-            "verdict": verdict.value,
+            "interrupted": interrupted,
+            "verdict": worst([board.verdict for board in boards]).value,
         },
         "boards": [board_document(board) for board in boards],
     }
-    folder.write_json("run.json", document)
-    return document, verdict
+
+
+def interrupted_before(
+    name: str,
+    scenarios: Mapping[str, str],
+    writer: Writer,
+    command: Sequence[str],
+    *,
+    seed: int,
+    situations: int,
+) -> Record:
+    """The record of a run that was interrupted before a board was leased, while kernels were built."""
+    boards = [
+        BoardOutcome(kind, "", scenario=scenario, error=INTERRUPTED_TEXT)
+        for kind, scenario in scenarios.items()
+    ]
+    now = datetime.now(UTC)
+    return run_document(name, now, 0.0, (seed, situations), writer, boards, command, interrupted=True)
 
 
 def board_document(board: BoardOutcome) -> BoardRow:
@@ -180,11 +227,15 @@ def _run_board(
             outcome.instance = lease.place.name
             _journeys(plan, lease, release, testing, folder, report, stop, outcome, watch)
     except (Interrupted, TurnGivenUp):
-        outcome.error = "interrupted by the user"
+        outcome.error = INTERRUPTED_TEXT
         verdicts.append(Verdict.INCONCLUSIVE)
     except AssayError as error:
-        outcome.error = str(error)
-        verdicts.append(Verdict.INFRA if isinstance(error, InfraError | SetupError) else Verdict.FAIL)
+        if stop.wait(_SIGNAL_S):  # what breaks while the run is being ended is no verdict on anything
+            outcome.error = f"{INTERRUPTED_TEXT}; meanwhile: {error}"
+            verdicts.append(Verdict.INCONCLUSIVE)
+        else:
+            outcome.error = str(error)
+            verdicts.append(Verdict.INFRA if isinstance(error, InfraError | SetupError) else Verdict.FAIL)
     except Exception as error:  # noqa: BLE001 - a mistake of ours is one board's failure, on record, not every board's
         outcome.error = f"an error in Assay itself: {type(error).__name__}: {error}"
         outcome.traceback = traceback.format_exc()

@@ -1,34 +1,73 @@
-"""Ctrl-C of a long command: the first asks for an orderly end, the second ends the process at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks for an orderly end, the second ends the process at once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
-from rich.console import Console
-
 INTERRUPTED: Final = 130
-"""The exit code of a command that was interrupted."""
+"""The exit code of a command that was interrupted, by whichever of the signals."""
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What interrupts: Ctrl-C, a polite kill, and a terminal that was closed."""
+
+_SHOW_CURSOR: Final = b"\x1b[?25h"  # ECMA-48 private mode DECTCEM: a progress bar had hidden it
+
+
+def end_at_once() -> None:
+    """End this process now. QEMU and Robot processes end with it; records keep what was appended so far."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    os._exit(INTERRUPTED)
 
 
 @contextlib.contextmanager
-def interruptible(console: Console, stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C or SIGTERM sets `stop`; a second one ends the process at once (boards end with it, the record stays)."""
+def on_signals(first: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """`first` is called for the first of SIGNALS, in the main thread; a second one ends the process at once.
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            console.show_cursor()
-            os._exit(INTERRUPTED)
-        stop.set()
+    A SIGHUP that is ignored (nohup) stays ignored. Does nothing outside the main thread, which alone gets signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = False
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        if seen:
+            end_at_once()
+        seen = True
+        first(signal.Signals(number))
+
+    wanted = [number for number in SIGNALS if not (number == signal.SIGHUP and _is_ignored(number))]
+    previous = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN
+
+
+def _raise(number: signal.Signals) -> None:
+    raise KeyboardInterrupt(number.name)
+
+
+def interrupting() -> contextlib.AbstractContextManager[None]:
+    """Inside, the first of SIGNALS raises KeyboardInterrupt, which frees boards on its way out."""
+    return on_signals(_raise)
+
+
+def interruptible(stop: threading.Event) -> contextlib.AbstractContextManager[None]:
+    """Inside, the first of SIGNALS sets `stop`: whoever works ends between two steps, and writes the record."""
+    return on_signals(lambda _number: stop.set())

@@ -181,6 +181,8 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
     if rows is None:
         error = error or f"Robot left no whole {output.name}"
         row = infra_row(process.kind, "Robot comes to its end", error, process.place)
+        if process.stopped_s is not None:  # it was told to stop: no verdict on what it left undone
+            row = _as_interrupted(row, f"{INTERRUPTED_TEXT}; {error}")
         folder.append("tests.jsonl", row)
         rows = [*process.rows, row]
         metadata = {"Board": process.kind, "Place": process.place, "Build id": process.build_id}
@@ -195,6 +197,13 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
     return KindOutcome(process.kind, output, rows, process.place, process.build_id, error)
 
 
+def _as_interrupted(row: dict[str, Any], message: str) -> dict[str, Any]:
+    """The row of something that an interruption left undone: `inconclusive`, whatever was seen of it."""
+    verdict = Verdict.INCONCLUSIVE.value
+    attempts = [attempt | {"verdict": verdict} for attempt in row["attempts"]]
+    return row | {"verdict": verdict, "message": message, "attempts": attempts}
+
+
 def _untested(
     plan: Acceptance, spec: BoardSpec, path: Path, folder: Folder, report: Callable[[Step], None]
 ) -> KindOutcome:
@@ -203,9 +212,7 @@ def _untested(
     if why:
         row = infra_row(spec.kind, f"A board of kind {spec.kind} is usable", why)
     else:
-        row = infra_row(spec.kind, "Not begun", INTERRUPTED_TEXT)
-        row |= {"verdict": Verdict.INCONCLUSIVE.value, "message": INTERRUPTED_TEXT}
-        row["attempts"][0]["verdict"] = Verdict.INCONCLUSIVE.value
+        row = _as_interrupted(infra_row(spec.kind, "Not begun", INTERRUPTED_TEXT), INTERRUPTED_TEXT)
     folder.append("tests.jsonl", row)
     output = path / OUTPUT
     write_output(output, spec.kind, [row], {"Board": spec.kind})

@@ -128,9 +128,24 @@ def _accept(console: Console, asked: Asked, command: Sequence[str]) -> int:
             console.print(
                 f"{tests} tests on each of {', '.join(spec.kind for spec in usable)}; kernels are built"
             )
-        for spec in usable:
-            images = [kernel_for(spec, variant, key=asked.key) for variant in get_args(Variant)]
-            keep(folder.sub("robot").sub(spec.kind).sub(KERNELS), images)
+        try:
+            for spec in usable:
+                images = [kernel_for(spec, variant, key=asked.key) for variant in get_args(Variant)]
+                keep(folder.sub("robot").sub(spec.kind).sub(KERNELS), images)
+        except KeyboardInterrupt:
+            wall_s = time.monotonic() - began_s
+            early = document(
+                name,
+                started,
+                wall_s,
+                [],
+                seed=asked.seed,
+                commit=commit_of(),
+                command=command,
+                interrupted=True,
+            )
+            folder.write_json("run.json", early)
+            raise
         plan = Acceptance(
             tuple(found.specs),
             suites,
@@ -140,7 +155,7 @@ def _accept(console: Console, asked: Asked, command: Sequence[str]) -> int:
             lacking,
         )
         stop = threading.Event()
-        with interruptible(console, stop):
+        with interruptible(stop):
             with _Display(console, [spec.kind for spec in specs]) as display:
                 outcomes = accept(plan, folder, display.report, stop)
             QuietFiles(folder.sub("robot").path).remove()
@@ -185,7 +200,8 @@ def _tell(
     if log is not None:
         console.print(f"log: {log}", soft_wrap=True, markup=False)
     verdict, wall_s = record["run"]["verdict"], record["run"]["wall_s"]
-    console.print(f"verdict: [{VERDICT_STYLE[verdict]}]{verdict}[/] in {wall_s:.1f} s")
+    interrupted = "interrupted; " if record["run"]["interrupted"] else ""
+    console.print(f"{interrupted}verdict: [{VERDICT_STYLE[verdict]}]{verdict}[/] in {wall_s:.1f} s")
 
 
 def _options(asked: Asked, folder: Folder, budgets: Path) -> list[str]:

@@ -23,6 +23,7 @@ from harness.channel.frames import Frame
 from harness.channel.transcript import message_name, status_name
 from harness.config.keys import LabKey
 from harness.kernel.build import KernelImage
+from harness.machine.interrupt import INTERRUPTED
 
 _MESSAGES: Final = {message.number: message for message in MESSAGES}
 _BYTES_SHOWN: Final = 24
@@ -162,7 +163,8 @@ def run_console(
             out.print(f"{spec.kind} is up; commands: {HELP}", highlight=False, markup=False)
             _serve(board, (source or sys.stdin).fileno(), out)
     except KeyboardInterrupt:
-        return 130
+        out.print("interrupted", highlight=False)
+        return INTERRUPTED
     except AssayError as error:
         out.print(str(error), highlight=False, markup=False)
         return error.exit_code

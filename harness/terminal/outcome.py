@@ -73,7 +73,8 @@ def print_outcome(console: Console, document: Record) -> None:
             highlight=False,
         )
     run = document["run"]
+    interrupted = "interrupted; " if run["interrupted"] else ""
     console.print(
-        f"verdict: [{VERDICT_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s",
+        f"{interrupted}verdict: [{VERDICT_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s",
         highlight=False,
     )

@@ -107,6 +107,7 @@ class SimBoard:
                     stderr=stderr,
                     pass_fds=[theirs.fileno()],
                     cwd="/",
+                    start_new_session=True,  # a terminal's Ctrl-C is for whoever holds the rack
                 )
             except (OSError, SetupError) as error:
                 ours.close()

@@ -99,9 +99,11 @@ def test_assay_sim_serves_a_lab_until_it_is_interrupted(tmp_path: Path) -> None:
         assert [place.name for place in spec.places] == ["rpi4-sim-0", "rpi4-sim-1", "rpi4-sim-2"]
         assert request(lab_file, "rpi4-sim-2 state") == "off"
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
+        assert process.wait(15) == 130
         assert process.stdout is not None
-        assert f"--lab {lab_file}" in process.stdout.read()
+        said = process.stdout.read()
+        assert f"--lab {lab_file}" in said
+        assert "interrupted" in said
         assert not Path(spec.places[0].console).is_symlink()
     finally:
         process.kill()
