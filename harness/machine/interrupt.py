@@ -17,6 +17,7 @@ INTERRUPTED: Final = 130
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What interrupts: Ctrl-C, a polite kill, and a terminal that was closed."""
 
+_exit: Final = os._exit  # a session of tests has another one in its place while tests run
 _SHOW_CURSOR: Final = b"\x1b[?25h"  # ECMA-48 private mode DECTCEM: a progress bar had hidden it
 
 
@@ -25,7 +26,7 @@ def end_at_once() -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if sys.stderr.isatty():
             os.write(sys.stderr.fileno(), _SHOW_CURSOR)
-    os._exit(INTERRUPTED)
+    _exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

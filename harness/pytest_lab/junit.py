@@ -1,44 +1,142 @@
-"""JUnit XML in the lab's own terms: a fault of the lab is an `error` of type `infra`, any other miss a `failure`."""
+"""JUnit XML in the lab's own terms: one case a test, with the verdict of the record, and counts that add up."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from _pytest.junitxml import LogXML, bin_xml_escape, mangle_test_address, xml_key
+
+from harness.pytest_lab.state import lab_of
+from harness.runs.plain import xml_name, xml_text
+
+_ENDS: Final = ("failure", "error", "skipped")
 
 
-def conform(path: Path) -> int:
-    """Rewrite the report at `path` so that each case is what its property `verdict` says. Returns how many changed.
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Before pytest writes the file: nothing in it that XML cannot hold; pytest escapes values, and no names."""
+    log = session.config.stash.get(xml_key, None)
+    if log is None:
+        return
+    log.global_properties[:] = [(xml_text(name), value) for name, value in log.global_properties]
+    for case in log.node_reporters_ordered:
+        element = case.to_xml()
+        for part in element.iter():
+            part.text = xml_text(part.text) if part.text else part.text
+            part.attrib = {xml_name(name): xml_text(value) for name, value in part.attrib.items()}
+        case.to_xml = partial(_same, element)  # type: ignore[method-assign] # as pytest does once a case has ended
 
-    pytest writes `failure` for what ends the call and `error` for what ends set-up or tear-down, whoever's fault.
+
+def _same(element: ET.Element) -> ET.Element:
+    return element
+
+
+def write_again(config: pytest.Config) -> None:
+    """Write pytest's file although a hook that was to come before it has failed."""
+    log = config.stash.get(xml_key, None)
+    if log is not None:
+        log.pytest_sessionfinish()
+
+
+def conform_session(config: pytest.Config) -> None:
+    """Once pytest has written its file: make it say what the record says."""
+    log, record = config.stash.get(xml_key, None), lab_of(config).record
+    if log is not None and record is not None and Path(log.logfile).is_file():
+        conform(Path(log.logfile), _by_case(log, record.rows))
+
+
+def _by_case(
+    log: LogXML, rows: Sequence[Mapping[str, Any]]
+) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The record's rows by the name and class that pytest gives a case."""
+    out: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        *classes, name = mangle_test_address(row["id"])
+        if log.prefix:
+            classes.insert(0, log.prefix)
+        out.setdefault((".".join(classes), bin_xml_escape(name)), []).append(row)
+    return out
+
+
+def conform(path: Path, rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> None:
+    """Rewrite the report at `path`: one named case a row, what its verdict says in it, and counts of cases.
+
+    pytest writes `failure` for what ends the call and `error` for what ends set-up or tear-down, whoever's fault, a
+    second case for a test that fails and whose tear-down fails too, one without a name for a test that `pytest.exit`
+    ended, and counts each of them in its own way.
     """
-    tree = ET.parse(path)  # noqa: S314
-    changed = 0
-    for suite in tree.iter("testsuite"):
-        for case in suite.iter("testcase"):
-            if _is(case, "infra"):
-                changed += _turn(suite, case, "failure", "error")
-                for error in case.findall("error"):
-                    error.set("type", "infra")
-                    changed += 1
-            elif _is(case, "fail"):
-                changed += _turn(suite, case, "error", "failure")
-    if changed:
-        tree.write(path, encoding="utf-8", xml_declaration=True)
-    return changed
+    tree = ET.parse(path)  # noqa: S314 - pytest has just written it
+    suites = list(tree.iter("testsuite"))
+    for suite in suites:
+        seen: dict[tuple[str, str], list[ET.Element]] = {}
+        for case in suite.findall("testcase"):
+            name = case.get("name")
+            key = (case.get("classname", ""), name or "")
+            cases = seen.setdefault(key, [])
+            if name is None:
+                suite.remove(case)
+            elif key not in rows and all(case.find(end) is None for end in _ENDS):
+                suite.remove(case)  # begun, and the session ended before the test did
+            elif key in rows and len(cases) >= len(rows[key]):
+                _take_in(cases[-1], case)
+                suite.remove(case)
+            else:
+                cases.append(case)
+        for key, found in rows.items():
+            cases = seen.get(key, [])
+            missing = found[len(cases) :] if suite is suites[0] else ()
+            cases += [_new_case(suite, key, row) for row in missing]
+            for case, row in zip(cases, found, strict=False):
+                _judge(case, row)
+        _count(suite)
+    tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _is(case: ET.Element, verdict: str) -> bool:
-    return case.find(f"properties/property[@name='verdict'][@value='{verdict}']") is not None
+def _take_in(case: ET.Element, other: ET.Element) -> None:
+    """Put what a second case of the same test says into its first."""
+    for part in other:
+        own = case.find("properties")
+        if part.tag == "properties" and own is not None:
+            case.remove(own)  # pytest gives a case what is known at its end: the later ones are all of them
+        case.append(part)
 
 
-def _turn(suite: ET.Element, case: ET.Element, source: str, target: str) -> int:
-    found = case.findall(source)
-    for element in found:
-        element.tag = target
-        _add(suite, f"{source}s", -1)
-        _add(suite, f"{target}s", 1)
-    return len(found)
+def _new_case(suite: ET.Element, key: tuple[str, str], row: Mapping[str, Any]) -> ET.Element:
+    classname, name = key
+    return ET.SubElement(
+        suite, "testcase", {"classname": classname, "name": name, "time": f"{row['duration_s']:.3f}"}
+    )
 
 
-def _add(suite: ET.Element, counter: str, number: int) -> None:
-    suite.set(counter, str(int(suite.get(counter, "0")) + number))
+def _judge(case: ET.Element, row: Mapping[str, Any]) -> None:
+    """Make a case say its verdict: a fault of the lab is an `error` of type `infra`, any other miss a `failure`."""
+    verdict = row["verdict"]
+    wanted = {"fail": "failure", "infra": "error", "inconclusive": "skipped", "skip": "skipped"}.get(verdict)
+    ends = [part for part in case if part.tag in _ENDS]
+    if wanted in ("failure", "error"):
+        missed = [part for part in ends if part.tag != "skipped"]
+        for part in ends:
+            if part.tag == "skipped":
+                case.remove(part)
+        if not missed:
+            missed = [ET.SubElement(case, wanted, {"message": xml_text(row["message"])})]
+        for part in missed:
+            part.tag = wanted
+            if verdict == "infra":
+                part.set("type", "infra")
+    elif wanted == "skipped" and not ends:
+        ET.SubElement(case, wanted, {"message": xml_text(row["message"])})
+
+
+def _count(suite: ET.Element) -> None:
+    """Each case counts once, as the worst that it holds."""
+    cases = suite.findall("testcase")
+    ended = [next((end for end in _ENDS if case.find(end) is not None), "") for case in cases]
+    suite.set("tests", str(len(cases)))
+    for end, counter in zip(_ENDS, ("failures", "errors", "skipped"), strict=True):
+        suite.set(counter, str(ended.count(end)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
 
+from harness.pytest_lab.gate import INFRA_EXIT
 from harness.pytest_lab.state import is_xdist_controller, lab_of
+from harness.runs.plain import plain
 
 EXIT_CODE: Final = 3
 _SHOWN: Final = 20
@@ -40,7 +42,7 @@ class OneVerdict:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Without workers: what will run here."""
         if not is_xdist_controller(self._config):
-            self._collected = [item.nodeid for item in session.items]
+            self._collected = [plain(item.nodeid) for item in session.items]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
@@ -56,15 +58,30 @@ class OneVerdict:
         """Remember why the session ended early: Ctrl-C, `pytest.exit`, and -x with workers come here."""
         self._stopped = str(excinfo.value) or "interrupted"
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Count. A session that was told to stop early only says how many tests were not run."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        """Count, whichever other hook fails."""
+        try:
+            return (yield)
+        finally:
+            self._count(session)
+
+    def _count(self, session: pytest.Session) -> None:
+        """A session that was told to stop early only says how many tests were not run."""
         record = lab_of(self._config).record
+        if record is not None:
+            record.settle()
         verdicts = record.verdicts if record is not None else {}
         collected = () if lab_of(self._config).usage else self._collected  # a usage error: nothing was begun
         self._missing, self._double = count_verdicts(collected, verdicts)
         self._stopped = self._stopped or str(session.shouldfail or session.shouldstop or "")
-        if self._double or (self._missing and not self._stopped) or self._nobody_came_up():
+        asked = lab_of(self._config).exit_asked
+        passes = asked is not None and asked[1] == 0  # `pytest.exit` with 0 makes no pass of what was not run
+        if self._double or (self._missing and (not self._stopped or passes)):
             session.exitstatus = EXIT_CODE
+        elif self._nobody_came_up():
+            from_outside = lab_of(self._config).ended_early >= self._died
+            session.exitstatus = INFRA_EXIT if from_outside else EXIT_CODE
 
     def _nobody_came_up(self) -> bool:
         return self._died > 0 and not self._collected and not self._stopped

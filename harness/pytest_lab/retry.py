@@ -31,9 +31,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
     The rest of pytest sees one test with one outcome: xdist counts it once, and no report is lost.
     """
-    if kind_of(item) is None and "budget" not in getattr(item, "fixturenames", ()):
-        return None
     lab = lab_of(item.config)
+    if kind_of(item) is None and "budget" not in getattr(item, "fixturenames", ()) and not lab.off:
+        return None
     _make_room(lab, item, nextitem=False)
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports, told = _attempt(lab, item, nextitem, 1)

@@ -16,6 +16,7 @@ import pytest
 from harness.pytest_lab.chosen import specs_of
 from harness.pytest_lab.durations import known_durations
 from harness.pytest_lab.state import BOARD_FIXTURES, board_fixtures, is_worker, kind_of, lab_of
+from harness.pytest_lab.workers import worker_process
 from harness.pytest_lab.workload import UNKNOWN_S, Capacity, Work, Workload
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ class BoardScheduling:
         self._feed()
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:  # noqa: ARG002
-        """A worker is through with a test and begins its next."""
+        """A worker is through with a test and begins its next. One that was given up may still say so."""
+        if node not in self._nodes:
+            return
         self._workload.completed(node.gateway.id, item_index)
         self._feed()
 
@@ -196,13 +199,14 @@ class BoardScheduling:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
         """Tell a worker that was interrupted from one that died."""
-        if error == "keyboard-interrupt":
+        told = getattr(node, "workeroutput", None) or {}
+        if error == "keyboard-interrupt" or told.get("assay_interrupted") or told.get("assay_exit"):
             self.interrupted.add(node)
 
 
 def worker_pid(node: WorkerController) -> int:
     """The worker's process; 0 for one on another machine."""
-    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    process = worker_process(node)
     return process.pid if process is not None else 0
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -13,6 +11,9 @@ import pytest
 from contracts.errors import AssayError, ConfigError, InfraError
 from harness.pytest_lab.chosen import specs_of
 from harness.pytest_lab.gate import INFRA_EXIT, leave
+from harness.pytest_lab.hook_faults import where
+from harness.pytest_lab.junit import conform_session, write_again
+from harness.pytest_lab.signals import interruptions_of
 from harness.pytest_lab.state import (
     LAB,
     Lab,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 INCONCLUSIVE_EXIT: Final = 76
 INTERRUPTED_EXIT: Final = 130
-_HANDLER: Final = pytest.StashKey[Any]()
+_SUMMED_UP: Final = (0, 1, 2, 4, 5)  # exit codes after which pytest calls `pytest_terminal_summary` itself
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,12 +65,12 @@ def _transcripts(config: pytest.Config) -> Path | None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Take SIGTERM as an interruption, and make a record where this process keeps it."""
+    """Make a record where this process keeps it."""
     config = session.config
     lab = lab_of(config)
     if lab.worker:
+        config.pluginmanager.register(Ending(session), "assay-ending")
         return
-    _catch_termination(config)
     from harness.runs.record import DEFAULT_RESULTS
     from harness.runs.session_record import SessionRecord
 
@@ -82,20 +83,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config.pluginmanager.register(Recorder(lab, lab.record), "assay-recorder")
     if not config.getoption("collectonly") and (given or is_xdist_controller(config)):
         _open_record(config, wanted=bool(given))
-
-
-def _catch_termination(config: pytest.Config) -> None:
-    """SIGTERM ends a session as Ctrl-C does: boards freed, record written."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        return
-
-    def terminate(_signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the orderly end
-        raise KeyboardInterrupt("ended by SIGTERM")
-
-    config.stash[_HANDLER] = signal.signal(signal.SIGTERM, terminate)
 
 
 def _open_record(config: pytest.Config, *, wanted: bool) -> None:
@@ -134,8 +121,8 @@ class Recorder:
         self._record.add(report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Tell Ctrl-C and SIGTERM from pytest's own ways to stop, which are subclasses."""
-        self._lab.interrupted = type(excinfo.value) is KeyboardInterrupt
+        """Tell an interruption from `pytest.exit` and from pytest's own ways to stop."""
+        _note_end(self._lab, excinfo.value)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -144,23 +131,85 @@ class Recorder:
         told = getattr(node, "workeroutput", None) or {}
         self._lab.usage = self._lab.usage or told.get("assay_usage", "")
         self._lab.trouble += told.get("assay_trouble", [])
+        self._lab.interrupted = self._lab.interrupted or told.get("assay_interrupted", False)
+        self._lab.exit_asked = self._lab.exit_asked or told.get("assay_exit")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Free the board, write the record, and end with the code of the table in docs/verdicts.md."""
-    _ = exitstatus
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
+    """Free the board, write the record, and end with the code of the table in docs/verdicts.md, whoever fails before."""
+    try:
+        result = yield
+    except pytest.exit.Exception:
+        _finish(session, exitstatus)
+        raise
+    except Exception as error:  # noqa: BLE001 - anybody's hook, any error
+        result = None
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        lab_of(session.config).trouble.append(f"a hook failed at the end of the session: {where(error)}")
+        write_again(session.config)
+    _finish(session, exitstatus)
+    return result
+
+
+def _finish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     lab = lab_of(config)
     _free(lab)
+    lab.interrupted = lab.interrupted or interruptions_of(config).number is not None
     if lab.worker:
-        config.workeroutput["assay_trouble"] = lab.trouble  # type: ignore[attr-defined]
+        _tell_controller(config, lab)
     if lab.record is None:
         return
     session.exitstatus = _exit_code(lab, int(session.exitstatus))
+    conform_session(config)
     lab.record.finish(exit_code=int(session.exitstatus), interrupted=lab.interrupted)
     if lab.record.unwritten and session.exitstatus in (0, INCONCLUSIVE_EXIT):
         session.exitstatus = INFRA_EXIT
+    _summarise(config, exitstatus)
+
+
+def _summarise(config: pytest.Config, exitstatus: int) -> None:
+    """After a `pytest.exit` with a code of its own pytest sums nothing up; what was not run is said all the same."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and lab_of(config).exit_asked is not None and exitstatus not in _SUMMED_UP:
+        config.hook.pytest_terminal_summary(terminalreporter=reporter, exitstatus=exitstatus, config=config)
+
+
+def _tell_controller(config: pytest.Config, lab: Lab) -> None:
+    """What a worker says on its way out. Exit code 2 would make xdist start another worker in its place."""
+    told: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined]
+    told |= {
+        "assay_trouble": lab.trouble,
+        "assay_interrupted": lab.interrupted,
+        "assay_exit": lab.exit_asked,
+    }
+    if lab.interrupted or lab.exit_asked:
+        told["exitstatus"] = int(pytest.ExitCode.TESTS_FAILED)
+
+
+def _note_end(lab: Lab, error: BaseException) -> None:
+    """Keep why a session ends early: an interruption, or `pytest.exit`."""
+    if isinstance(error, pytest.exit.Exception):
+        lab.exit_asked = (str(error.msg) or "pytest.exit", error.returncode)
+    else:
+        lab.interrupted = lab.interrupted or type(error) is KeyboardInterrupt
+
+
+class Ending:
+    """In a worker: what ends it early is said to the controller, which ends the session for the same reason."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Stop with the reason: the controller stops for a worker's `shouldstop`, whichever its scheduler."""
+        lab = lab_of(self._session.config)
+        _note_end(lab, excinfo.value)
+        if lab.exit_asked is not None:
+            self._session.shouldstop = lab.exit_asked[0]
+        elif lab.interrupted:
+            self._session.shouldstop = "a worker was interrupted"
 
 
 def _free(lab: Lab) -> None:
@@ -179,6 +228,8 @@ def _exit_code(lab: Lab, status: int) -> int:
         return INTERRUPTED_EXIT
     if lab.usage:
         return int(pytest.ExitCode.USAGE_ERROR)
+    if lab.exit_asked is not None and lab.exit_asked[1]:
+        return lab.exit_asked[1]
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
         return status
     code = lab.record.verdict().exit_code
@@ -196,7 +247,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     for title, lines in (
         ("usage", [lab.usage] if is_xdist_controller(config) else []),  # else pytest closes with it itself
-        ("the lab", lab.trouble),
+        ("the lab", list(dict.fromkeys(lab.trouble))),
         ("record", lab.record.last_words()),
     ):
         if any(lines):
@@ -208,16 +259,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Free what is left, once pytest has written its JUnit report; faults of the lab become errors there."""
+    """Free what is left."""
     lab = config.stash.get(LAB, None)
     if lab is None:
         return
     _free(lab)
     lab.stack.close()
-    if _HANDLER in config.stash:
-        signal.signal(signal.SIGTERM, config.stash[_HANDLER])
-    path = config.getoption("xmlpath", None)
-    if path and lab.record is not None and lab.record.rows and Path(path).is_file():
-        from harness.pytest_lab.junit import conform
-
-        conform(Path(path))

@@ -51,9 +51,15 @@ class Lab:
     standing: StandingBoard | None = None
     record: SessionRecord | None = None
     interrupted: bool = False
+    exit_asked: tuple[str, int | None] | None = None
+    """What a test or a hook said when it called `pytest.exit`, and the exit code that it asked for."""
     broken_collection: bool = False
     usage: str = ""
     """What is wrong with the user's files or marks; it ends the session with 4 before any board is leased."""
+    ended_early: int = 0
+    """Workers that were ended from outside before they had collected."""
+    off: list[str] = field(default_factory=list)
+    """Plugins that would run tests again; with any, the lab's own protocol runs every test."""
     trouble: list[str] = field(default_factory=list)
     """Faults of the lab that belong to no test."""
 

@@ -12,6 +12,7 @@ from contracts.errors import AssayError, Cause, InfraError, KernelError, SetupEr
 from harness.pytest_lab.fixtures import Inconclusive
 from harness.pytest_lab.shown import end_at_the_test
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
+from harness.runs.plain import plain, plain_value, xml_text
 from harness.runs.session_record import Told
 
 _MESSAGE_MAX = 4000
@@ -19,12 +20,14 @@ _EXONERATING: Final = (Cause.MACHINE, Cause.OUTSIDE, Cause.LAB, Cause.ITSELF)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors themselves, of one or of a group (several finalizers may fail)."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    """The errors themselves, of one or of a group (several finalizers may fail), however deep they lie in groups."""
+    waiting = [error]
+    while waiting:
+        next_one = waiting.pop()
+        if isinstance(next_one, BaseExceptionGroup):
+            waiting += reversed(next_one.exceptions)
+        else:
+            yield next_one
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -53,7 +56,20 @@ def pytest_runtest_makereport(
         report.user_properties.append(("verdict", verdict))
     if report.failed:
         _explain(report, errors, attempt)
+    _make_plain(report)
     return report  # type: ignore[return-value]
+
+
+def _make_plain(report: pytest.TestReport) -> None:
+    """Undecodable bytes of a console end up in messages, logs and properties: every reader of a report takes it."""
+    report.__dict__["assay"] = plain_value(report.__dict__["assay"])
+    report.sections = [(plain(str(title)), plain(str(text))) for title, text in report.sections]
+    report.user_properties = [
+        (xml_text(str(name)), plain(value) if isinstance(value, str) else value)
+        for name, value in report.user_properties
+    ]
+    if isinstance(report.longrepr, str):
+        report.longrepr = plain(report.longrepr)
 
 
 def _verdict(report: pytest.TestReport, errors: list[BaseException], attempt: Attempt | None) -> str:

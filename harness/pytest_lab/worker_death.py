@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from contracts.errors import AssayError, InfraError
 from harness.pytest_lab.state import lab_of
+from harness.pytest_lab.workers import FROM_OUTSIDE, exit_code, watch_of
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
-
-_EXIT_WAIT_S: Final = 5.0  # its pipe is seen to close a little before it is gone
-_FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport) -> None:
     """Give the test that a dead worker left in the middle its one verdict. It is not run again."""
     worker: WorkerController = report.node
-    verdict, message = explain_death(worker.gateway.id, crashitem, _exit_code(worker))
+    watch = watch_of(worker.config)
+    stopped_s = watch.stopped_s(worker) if watch is not None else None
+    verdict, message = explain_death(worker.gateway.id, crashitem, exit_code(worker), stopped_s)
     report.longrepr = message
     report.when = "teardown"  # nothing of this test comes after it
     told = {"verdict": verdict, "message": message, "crashed": verdict == "fail"}
@@ -36,10 +35,23 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
     return ("failed", "F", "CRASHED") if getattr(report, "assay", {}).get("crashed") else None
 
 
-def explain_death(worker: str, nodeid: str, code: int | None) -> tuple[str, str]:
-    """Verdict and message for a worker whose process ended with `code` (below 0: by that signal; None: unknown)."""
+def explain_death(
+    worker: str, nodeid: str, code: int | None, stopped_s: float | None = None
+) -> tuple[str, str]:
+    """Verdict and message for a worker whose process ended with `code` (below 0: by that signal; None: unknown).
+
+    `stopped_s`: how long it had stood still before it was given up, in seconds.
+    """
     expected = "a worker that lives until its last test is done"
-    if code is not None and -code in _FROM_OUTSIDE:
+    if stopped_s is not None:
+        ended = InfraError(
+            f"worker {worker} was given up while it ran {nodeid}",
+            expected=expected,
+            seen=f"its process was stopped from outside for {stopped_s:.0f} s (SIGSTOP)",
+            do="find what stopped it, and run the test again",
+        )
+        return "infra", str(ended)
+    if code is not None and -code in FROM_OUTSIDE:
         ended = InfraError(
             f"worker {worker} was ended from outside while it ran {nodeid}",
             expected=expected,
@@ -67,18 +79,6 @@ def _ended(code: int | None) -> str:
     except ValueError:
         name = f"signal {-code}"
     return f"its process was ended by {name} (exit code {code})"
-
-
-def _exit_code(worker: Any) -> int | None:
-    """How the worker's process ended; None for one that lives, or runs on another machine."""
-    process = getattr(getattr(worker.gateway, "_io", None), "popen", None)
-    if process is None:
-        return None
-    try:
-        code: int = process.wait(_EXIT_WAIT_S)
-    except subprocess.TimeoutExpired:
-        return None
-    return code
 
 
 def _kind(worker: Any, nodeid: str) -> str | None:

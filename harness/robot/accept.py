@@ -197,11 +197,13 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
     return KindOutcome(process.kind, output, rows, process.place, process.build_id, error)
 
 
-def _as_interrupted(row: dict[str, Any], message: str) -> dict[str, Any]:
+def _as_interrupted(row: TestRow, message: str) -> TestRow:
     """The row of something that an interruption left undone: `inconclusive`, whatever was seen of it."""
     verdict = Verdict.INCONCLUSIVE.value
-    attempts = [attempt | {"verdict": verdict} for attempt in row["attempts"]]
-    return row | {"verdict": verdict, "message": message, "attempts": attempts}
+    for attempt in row["attempts"]:
+        attempt["verdict"] = verdict
+    row["verdict"], row["message"] = verdict, message
+    return row
 
 
 def _untested(

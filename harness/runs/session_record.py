@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
 from contracts.record import CaseAttemptRow, CaseRow, MeasuredRow, Record
+from harness.runs.plain import plain, shortened
 from harness.runs.rows import RowFile
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 TESTS: Final = "tests.jsonl"
 TRANSCRIPTS: Final = "transcripts"
+_SECTION_MAX: Final = 200_000  # characters: a recursion's traceback, or all that a test printed
 _OK: Final = ("pass", "marginal")
 SEVERITY: Final = ("pass", "skip", "marginal", "inconclusive", "infra", "fail")
 """A test is what the worst of its phases is; one of them skipped is a test skipped."""
@@ -114,15 +116,24 @@ class SessionRecord:
             phases.verdict, phases.message = verdict, told["message"]
         phases.duration_s += report.duration + told.get("earlier_s", 0.0)
         phases.about.update(told)
-        if not report.passed:
-            phases.sections[str(report.when), report.longreprtext] = None
-        phases.sections |= dict.fromkeys((str(title), str(text)) for title, text in report.sections)
+        texts = [] if report.passed else [(str(report.when), report.longreprtext)]
+        texts += [(str(title), str(text)) for title, text in report.sections]
+        phases.sections |= dict.fromkeys(
+            (title, shortened(plain(text), _SECTION_MAX)) for title, text in texts
+        )
         if report.when in ("setup", "call"):
             return None
         del self._phases[key]
-        row = _row(report.nodeid, worker, phases)
+        row = _row(plain(report.nodeid), worker, phases)
         self._take(row, phases.about)
         return row
+
+    def settle(self) -> None:
+        """Give tests that were begun, failed, and will not come to their end the verdict that they have."""
+        for (nodeid, worker), phases in list(self._phases.items()):
+            if phases.verdict not in _OK and phases.verdict != "skip":
+                del self._phases[nodeid, worker]
+                self._take(_row(plain(nodeid), worker, phases), phases.about)
 
     def _take(self, row: CaseRow, about: Told) -> None:
         self.rows.append(row)
@@ -224,7 +235,7 @@ def _worker(report: pytest.TestReport) -> str:
 def _told(report: pytest.TestReport) -> Told:
     """A report that no worker of ours made, such as xdist's of a worker that died."""
     verdict = "fail" if report.failed else "skip" if report.skipped else "pass"
-    return {"verdict": verdict, "message": "" if report.passed else report.longreprtext[:4000]}
+    return {"verdict": verdict, "message": "" if report.passed else plain(report.longreprtext[:4000])}
 
 
 def _row(nodeid: str, worker: str, phases: _Phases) -> CaseRow:
