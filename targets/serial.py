@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Final
 
 import serial
@@ -10,7 +11,7 @@ import serial
 from contracts.errors import BoardLost, Cause
 from targets.protocols import Port
 
-__all__ = ["Port", "open_port"]
+__all__ = ["Port", "open_port", "wake"]
 
 _HANDLERS: Final = "targets.urlhandlers"
 
@@ -52,3 +53,11 @@ def open_port(
             time.sleep(0.01)
         else:
             return port
+
+
+def wake(port: Port) -> None:
+    """End a read that waits in another thread; a port that cannot do that ends it by its time-out."""
+    cancel = getattr(port, "cancel_read", None)
+    if cancel is not None:
+        with suppress(OSError):  # the far end went first
+            cancel()

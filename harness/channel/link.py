@@ -9,7 +9,7 @@ from typing import Final
 
 from harness.channel.frames import Frame, FrameDecoder, FrameStats, encode
 from harness.channel.transcript import Transcript
-from targets.serial import Port
+from targets.serial import Port, wake
 
 _READ_MAX: Final = 65536
 _JOIN_S: Final = 5.0
@@ -46,6 +46,9 @@ class Link:
         self._watch = watch
         self._decoder = FrameDecoder()
         self._closing = threading.Event()
+        self._dropped = threading.Event()
+        self._close_lock = threading.Lock()
+        self._closed = False
         self._send_lock = threading.Lock()
         self.bytes_received = 0
         self.last_byte_s = float("-inf")  # monotonic
@@ -77,7 +80,7 @@ class Link:
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes as they are (tests of damage). Raises LinkClosedError."""
-        if self._closing.is_set():
+        if self._closing.is_set() or self._dropped.is_set():
             raise LinkClosedError("the link is closed")
         try:
             with self._send_lock:
@@ -88,7 +91,7 @@ class Link:
     def _read(self) -> None:
         reason = ""
         try:
-            while not self._closing.is_set():
+            while not (self._closing.is_set() or self._dropped.is_set()):
                 data = self._port.read(1)
                 if not data:
                     continue
@@ -100,24 +103,33 @@ class Link:
                 for frame in self._decoder.push(data):
                     self._note("<", frame)
                     self._on_frame(frame)
-        except (OSError, TypeError) as error:
-            # TypeError: pyserial's POSIX port, closed under a waiting read, selects on None.
+        except OSError as error:
             reason = str(error)
         finally:  # whatever ended the reader: nobody may wait for its frames in vain
+            self._close_port()
             if not self._closing.is_set():
                 self._on_lost(reason or "the reader ended")
 
     def drop(self) -> None:
         """Let go of the line at once, from any thread; the reader finds it lost. `close` is still to come."""
-        self._port.close()
+        self._dropped.set()
+        wake(self._port)
+
+    def _close_port(self) -> None:
+        """Close the port, once. Never under a read: its descriptor's number may be another file's by then."""
+        with self._close_lock:
+            if not self._closed:
+                self._closed = True
+                self._port.close()
 
     def close(self) -> None:
         """Close port and transcript and end the reader; may be called twice."""
         if self._closing.is_set():
             return
         self._closing.set()
-        self._port.close()
+        wake(self._port)
         if threading.current_thread() is not self._reader:
             self._reader.join(_JOIN_S)
+            self._close_port()  # by now the reader has; unless what it calls does not return
         if self._transcript is not None:
             self._transcript.close()

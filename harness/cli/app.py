@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 import typer
 
 from contracts.errors import AssayError, ConfigError
 from harness.cli import accept, boards, bpf, config, kernels, lease, machine, records, results, run, sim
 from harness.cli.options import err
-from harness.machine.interrupt import INTERRUPTED, interrupting
+from harness.machine.interrupt import INTERRUPTED, on_signals
 
 app = typer.Typer(
     name="assay",
@@ -42,8 +44,15 @@ app.command()(machine.setup)
 
 def main() -> int:
     """Run the command line; every error of ours becomes one message and its exit code, a signal becomes 130."""
+    raised = False
+
+    def interrupt(number: signal.Signals) -> None:
+        nonlocal raised
+        raised = True
+        raise KeyboardInterrupt(number.name)
+
     try:
-        with interrupting():
+        with on_signals(interrupt):
             code = app(prog_name="assay", standalone_mode=False)
     except AssayError as error:
         err.print(f"assay: {error}", markup=False, soft_wrap=True)
@@ -57,4 +66,7 @@ def main() -> int:
             raise
         show()
         return ConfigError.exit_code
+    if raised:  # typer makes an exit code of it, without a word
+        err.print("assay: interrupted", markup=False)
+        return INTERRUPTED
     return code if isinstance(code, int) else 0

@@ -25,6 +25,9 @@ from harness.runs.record import SCHEMA_VERSION, Folder
 SILENCE_S: Final = 900.0
 """A process that tells nothing for so long is ended: longer than any keyword of the suites may wait."""
 
+STOPPED_S: Final = 10.0
+"""A process that a signal stopped is given up after so many seconds: its lease's heartbeat has been silent as long."""
+
 KERNELS: Final = "kernels"
 """The folder of a kind's kernels, below robot/<kind>/."""
 
@@ -162,6 +165,8 @@ def _overdue(process: RobotProcess) -> str:
     seen = ""
     if process.stopped_s is not None and now_s - process.stopped_s > STOP_S:
         seen = f"Robot did not end within {STOP_S:.0f} s of being asked to, in '{process.doing}'"
+    elif process.stands_still_s(now_s) > STOPPED_S:
+        seen = f"Robot was stopped from outside (SIGSTOP) for {STOPPED_S:.0f} s, in '{process.doing}'"
     elif now_s - process.heard_s > SILENCE_S:
         seen = f"Robot told nothing for {SILENCE_S:.0f} s, in '{process.doing}'"
     if seen and process.process.poll() is None:

@@ -18,7 +18,7 @@ from contracts.measurement import Verdict
 from contracts.record import CaseRow
 from contracts.root import ROOT
 from harness.robot.events import VARIABLE, Told
-from targets.exits import signal_name
+from targets.exits import is_stopped, signal_name
 
 CONSOLE: Final = "console.txt"
 OUTPUT: Final = "output.xml"
@@ -29,6 +29,7 @@ _INTERRUPTED: Final = 253  # Robot's exit code after a signal; 251, 252 and 255 
 _FAILED_MAX: Final = 250
 _TAIL: Final = 2000
 _CHUNK: Final = 65536
+_GAP_S: Final = 2.0  # looks that far apart: whoever looks was stopped himself
 
 
 @dataclass(slots=True)
@@ -46,6 +47,9 @@ class RobotProcess:
     total: int = 1
     heard_s: float = field(default_factory=time.monotonic)
     stopped_s: float | None = None
+    """When it was asked to stop."""
+    _still_since_s: float | None = None
+    _looked_s: float = field(default_factory=time.monotonic)
     _partial: bytes = b""
 
     @classmethod
@@ -127,6 +131,16 @@ class RobotProcess:
     def kill(self) -> None:
         """End it now. Its QEMU ends with it."""
         self._signal(signal.SIGKILL)
+
+    def stands_still_s(self, now_s: float) -> float:
+        """For how long a signal (SIGSTOP) has kept the process from running, seen at every look; 0 while it runs."""
+        asleep = now_s - self._looked_s > _GAP_S  # this process was stopped as well
+        self._looked_s = now_s
+        if not is_stopped(self.process.pid):
+            self._still_since_s = None
+        elif self._still_since_s is None or asleep:
+            self._still_since_s = now_s
+        return now_s - self._still_since_s if self._still_since_s is not None else 0.0
 
     def _signal(self, number: signal.Signals) -> None:
         if self.process.poll() is None:

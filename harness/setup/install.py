@@ -52,6 +52,17 @@ LLAMA_CMAKE_ARGS: Final = (
 )
 
 
+A64_LINUX_FLAGS: Final = (
+    "-target",
+    "aarch64-linux-musl",
+    "-mcpu=cortex_a53",
+    "-static",
+    "-O2",
+    "-fno-sanitize=undefined",
+)
+"""How A64 programs for qemu-user are compiled: zig keeps a C library for each choice of these."""
+
+
 def main(arguments: list[str]) -> int:
     """Set up, mark it complete for the launcher's checksum, and start the launcher again. Returns 69 or 130 if not."""
     checksum, *launcher = arguments
@@ -126,6 +137,9 @@ def set_up(progress: Progress) -> None:
             progress.run(
                 "C sources for the kernel", command, timeout_s=_FETCH_TIMEOUT_S, env=env, do=_NETWORK
             )
+    with _step("a64_libc", _digest(_WHEELS)) as due:
+        if due:
+            _warm_a64_libc(progress, env)
     probe = "import cffi, llama_cpp, monocypher, numpy, pydantic, pytest, typer; "
     # A machine is often quiet after its set-up: what it can do then is what later figures are held to.
     probe += "from ai.reference import Reference; from harness.machine.pace import Pace; Pace(Reference())"
@@ -136,6 +150,20 @@ def set_up(progress: Progress) -> None:
         timeout_s=_FETCH_TIMEOUT_S,
         env=env,
     )
+
+
+def _warm_a64_libc(progress: Progress, env: dict[str, str]) -> None:
+    """Let zig compile its C library for A64 Linux now: minutes on a busy machine, and the first test would pay them."""
+    with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix=".warm-") as name:
+        source = Path(name) / "warm.c"
+        source.write_text(
+            '#include <stdio.h>\nint main(void) { return puts("warm") < 0; }\n', encoding="ascii"
+        )
+        command = [str(VENV / "bin" / "python"), "-P", "-m", "ziglang", "cc", *A64_LINUX_FLAGS]
+        command += ["-o", str(Path(name) / "warm"), str(source)]
+        progress.run(
+            "C library for A64 programs of tests (minutes)", command, timeout_s=_BUILD_TIMEOUT_S, env=env
+        )
 
 
 _NETWORK: Final = (

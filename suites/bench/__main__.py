@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import AssayError
+from harness.machine.interrupt import INTERRUPTED, interrupting
+from harness.terminal.output import guard_output
 
 # In order of the time they take; each module has `main() -> int`, 0 when every goal was met.
 BENCHES: Final = ("report", "channel", "live", "jit", "model", "loop", "lab")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benches, or all of them. Returns 1 when one missed a goal, 4 for an unknown name."""
+    """Run the named benches, or all of them. Returns 1 when one missed a goal, 4 for an unknown name, 130 when ended."""
     here = Path(__file__).parent
     known = [name for name in BENCHES if (here / f"{name}.py").is_file()]
     unknown = [name for name in arguments if name not in known]
@@ -26,6 +28,9 @@ def main(arguments: list[str]) -> int:
         print(f"== {name}", flush=True)
         try:
             code = importlib.import_module(f"suites.bench.{name}").main()
+        except KeyboardInterrupt:
+            print(f"bench {name}: interrupted", file=sys.stderr)
+            return INTERRUPTED
         except AssayError as error:
             print(f"bench {name}: {error}", file=sys.stderr)
             code = error.exit_code
@@ -34,4 +39,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    guard_output()
+    with interrupting():
+        sys.exit(main(sys.argv[1:]))

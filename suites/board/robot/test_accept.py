@@ -251,6 +251,22 @@ def test_a_robot_that_is_killed_makes_its_kind_infra_with_what_was_seen(
     assert done.tests["Answers"].status == "PASS"
 
 
+def test_a_robot_that_is_stopped_is_given_up_with_a_reason_and_its_board_is_freed(
+    board_spec: BoardSpec, lab: Any
+) -> None:
+    process = lab.start(lab.suite("slow.robot", SLOW), "--board", board_spec.kind)
+    lab.first_verdict(process)
+    children = lab.children(process)
+    (robot,) = (pid for pid, line in children.items() if " -m robot " in line)
+    os.kill(robot, signal.SIGSTOP)
+    done = lab.finish(process)
+    assert done.code == 75, done.text
+    ended = done.rows[f"Robot comes to its end[{board_spec.kind}]"]
+    assert ended["verdict"] == "infra"
+    assert "was stopped from outside (SIGSTOP) for 10 s, in 'Takes Its Time'" in ended["message"]
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

@@ -22,7 +22,8 @@ Assay = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def assay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Assay:
-    """`assay lease ...`: exit code, standard output, standard error."""
+    """`assay lease ...`: exit code, standard output, standard error. The lab is the project's, whichever this session's is."""
+    monkeypatch.delenv("ASSAY_LAB", raising=False)
 
     def run(*arguments: str, user: str = "alice") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["assay", "lease", *arguments])
