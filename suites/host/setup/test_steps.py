@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SetupError
+from harness.setup.install import STAMPS, _warm_a64_libc
 from harness.setup.progress import Progress
 
 
@@ -60,3 +62,12 @@ def test_a_step_that_hangs_is_ended_with_all_that_it_started(
     ) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left
+
+
+def test_what_the_first_test_would_have_built_is_built_by_set_up(tmp_path: Path) -> None:
+    assert (STAMPS / "a64_libc").is_file(), "set-up has done this step, and does it once"
+    progress = Progress(tmp_path / "setup.log")
+    began = time.monotonic()
+    _warm_a64_libc(progress, dict(os.environ))
+    assert time.monotonic() - began < 100, "the C library is there, so that only ten lines are compiled"
+    assert "aarch64-linux-musl" in (tmp_path / "setup.log").read_text()
