@@ -17,6 +17,7 @@ import pytest
 
 from contracts.board import BoardSpec
 from contracts.root import ROOT
+from suites.board.user_session import Lab
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process"), pytest.mark.timeout(300)]
 
@@ -88,7 +89,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(lab: Any) -> Iterator[Callable[..., Terminal]]:
+def terminal(lab: Lab) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def start(*arguments: str, module: str = "harness.cli") -> Terminal:
@@ -126,7 +127,7 @@ def has_qemu(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.07, 0.4])
-def test_a_run(board_spec: BoardSpec, lab: Any, terminal: Callable[..., Terminal], delay_s: float) -> None:
+def test_a_run(board_spec: BoardSpec, lab: Lab, terminal: Callable[..., Terminal], delay_s: float) -> None:
     at_work = terminal("run", "--board", board_spec.kind, "--results", str(lab.results))
     at_work.wait("first situation", lambda: bool(list(lab.results.glob("*/*/records.jsonl"))))
     time.sleep(delay_s)
@@ -138,7 +139,7 @@ def test_a_run(board_spec: BoardSpec, lab: Any, terminal: Callable[..., Terminal
     assert not {row["verdict"] for row in board["stages"]} & {"fail", "infra"}
 
 
-def test_a_run_that_still_builds(board_spec: BoardSpec, lab: Any, terminal: Callable[..., Terminal]) -> None:
+def test_a_run_that_still_builds(board_spec: BoardSpec, lab: Lab, terminal: Callable[..., Terminal]) -> None:
     macro = f"ASSAY_TEST_MARK={time.time_ns() & 0xFFFFFF}"  # a kernel that nobody has built yet
     at_work = terminal("run", "--board", board_spec.kind, "--results", str(lab.results), "--define", macro)
     at_work.wait("build", lambda: "building kernels" in at_work.text)
@@ -146,7 +147,7 @@ def test_a_run_that_still_builds(board_spec: BoardSpec, lab: Any, terminal: Call
     assert document(lab.results)["run"]["interrupted"]
 
 
-def test_an_acceptance(board_spec: BoardSpec, lab: Any, terminal: Callable[..., Terminal]) -> None:
+def test_an_acceptance(board_spec: BoardSpec, lab: Lab, terminal: Callable[..., Terminal]) -> None:
     at_work = terminal("accept", "--board", board_spec.kind, "--results", str(lab.results))
     at_work.wait("first verdict", lambda: bool(list(lab.results.glob("*/tests.jsonl"))))
     ends_interrupted(at_work)
@@ -157,7 +158,7 @@ def test_an_acceptance(board_spec: BoardSpec, lab: Any, terminal: Callable[..., 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "two workers"])
 def test_a_session_of_tests(
-    board_spec: BoardSpec, lab: Any, terminal: Callable[..., Terminal], workers: tuple[str, ...]
+    board_spec: BoardSpec, lab: Lab, terminal: Callable[..., Terminal], workers: tuple[str, ...]
 ) -> None:
     (lab.folder / "test_inner.py").write_text(WAITS)
     arguments = ["--board", board_spec.kind, "--results", str(lab.results), "--rootdir", str(lab.folder)]
@@ -183,7 +184,7 @@ def test_a_simulator(board_spec: BoardSpec, terminal: Callable[..., Terminal]) -
     ends_interrupted(at_work)
 
 
-def test_a_replay(board_spec: BoardSpec, lab: Any, terminal: Callable[..., Terminal]) -> None:
+def test_a_replay(board_spec: BoardSpec, lab: Lab, terminal: Callable[..., Terminal]) -> None:
     chosen = ["--board", board_spec.kind, "--results", str(lab.results), "--situations", "3"]
     recorded = terminal("run", *chosen)
     assert recorded.code(WAIT_S) in (0, 76), recorded.text

@@ -252,7 +252,7 @@ def test_a_robot_that_is_killed_makes_its_kind_infra_with_what_was_seen(
 
 
 def test_a_robot_that_is_stopped_is_given_up_with_a_reason_and_its_board_is_freed(
-    board_spec: BoardSpec, lab: Any
+    board_spec: BoardSpec, lab: Lab
 ) -> None:
     process = lab.start(lab.suite("slow.robot", SLOW), "--board", board_spec.kind)
     lab.first_verdict(process)

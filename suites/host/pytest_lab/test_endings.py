@@ -99,7 +99,7 @@ KINDS = {"skip": "skip", "fail": "fail", "xfail": "skip"}
 
 
 def expected() -> dict[str, str]:
-    out = {}
+    out: dict[str, str] = {}
     for how, verdict in KINDS.items():
         out |= dict.fromkeys(
             (
@@ -112,7 +112,7 @@ def expected() -> dict[str, str]:
             verdict,
         )
         out[f"test_fails_and_late[{how}]"] = "fail"
-    failing = (
+    failing: tuple[str, ...] = (
         "fails_twice",
         "system_exit",
         "generator_exit",
