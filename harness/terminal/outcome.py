@@ -73,7 +73,7 @@ def print_outcome(console: Console, document: Record) -> None:
             highlight=False,
         )
     run = document["run"]
-    interrupted = "interrupted; " if run["interrupted"] else ""
+    interrupted = "interrupted; " if run.get("interrupted") else ""
     console.print(
         f"{interrupted}verdict: [{VERDICT_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s",
         highlight=False,
