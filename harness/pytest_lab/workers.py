@@ -20,7 +20,8 @@ from harness.pytest_lab.gate import leave
 from harness.pytest_lab.signals import interruptions_of, shielded
 from harness.pytest_lab.state import is_worker, is_xdist_controller, lab_of
 from harness.runs.plain import plain_value
-from targets.exits import is_stopped, signal_name
+from targets.exits import signal_name
+from targets.processes import is_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -202,7 +202,7 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
     return KindOutcome(process.kind, output, rows, process.place, process.build_id, error)
 
 
-def _as_interrupted(row: TestRow, message: str) -> TestRow:
+def _as_interrupted(row: CaseRow, message: str) -> CaseRow:
     """The row of something that an interruption left undone: `inconclusive`, whatever was seen of it."""
     verdict = Verdict.INCONCLUSIVE.value
     for attempt in row["attempts"]:

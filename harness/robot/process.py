@@ -18,7 +18,8 @@ from contracts.measurement import Verdict
 from contracts.record import CaseRow
 from contracts.root import ROOT
 from harness.robot.events import VARIABLE, Told
-from targets.exits import is_stopped, signal_name
+from targets.exits import signal_name
+from targets.processes import is_stopped
 
 CONSOLE: Final = "console.txt"
 OUTPUT: Final = "output.xml"
