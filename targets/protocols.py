@@ -130,6 +130,10 @@ class Target(Protocol):
         """Power off; may be called twice, and when the board is lost."""
         ...
 
+    def leave_on(self) -> None:
+        """Have `stop` leave the board running, where it can: a QEMU ends all the same."""
+        ...
+
     def registers(self) -> str:
         """Registers of every core as text. Raises InfraError where none can be had."""
         ...

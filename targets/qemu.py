@@ -261,6 +261,9 @@ class QemuBoard:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def leave_on(self) -> None:
+        """Nothing: a QEMU ends with the process that started it."""
+
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         if is_stopped(process.pid):
             process.kill()  # SIGTERM would wait for SIGCONT

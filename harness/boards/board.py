@@ -67,6 +67,7 @@ class Board:
         transcript: Path | None = None,
         watch: Watch | None = None,
         golden: Path = GOLDEN,
+        told: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.spec = spec
         self.lease = lease
@@ -79,6 +80,7 @@ class Board:
         self._client: ChannelClient | None = None
         self._hello: HelloResponse | None = None
         self._golden = golden
+        self._told = told
         self._probing = False
         self._finding: Finding | None = None
         self._report = ""
@@ -129,6 +131,7 @@ class Board:
         self._report = ""
         self._hello = None
         self._delay_s = 0.0
+        self._told(f"power off; {self.image.img.name} of {self.image.size} bytes is put in place")
         self.target.start()
         self._lost = LostTime(self.target.processes)
         self._client = ChannelClient(
@@ -140,11 +143,14 @@ class Board:
             watch=self._watch,
             lost_s=lambda began_s: self.lost_since(began_s).seconds,
         )
+        self._told("power on")
+        began_s = time.monotonic()
         self.target.go()
         # A kernel logs "ready" once it listens.
         self._client.wait_event(Event.LOG, self.spec.boot_timeout_s, look=self._gone)
         self._hello = self._client.open_session(self.key.channel, self.epoch)
         self._check_build(self._hello)
+        self._told(f"hello after {time.monotonic() - began_s:.2f} s, build id {self._hello.build_id.hex()}")
 
     def _let_go(self) -> None:
         """Taken by force: what the line says from now on is for its new holder."""
@@ -186,6 +192,14 @@ class Board:
         finally:
             if is_ours(self.target, self.lease):
                 self.target.stop()
+
+    def leave_on(self) -> None:
+        """Let go of a board of hardware without switching it off: it runs on when this board is given back."""
+        client, self._client = self._client, None
+        self.lease.on_lost = None
+        if client is not None:
+            client.close()
+        self.target.leave_on()
 
     def power_cycle(self) -> None:
         """Off, and on again with a new session: what a triage found is over then."""
@@ -338,6 +352,7 @@ def open_board(
     golden: Path = GOLDEN,
     waiting: Callable[[str], None] | None = None,
     made: Callable[[Board], None] | None = None,
+    told: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[Board]:
     """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
 
@@ -347,12 +362,14 @@ def open_board(
     `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
     the board runs faster and no figure is exact. `watch` sees every frame as it passes. `golden`: where the golden
     images lie. `made` is handed the board before it is powered on: one that does not come up is asked for its
-    crash record all the same. Raises what `Board` does.
+    crash record all the same. `told` is told each step of a boot. Raises what `Board` does.
     """
     with contextlib.ExitStack() as stack:
         held = lease if lease is not None else stack.enter_context(acquire(spec, waiting=waiting))
         target = make_target(spec, held.place, image.elf, image.img, icount=icount, seed=seed)
-        board = Board(spec, key, image, target, lease=held, transcript=transcript, watch=watch, golden=golden)
+        board = Board(
+            spec, key, image, target, lease=held, transcript=transcript, watch=watch, golden=golden, told=told
+        )
         stack.push(partial(_end, board))
         if made is not None:
             made(board)

@@ -34,6 +34,7 @@ class BtfType:
     size_or_type: int
     extra: bytes
     count: int
+    flag: bool = False  # kind_flag: a struct's offsets hold bit-field sizes, an enum's values are signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Btf:
                 raise BtfError(f"type {len(self._types)} of .BTF is of unknown kind {kind}")
             length = _EXTRA_FIXED.get(kind, 0) + _EXTRA_EACH.get(kind, 0) * count
             extra = _part(records, at + 12, length, f"type {len(self._types)} of .BTF")
-            self._types.append(BtfType(kind, self.string(name), size_or_type, extra, count))
+            self._types.append(BtfType(kind, self.string(name), size_or_type, extra, count, bool(info >> 31)))
             at += 12 + length
 
     def string(self, offset: int) -> str:
@@ -119,6 +120,10 @@ class Btf:
             number, _, elements = struct.unpack("<III", found.extra)
             count *= elements
         raise BtfError(f"type {number} of .BTF is nested too deeply")
+
+    def sections(self) -> list[BtfType]:
+        """Each section that declares variables, as one type: the variables with their places."""
+        return [one for one in self._types if one.kind == _DATASEC]
 
     def section_variables(self, section: str) -> dict[str, BtfType]:
         """Name to resolved type of the variables that the program put into a section."""

@@ -7,7 +7,22 @@ import signal
 import typer
 
 from contracts.errors import AssayError, ConfigError
-from harness.cli import accept, boards, bpf, config, kernels, lease, machine, records, results, run, sim
+from harness.cli import (
+    accept,
+    boards,
+    bpf,
+    config,
+    kernels,
+    lease,
+    machine,
+    power,
+    records,
+    results,
+    run,
+    sim,
+    telemetry,
+    up,
+)
 from harness.cli.options import err
 from harness.machine.interrupt import INTERRUPTED, on_signals
 
@@ -24,9 +39,14 @@ app.command()(run.replay)
 app.command()(accept.accept)
 app.command(context_settings=machine.PASSES_ARGUMENTS)(machine.test)
 app.add_typer(boards.app, name="boards")
+app.command()(up.up)
+app.command()(up.down)
 app.add_typer(lease.app, name="lease")
 app.command()(kernels.build)
 app.command()(kernels.console)
+app.command()(telemetry.telemetry)
+app.add_typer(power.app, name="power")
+app.command()(power.flash)
 app.add_typer(bpf.app, name="bpf")
 app.command()(records.compare)
 app.add_typer(records.baseline_app, name="baseline")

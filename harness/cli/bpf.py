@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from contracts.errors import ConfigError
-from contracts.plain_file import read_plain
+from harness.cli import bpf_board
 
 if TYPE_CHECKING:
     from contracts.program import Program
 
-_PROGRAM_MAX: Final = 16 << 20
-
-app = typer.Typer(help="Look at programs with the kernel's engine.", no_args_is_help=True)
+app = typer.Typer(help="Programs of your own: on this machine, and on a board.", no_args_is_help=True)
+bpf_board.add_to(app)
 out = Console(highlight=False, soft_wrap=True)
 
 
@@ -26,7 +25,7 @@ def _source_program(path: Path) -> Program:
     from harness.bpf.elf import read_program
 
     try:
-        data = read_plain(path, _PROGRAM_MAX)
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}", expected="a .c or .o file", seen=str(error)) from error
     if path.suffix == ".o":

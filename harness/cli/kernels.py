@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import typer
 
-from harness.cli.options import BoardOption, KeyOption, LabOption, Variant, VariantOption, out
+from harness.cli.options import (
+    BoardArgument,
+    BoardOption,
+    KeyOption,
+    LabOption,
+    Variant,
+    VariantOption,
+    out,
+    tell,
+)
 from harness.terminal.output import keep_going
+
+if TYPE_CHECKING:
+    from harness.boards.board import Board
+    from harness.channel.link import Watch
 
 
 def build(
@@ -32,22 +47,23 @@ def build(
 
 
 def console(
-    board: Annotated[str, typer.Argument(metavar="BOARD", help="One board kind.")],
+    board: BoardArgument,
     lab: LabOption = None,
     variant: VariantOption = Variant.RELEASE,
     key: KeyOption = None,
 ) -> None:
-    """Boot a board and watch its channel.
+    """Watch a board's channel.
 
-    Frames, events and log are shown as they come, and a few commands can be typed. Ctrl-C ends it.
+    Frames, events and log are shown as they come, and a few commands can be typed. Ctrl-C ends it. A board that is up
+    (`assay up`) stays up; otherwise one is booted for the length of the command.
     """
-    from harness.boards.rack import rack
-    from harness.boards.registry import select_one
-    from harness.config.keys import load_key
-    from harness.kernel.board_kernel import kernel_for
-    from harness.terminal.console import run_console
+    from harness.keeper.use import hand_board
+    from harness.terminal.console import converse
+
+    @contextlib.contextmanager
+    def opening(watch: Watch) -> Iterator[Board]:
+        with hand_board(board, lab=lab, key=key, variant=variant.value, watch=watch, told=tell) as hand:
+            yield hand.board
 
     keep_going()
-    image = kernel_for(select_one(board, lab=lab or None), variant.value, key=key)
-    with rack([select_one(board, lab=lab or None)], lab=lab or None) as found:
-        raise typer.Exit(run_console(found.specs[0], image, load_key(key)))
+    raise typer.Exit(converse(opening, board))

@@ -24,6 +24,11 @@ out: Final = console()
 err: Final = Console(stderr=True, highlight=False)
 
 
+def tell(text: str) -> None:
+    """One line of what is going on, for people."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
 class Variant(StrEnum):
     """Kernel variants."""
 
@@ -40,6 +45,19 @@ BoardOption = Annotated[
         help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]",
     ),
 ]
+BoardArgument = Annotated[
+    str, typer.Argument(metavar="BOARD", help="A board, or a kind: the one of it that is up, or a free one.")
+]
+OneBoardOption = Annotated[
+    str,
+    typer.Option(
+        "--board",
+        "-b",
+        metavar="BOARD",
+        help="A board, or a kind: the one of it that is up, or a free one.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ResultsOption = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
 LabOption = Annotated[
     list[Path] | None,

@@ -7,6 +7,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from contracts.wire.messages import MESSAGES
 from contracts.wire.schema import RecordError, layout
 from harness.boards.board import Board, open_board
 from harness.channel.frames import Frame
+from harness.channel.link import Watch
 from harness.channel.transcript import message_name, status_name
 from harness.config.keys import LabKey
 from harness.kernel.build import KernelImage
@@ -145,22 +147,21 @@ def _serve(board: Board, source: int, out: Console) -> None:
         board.check_alive()
 
 
-def run_console(
-    spec: BoardSpec,
-    image: KernelImage,
-    key: LabKey,
+def converse(
+    opening: Callable[[Watch], AbstractContextManager[Board]],
+    name: str,
     *,
     source: TextIO | None = None,
     out: Console | None = None,
 ) -> int:
-    """Boot `image` on `spec`, print its channel live and obey commands from `source` (stdin).
+    """Print the channel of the board that `opening` gives, live, and obey commands from `source` (stdin).
 
     Returns 0 at the end of input or on `quit`, 130 on Ctrl-C, and a lost board's or a dead kernel's exit code.
     """
     out = out or Console()
     try:
-        with open_board(spec, key, image, watch=_Watcher(out), waiting=_teller(out)) as board:
-            out.print(f"{spec.kind} is up; commands: {HELP}", highlight=False, markup=False)
+        with opening(_Watcher(out)) as board:
+            out.print(f"{name} is up; commands: {HELP}", highlight=False, markup=False)
             _serve(board, (source or sys.stdin).fileno(), out)
     except KeyboardInterrupt:
         out.print("interrupted", highlight=False)
@@ -169,3 +170,22 @@ def run_console(
         out.print(str(error), highlight=False, markup=False)
         return error.exit_code
     return 0
+
+
+def run_console(
+    spec: BoardSpec,
+    image: KernelImage,
+    key: LabKey,
+    *,
+    source: TextIO | None = None,
+    out: Console | None = None,
+) -> int:
+    """Boot `image` on a free board of `spec` and converse with it, as `converse` does."""
+    out = out or Console()
+    teller = _teller(out)
+    return converse(
+        lambda watch: open_board(spec, key, image, watch=watch, waiting=teller),
+        spec.kind,
+        source=source,
+        out=out,
+    )

@@ -1,0 +1,191 @@
+"""A program of one's own onto a board: compiled, sealed, loaded, deployed, and remembered by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.errors import ConfigError, did_you_mean
+from contracts.program import Hook, Program
+from contracts.telemetry import Telemetry
+from contracts.wire.live import LoadResponse, SwapResponse
+from harness.bpf.btf_values import MapTypes, Value, map_types
+from harness.bpf.compile import compile_c
+from harness.bpf.elf import read_programs
+from harness.bpf.seal import program_id, seal
+from harness.keeper.programs import KnownProgram
+from harness.keeper.use import HandBoard
+from harness.loop.pipeline import load
+
+VERDICTS: Final = {
+    "pass": "verdict_pass",
+    "drop": "verdict_drop",
+    "tx": "verdict_tx",
+    "aborted": "verdict_aborted",
+}
+"""What a hook may say of a packet, and the counter of it in the telemetry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A program's file: its text (empty for an object), its object, and the one program of it that is meant."""
+
+    path: Path
+    text: str
+    obj: bytes
+    program: Program
+
+
+def read_source(path: Path, name: str | None = None) -> Source:
+    """A program from a C source or an eBPF ELF object named `.o`. Raises ConfigError, or ProgramRejected as compilers do."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}", expected="a .c or .o file", seen=error.strerror or str(error)
+        ) from error
+    text = ""
+    if path.suffix != ".o":
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{path} is not C source", expected="UTF-8 text, or an object named .o", seen=str(error)
+            ) from error
+        data = compile_c(text).elf
+    programs = read_programs(data)
+    names = [program.name for program in programs]
+    if name is None and len(programs) > 1:
+        raise ConfigError(
+            f"{path} holds several programs",
+            expected="one, or its name",
+            seen=", ".join(names),
+            do="say which with --program",
+        )
+    for program in programs:
+        if name in (None, program.name):
+            return Source(path, text, data, program)
+    raise ConfigError(
+        f"{path} has no program {name!r}{did_you_mean(name or '', names)}",
+        expected=f"one of {', '.join(names)}",
+        seen=name or "",
+        do="mend --program",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A program on a board: what it is known as, what its load cost, and its deployment (None: loaded alone)."""
+
+    program: KnownProgram
+    response: LoadResponse
+    swap: SwapResponse | None
+
+
+def put(hand: HandBoard, source: Source, *, memory: int = 0, watch: int = 32, deploy: bool = True) -> Put:
+    """Seal, load and (but a `test` program) deploy. Raises ProgramRejected with the stage that refused, and why."""
+    program = source.program
+    board = hand.board
+    image = seal(program, board.key, test_mem_size=memory)
+    loaded = load(board, program, image)
+    known = KnownProgram(
+        handle=loaded.response.handle,
+        name=program.name,
+        hook=program.hook.name.lower(),
+        file=str(source.path),
+        slots=loaded.response.slots,
+        wcet=loaded.response.wcet,
+        program_id=program_id(program).hex(),
+        obj=source.obj.hex(),
+        memory=memory,
+    )
+    hand.add(known)
+    swap = hand.deploy(known.handle, watch) if deploy and program.hook is not Hook.TEST else None
+    return Put(known, loaded.response, swap)
+
+
+def verdict_counts(before: Telemetry, after: Telemetry) -> dict[str, int]:
+    """How many packets met each verdict between two telemetries."""
+    return {name: getattr(after, field) - getattr(before, field) for name, field in VERDICTS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class MapShown:
+    """One map of one program, with its entries as values."""
+
+    program: str
+    handle: int
+    name: str
+    type: str
+    max_entries: int
+    entries: list[tuple[Value, Value]]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "program": self.program,
+            "handle": self.handle,
+            "name": self.name,
+            "type": self.type,
+            "max_entries": self.max_entries,
+            "entries": [{"key": key, "value": value} for key, value in self.entries],
+        }
+
+
+def read_maps(hand: HandBoard, name: str | None = None, program: str | None = None) -> list[MapShown]:
+    """The maps of the programs on the board, or the one of that name. Raises ConfigError for what is not there."""
+    known = chosen(hand, program) if program is not None else hand.programs()
+    shown = []
+    names = []
+    for one in known:
+        obj = bytes.fromhex(one["obj"])
+        types = map_types(obj)
+        (definition,) = (found for found in read_programs(obj) if found.name == one["name"])
+        for index, shape in enumerate(definition.maps):
+            names.append(shape.name)
+            if name not in (None, shape.name):
+                continue
+            kinds = types.get(shape.name, MapTypes(None))
+            entries = hand.board.client.read_map(one["handle"], index)
+            shown.append(
+                MapShown(
+                    one["name"],
+                    one["handle"],
+                    shape.name,
+                    shape.type.name.lower(),
+                    shape.max_entries,
+                    [
+                        (
+                            int.from_bytes(key, "little")
+                            if kinds.key is None and shape.type.name == "ARRAY"
+                            else kinds.key_of(key),
+                            kinds.value_of(value),
+                        )
+                        for key, value in entries.items()
+                    ],
+                )
+            )
+    if name is not None and not shown:
+        raise ConfigError(
+            f"no map {name!r} on the board{did_you_mean(name, names)}",
+            expected=f"one of {', '.join(sorted(set(names)))}" if names else "a program with maps",
+            seen=f"{len(known)} programs",
+            do="see `assay bpf list`",
+        )
+    return shown
+
+
+def chosen(hand: HandBoard, name: str | None) -> list[dict[str, Any]]:
+    """The programs of that name or handle; without one, the only program there is. Raises ConfigError."""
+    programs = hand.programs()
+    found = [one for one in programs if name in (None, one["name"], str(one["handle"]))]
+    if found and (name is not None or len(found) == 1):
+        return found
+    names = [one["name"] for one in programs]
+    raise ConfigError(
+        f"no program {name!r} on the board{did_you_mean(name, names)}" if name else "which program is meant?",
+        expected=f"one of {', '.join(names)}" if names else "a program that was loaded with `assay bpf load`",
+        seen=name or (", ".join(names) or "none is loaded"),
+        do="see `assay bpf list`",
+    )

@@ -1,0 +1,56 @@
+"""A kernel that somebody gives as a file, as `assay flash BOARD KERNEL` takes it: an ELF, or a raw image."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from contracts.errors import BuildError, ConfigError
+from harness.kernel.build import BUILD_ID_SIZE, KernelImage, raw_image, write_if_changed
+
+_NOTE: Final = bytes.fromhex("040000001400000003000000") + b"GNU\0"
+"""Elf64_Nhdr of a GNU build id of 20 bytes (System V gABI, chapter 5): it lies in the loaded bytes."""
+
+
+def given_kernel(path: Path, board: str, folder: Path) -> KernelImage:
+    """The kernel in `path` for a board of the firmware `board`; an ELF's raw image is written into `folder`.
+
+    Its variant is not known and counts as `release`. Raises ConfigError for a file that is no kernel of ours.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _bad(path, "a readable file", error.strerror or str(error)) from error
+    img = path
+    if data.startswith(b"\x7fELF"):
+        try:
+            data = raw_image(path)
+        except BuildError as error:
+            raise _bad(path, error.expected, error.seen) from error
+        img = folder / "kernel8.img"
+        write_if_changed(img, data)
+    at = data.find(_NOTE)
+    build_id = data[at + len(_NOTE) :][:BUILD_ID_SIZE] if at >= 0 else b""
+    if len(build_id) != BUILD_ID_SIZE:
+        raise _bad(
+            path, "a kernel with a build id, as `assay build` writes it", f"{len(data)} bytes without one"
+        )
+    return KernelImage(
+        board=board,
+        variant="release",
+        elf=path.resolve(),
+        img=img.resolve(),
+        build_id=build_id,
+        size=len(data),
+        sha256=hashlib.sha256(data).digest(),
+    )
+
+
+def _bad(path: Path, expected: str, seen: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is no kernel for a board",
+        expected=expected,
+        seen=seen,
+        do="name a kernel8.img or kernel.elf of `assay build`",
+    )
