@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.board import BoardSpec
-from contracts.errors import AssayError, InfraError
+from contracts.errors import AssayError, BoardLost, InfraError
 from harness.lease.place_state import PlaceState, states
 from targets.drivers import missing_parts
 from targets.qemu import qemu_program
@@ -30,13 +30,16 @@ class Finding:
     expected: str = ""
     seen: str = ""
     do: str = ""
+    console: bool = False
+    """Whether it is the console that is missing, which other parts of a place do not make up for."""
 
     def __str__(self) -> str:
         return str(InfraError(self.what, expected=self.expected, seen=self.seen, do=self.do))
 
 
 def _bad(kind: str, place: str, error: AssayError) -> Finding:
-    return Finding(kind, place, False, error.what, error.expected, error.seen, error.do)
+    lost = isinstance(error, BoardLost)  # what consoles raise; switches and boot methods raise InfraError
+    return Finding(kind, place, False, error.what, error.expected, error.seen, error.do, lost)
 
 
 def check(specs: Sequence[BoardSpec]) -> list[Finding]:

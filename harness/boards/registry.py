@@ -182,7 +182,7 @@ def kinds(folder: Path = BOARDS) -> list[str]:
 def select(
     patterns: Sequence[str], folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = None
 ) -> list[BoardSpec]:
-    """Boards chosen by name, glob or `tag:NAME`; no pattern means `tag:default`.
+    """Boards chosen by kind, glob, `tag:NAME` or a place's name (that place alone); no pattern means `tag:default`.
 
     `lab`: lab files that give places; None: those of `ASSAY_LAB`. Raises ConfigError, with the nearest name, for a
     pattern that chooses nothing.
@@ -195,7 +195,7 @@ def select(
             found = [spec for spec in boards if tag in spec.tags]
             known = sorted({f"tag:{name}" for spec in boards for name in spec.tags})
         else:
-            found = [spec for spec in boards if fnmatchcase(spec.kind, pattern)]
+            found = [spec for spec in boards if fnmatchcase(spec.kind, pattern)] or _of_place(boards, pattern)
             known = [spec.kind for spec in boards]
         if not found:
             raise ConfigError(
@@ -204,8 +204,19 @@ def select(
                 seen=pattern,
                 do="see `assay boards`",
             )
-        chosen |= {spec.kind: spec for spec in found}
+        for spec in found:
+            before = chosen.get(spec.kind)
+            if before is None:
+                chosen[spec.kind] = spec
+            else:  # two places of a kind, or a place and its whole kind
+                places = (*before.places, *(place for place in spec.places if place not in before.places))
+                chosen[spec.kind] = replace(spec, places=places)
     return list(chosen.values())
+
+
+def _of_place(boards: Sequence[BoardSpec], name: str) -> list[BoardSpec]:
+    """The kind that has a place of that name, with this place alone; empty for none."""
+    return [replace(spec, places=(place,)) for spec in boards for place in spec.places if place.name == name]
 
 
 def select_one(kind: str, folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = None) -> BoardSpec:

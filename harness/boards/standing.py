@@ -71,6 +71,11 @@ class StandingBoard:
         return self._last
 
     @property
+    def keeps(self) -> bool:
+        """Whether the board stays up after this process: a test does not boot such a one by itself."""
+        return False
+
+    @property
     def kind(self) -> str:
         """The kind that is leased; empty when none is."""
         return self.lease.spec.kind if self.lease else ""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contracts.errors import ConfigError, InfraError, KernelError
 from harness.cli.options import LabOption, console, err
 from harness.terminal.output import keep_going
+
+if TYPE_CHECKING:
+    from harness.boards.preflight import Finding
+    from harness.lease import PlaceState
 
 app = typer.Typer(help="The lab's boards: how each of them is, and a check that finds out.")
 golden_app = typer.Typer(
@@ -41,10 +45,12 @@ def boards(context: typer.Context, board: BoardOption = None, lab: LabOption = N
         return
     from rich.table import Table
 
+    from harness.boards.preflight import check
     from harness.boards.registry import load_boards, select
     from harness.lease import states
 
     specs = select(board, lab=lab) if board else load_boards(lab=lab)
+    refused = {finding.place: finding for finding in reversed(check(specs)) if not finding.ok}
     kinds = Table(title="kinds", title_justify="left")
     for column in ("kind", "tags", "places", "machine", "console", "scenario"):
         kinds.add_column(column)
@@ -57,9 +63,41 @@ def boards(context: typer.Context, board: BoardOption = None, lab: LabOption = N
             spec.kind, ", ".join(spec.tags), str(spec.instances), machine, spec.console, spec.scenario or ""
         )
         for state in states(spec):
-            places.add_row(state.place.name, state.state, state.owner, state.since, state.reason)
+            places.add_row(*_place_row(state, refused.get(state.place.name)))
     out.print(kinds)
     out.print(places)
+
+
+def _place_row(state: PlaceState, refused: Finding | None) -> list[str]:
+    """A place that is free, and that preflight would refuse all the same, says what it lacks."""
+    if state.state == "free" and refused is not None:
+        word = "adapter missing" if refused.console else "not usable"
+        return [state.place.name, word, "", "", refused.what]
+    return [state.place.name, state.state, state.owner, state.since, state.reason]
+
+
+@app.command("discover")
+def discover_command(
+    kind: Annotated[
+        str, typer.Option(help="The kind of hardware that the adapters' boards are taken for.")
+    ] = "rpi4",
+) -> None:
+    """Print what is plugged in as a lab file to edit: serial adapters, debug probes, hubs that switch their ports.
+
+    Opens no port and switches nothing. `assay boards discover > lab.yaml`, edit, `assay config check lab.yaml`.
+    """
+    from harness.boards.discover import discover, lab_text
+    from harness.boards.registry import select_one
+
+    spec = select_one(kind, lab=[])
+    if spec.qemu is not None:
+        raise ConfigError(
+            f"{kind} is no kind of hardware",
+            expected="a kind with a console of its own",
+            seen="QEMU",
+            do="mend --kind",
+        )
+    typer.echo(lab_text(discover(), spec.kind), nl=False)
 
 
 @app.command("check")

@@ -1,78 +1,212 @@
-"""`assay bpf`: programs through the kernel's engine, on the host."""
+"""`assay bpf`: programs of one's own through the kernel's engine, on this machine; `bpf_board`: on a board."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from contracts.errors import ConfigError
 from harness.cli import bpf_board
+from harness.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from contracts.program import Program
+    from contracts.program import Hook
+    from harness.keeper.load import MapShown
 
 app = typer.Typer(help="Programs of your own: on this machine, and on a board.", no_args_is_help=True)
 bpf_board.add_to(app)
 out = Console(highlight=False, soft_wrap=True)
 
+CODE_VA: Final = 0xFFFF_8000_0100_0000
+"""Where the code is shown to lie; a board says its own address when it loads the program."""
 
-def _source_program(path: Path) -> Program:
-    """A program from a .c source or an eBPF ELF object."""
-    from harness.bpf.compile import compile_c
-    from harness.bpf.elf import read_program
+_VERDICTS: Final = {0: "XDP_ABORTED", 1: "XDP_DROP", 2: "XDP_PASS", 3: "XDP_TX"}
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}", expected="a .c or .o file", seen=str(error)) from error
-    if path.suffix == ".o":
-        return read_program(data)
-    try:
-        source = data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not C source", expected="UTF-8 text, or an object named .o", seen=str(error)
-        ) from error
-    return read_program(compile_c(source).elf)
+FileArgument = Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")]
+ProgramOption = Annotated[
+    str | None,
+    typer.Option("--program", metavar="NAME", help="Which program of the file, if it has several."),
+]
 
 
 @app.command("verify")
 def bpf_verify(
-    file: Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")],
+    file: FileArgument,
+    program_name: ProgramOption = None,
     memory: Annotated[int, typer.Option(min=0, max=2**16, help="`test` hook: bytes of memory at r1.")] = 0,
 ) -> None:
     """Verify a program: its bound, or why it is refused."""
     from harness.bpf.native import Engine
+    from harness.keeper.load import read_source
 
-    program = _source_program(file)
+    program = read_source(file, program_name).program
     loaded = Engine().load(program, test_mem_size=memory)
     out.print(f"accepted: {program.name}, {program.slots} slots, WCET {loaded.wcet} instructions")
 
 
 @app.command("disasm")
-def bpf_disasm(file: Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")]) -> None:
-    """Disassemble a program."""
-    from harness.bpf.disasm import disassemble
+def bpf_disasm(
+    file: FileArgument,
+    program_name: ProgramOption = None,
+    a64: Annotated[
+        bool,
+        typer.Option("--a64", help="The A64 code that the kernel's JIT makes of it, below each instruction."),
+    ] = False,
+    memory: Annotated[int, typer.Option(min=0, max=2**16, help="`test` hook: bytes of memory at r1.")] = 0,
+) -> None:
+    """Disassemble a program, with the source lines above what they became."""
+    from harness.bpf.disasm import annotate, disassemble
+    from harness.bpf.native import Engine
+    from harness.keeper.load import read_source
 
-    program = _source_program(file)
-    source = file.read_text() if file.suffix == ".c" else ""
-    out.print(disassemble(program, source), markup=False)
+    source = read_source(file, program_name)
+    if not a64:
+        out.print(disassemble(source.program, source.text), markup=False)
+        return
+    emitted = Engine().load(source.program, test_mem_size=memory).emit_arm64(CODE_VA)
+    text = annotate(emitted.code, CODE_VA, source.program, emitted.offsets, source=source.text)
+    out.print(text, markup=False)
 
 
 @app.command(
     "run",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
-def bpf_run(context: typer.Context) -> None:
-    """Verify and run raw bytecode.
+def bpf_run(
+    context: typer.Context,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE.c|FILE.o]", help="A program's file.")] = None,
+    packet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEX|@FILE", help="The packet, in hexadecimal or a file of bytes; a capture runs whole."
+        ),
+    ] = None,
+    mem: Annotated[
+        str | None, typer.Option(metavar="HEX|@FILE", help="`test` hook: the memory at r1; r2 is its size.")
+    ] = None,
+    program_name: ProgramOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a program and run it here, by the kernel's engine.
 
-    The plugin protocol of conformance runners, for the `test` hook.
-
-    [MEMORY] [--program HEX] [--unverified]: bytes in hex, the program on standard input unless given; prints r0.
+    Prints the verdict or r0, the instructions that ran, what it printed, and its maps. Without a file this is the
+    plugin protocol of conformance runners: [MEMORY] [--program HEX] [--unverified], the program on standard input
+    unless given; prints r0.
     """
-    from harness.bpf.plugin import main as plugin
+    if file is None or not file.endswith((".c", ".o")):
+        from harness.bpf.plugin import main as plugin
 
-    raise typer.Exit(plugin(context.args))
+        raise typer.Exit(plugin(_plugin_arguments(context, file, program_name)))
+    if context.args:
+        raise ConfigError(
+            f"`assay bpf run FILE` takes no {context.args[0]}",
+            expected="--packet, --mem, --program, --json",
+            seen=" ".join(context.args),
+            do="remove it",
+        )
+    _run_file(Path(file), packet, mem, program_name, as_json=as_json)
+
+
+def _plugin_arguments(context: typer.Context, memory: str | None, program: str | None) -> list[str]:
+    given = [] if memory is None else [memory]
+    return [*given, *context.args, *([] if program is None else ["--program", program])]
+
+
+def _run_file(file: Path, packet: str | None, mem: str | None, program: str | None, *, as_json: bool) -> None:
+    from contracts.program import Hook
+    from harness.bpf.native import Engine
+    from harness.keeper.load import maps_of_loaded, read_source
+
+    source = read_source(file, program)
+    hook = source.program.hook
+    given = _given(hook, packet, mem)
+    inputs = _inputs(given)
+    loaded = Engine().load(source.program, test_mem_size=len(inputs[0][1]) if hook is Hook.TEST else 0)
+    rows: list[dict[str, Any]] = []
+    for at_ns, data in inputs:
+        result = loaded.interpret(data, ktime_ns=at_ns)
+        rows.append(
+            {
+                "r0": result.r0,
+                "verdict": _VERDICTS.get(result.r0 & 0xFFFF_FFFF, "unknown") if hook is Hook.NET_RX else None,
+                "end": result.end.name.lower(),
+                "instructions": result.executed,
+                "printed": list(result.trace),
+                "memory": result.memory.hex(),
+            }
+        )
+    maps = maps_of_loaded(source, loaded)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "program": source.program.name,
+                    "wcet": loaded.wcet,
+                    "runs": rows,
+                    "maps": [one.document() for one in maps],
+                },
+                indent=2,
+            )
+        )
+        return
+    _print_runs(rows, loaded.wcet, maps)
+
+
+def _print_runs(rows: list[dict[str, Any]], wcet: int, maps: list[MapShown]) -> None:
+    from harness.bpf.btf_values import text_of
+
+    for row in rows:
+        verdict = f"{row['verdict']} (r0 = {row['r0']})" if row["verdict"] else f"r0 = {row['r0']:#x}"
+        out.print(f"{verdict}, {row['instructions']} of at most {wcet} instructions", markup=False)
+        for line in row["printed"]:
+            out.print(f"  printed: {line}", markup=False)
+        if row["memory"] and not row["verdict"]:
+            out.print(f"  memory: {row['memory']}", markup=False)
+    for one in maps:
+        out.print(f"{one.name} ({one.type})", markup=False)
+        for key, value in one.told_entries():
+            out.print(f"  {text_of(key)}: {text_of(value)}", markup=False)
+
+
+def _given(hook: Hook, packet: str | None, mem: str | None) -> str:
+    """The input that a program of `hook` takes. Raises ConfigError when it is missing, or another one is given."""
+    from contracts.program import Hook
+
+    option, given, other = ("--packet", packet, mem) if hook is Hook.NET_RX else ("--mem", mem, packet)
+    if other is not None or (given is None and hook is Hook.NET_RX):
+        raise ConfigError(
+            f"a {hook.name.lower()} program runs on what {option} gives",
+            expected=f"{option} HEX, or {option} @FILE",
+            seen="nothing" if other is None else "the other one",
+            do=f"give {option}",
+        )
+    return given or ""
+
+
+def _inputs(text: str) -> list[tuple[int, bytes]]:
+    """What a program is run on, each with its time in ns. Raises ConfigError."""
+    if not text.startswith("@"):
+        try:
+            return [(0, bytes.fromhex("".join(text.split())))]
+        except ValueError as error:
+            raise ConfigError(
+                "the input is not hexadecimal",
+                expected="pairs of 0-9, a-f, with or without spaces, or @FILE",
+                seen=str(error),
+                do="mend it",
+            ) from error
+    from harness.channel.captures import SUFFIXES, read_capture
+
+    path = Path(text[1:])
+    if path.suffix in SUFFIXES:
+        return [(packet.arrival_ns, packet.frame) for packet in read_capture(path).packets]
+    try:
+        return [(0, path.read_bytes())]
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}", expected="a file of bytes, or a capture", seen=error.strerror or str(error)
+        ) from error

@@ -185,24 +185,13 @@ def maps(
 def _print_map(one: MapShown, limit: int) -> None:
     from harness.bpf.btf_values import text_of
 
-    entries = one.entries
-    if one.type == "array":
-        entries = [(key, value) for key, value in entries if any(_numbers(value))]
+    entries = one.told_entries()
     used = f"{len(entries)} of {one.max_entries} entries" + (" not zero" if one.type == "array" else "")
     out.print(f"{one.name} ({one.type}) of {one.program}: {used}", markup=False)
     for key, value in entries[:limit]:
         out.print(f"  {text_of(key)}: {text_of(value)}", markup=False, soft_wrap=True)
     if len(entries) > limit:
         out.print(f"  and {len(entries) - limit} more (--limit)", markup=False)
-
-
-def _numbers(value: Any) -> list[Any]:
-    """What a value is made of."""
-    if isinstance(value, dict):
-        return [leaf for one in value.values() for leaf in _numbers(one)]
-    if isinstance(value, list):
-        return [leaf for one in value for leaf in _numbers(one)]
-    return [value]
 
 
 def trace(

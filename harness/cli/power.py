@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,11 +116,7 @@ def flash(
 
     spec = meant(board, lab)
     with contextlib.ExitStack() as stack:
-        if kernel is not None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-flash-")))
-            image = given_kernel(kernel, spec.firmware, folder)
-        else:
-            image = kernel_for(spec, variant.value, key=key)
+        image = given_kernel(kernel, spec.firmware) if kernel else kernel_for(spec, variant.value, key=key)
         kept = stack.enter_context(_attached(board, lab))
         if kept is not None:
             kept.boot(image)
@@ -138,12 +133,11 @@ def flash(
             )
         )
         with open_board(spec, load_key(key), image, lease=lease, told=tell) as opened:
-            if spec.qemu is None:
+            if stays:
                 opened.leave_on()
-    state = (
-        "is off again: `assay up` keeps a board on" if spec.qemu is not None or spec.sim else "was left on"
-    )
-    out.print(f"{lease.place.name} ran build {image.build_id.hex()[:8]} and {state}", markup=False)
+    runs = "runs" if stays else "ran"
+    end = "and is left on" if stays else "and is off again: `assay up` keeps it on"
+    out.print(f"{lease.place.name} {runs} build {image.build_id.hex()[:8]} {end}", markup=False)
 
 
 @contextlib.contextmanager

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from contracts.errors import ConfigError, did_you_mean
-from contracts.program import Hook, Program
+from contracts.program import Hook, MapDef, MapType, Program
 from contracts.telemetry import Telemetry
 from contracts.wire.live import LoadResponse, SwapResponse
 from harness.bpf.btf_values import MapTypes, Value, map_types
 from harness.bpf.compile import compile_c
 from harness.bpf.elf import read_programs
+from harness.bpf.native import Loaded
 from harness.bpf.seal import program_id, seal
 from harness.keeper.programs import KnownProgram
 from harness.keeper.use import HandBoard
@@ -121,6 +123,12 @@ class MapShown:
     max_entries: int
     entries: list[tuple[Value, Value]]
 
+    def told_entries(self) -> list[tuple[Value, Value]]:
+        """Entries worth a line: all of a hash, those of an array that are not zero."""
+        if self.type != "array":
+            return self.entries
+        return [(key, value) for key, value in self.entries if any(_leaves(value))]
+
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
@@ -131,6 +139,41 @@ class MapShown:
             "max_entries": self.max_entries,
             "entries": [{"key": key, "value": value} for key, value in self.entries],
         }
+
+
+def _leaves(value: Value) -> list[Value]:
+    """What a value is made of."""
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return [leaf for one in parts for leaf in _leaves(one)]
+    return [value]
+
+
+def maps_of_loaded(source: Source, loaded: Loaded) -> list[MapShown]:
+    """The maps of a program that ran on this machine."""
+    types = map_types(source.obj)
+    return [
+        _shown(source.program.name, 0, one.definition, types.get(one.definition.name), dict(one.items()))
+        for one in loaded.maps
+    ]
+
+
+def _shown(
+    program: str, handle: int, shape: MapDef, types: MapTypes | None, entries: Mapping[bytes, bytes]
+) -> MapShown:
+    kinds = types or MapTypes(None)
+    index = shape.type is MapType.ARRAY
+    return MapShown(
+        program,
+        handle,
+        shape.name,
+        shape.type.name.lower(),
+        shape.max_entries,
+        [
+            (int.from_bytes(key, "little") if index else kinds.key_of(key), kinds.value_of(value))
+            for key, value in entries.items()
+        ],
+    )
 
 
 def read_maps(hand: HandBoard, name: str | None = None, program: str | None = None) -> list[MapShown]:
@@ -146,26 +189,8 @@ def read_maps(hand: HandBoard, name: str | None = None, program: str | None = No
             names.append(shape.name)
             if name not in (None, shape.name):
                 continue
-            kinds = types.get(shape.name, MapTypes(None))
             entries = hand.board.client.read_map(one["handle"], index)
-            shown.append(
-                MapShown(
-                    one["name"],
-                    one["handle"],
-                    shape.name,
-                    shape.type.name.lower(),
-                    shape.max_entries,
-                    [
-                        (
-                            int.from_bytes(key, "little")
-                            if kinds.key is None and shape.type.name == "ARRAY"
-                            else kinds.key_of(key),
-                            kinds.value_of(value),
-                        )
-                        for key, value in entries.items()
-                    ],
-                )
-            )
+            shown.append(_shown(one["name"], one["handle"], shape, types.get(shape.name), entries))
     if name is not None and not shown:
         raise ConfigError(
             f"no map {name!r} on the board{did_you_mean(name, names)}",

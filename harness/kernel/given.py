@@ -7,43 +7,50 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import BuildError, ConfigError
+from contracts.root import ROOT
 from harness.kernel.build import BUILD_ID_SIZE, KernelImage, raw_image, write_if_changed
+
+GIVEN: Final = ROOT / "build" / "kernel" / "given"
 
 _NOTE: Final = bytes.fromhex("040000001400000003000000") + b"GNU\0"
 """Elf64_Nhdr of a GNU build id of 20 bytes (System V gABI, chapter 5): it lies in the loaded bytes."""
 
 
-def given_kernel(path: Path, board: str, folder: Path) -> KernelImage:
-    """The kernel in `path` for a board of the firmware `board`; an ELF's raw image is written into `folder`.
+def given_kernel(path: Path, board: str, folder: Path = GIVEN) -> KernelImage:
+    """The kernel in `path` for a board of the firmware `board`.
 
-    Its variant is not known and counts as `release`. Raises ConfigError for a file that is no kernel of ours.
+    Copied to a folder of its own in `folder`, by its contents: the board boots what was named, also the next time,
+    whatever becomes of `path`. Its variant is not known and counts as `release`. Raises ConfigError for a file that is
+    no kernel of ours.
     """
     try:
-        data = path.read_bytes()
+        data = elf = path.read_bytes()
     except OSError as error:
         raise _bad(path, "a readable file", error.strerror or str(error)) from error
-    img = path
     if data.startswith(b"\x7fELF"):
         try:
             data = raw_image(path)
         except BuildError as error:
             raise _bad(path, error.expected, error.seen) from error
-        img = folder / "kernel8.img"
-        write_if_changed(img, data)
     at = data.find(_NOTE)
     build_id = data[at + len(_NOTE) :][:BUILD_ID_SIZE] if at >= 0 else b""
     if len(build_id) != BUILD_ID_SIZE:
         raise _bad(
             path, "a kernel with a build id, as `assay build` writes it", f"{len(data)} bytes without one"
         )
+    digest = hashlib.sha256(data).digest()
+    home = folder / digest.hex()[:16]
+    home.mkdir(parents=True, exist_ok=True)
+    write_if_changed(home / "kernel8.img", data)
+    write_if_changed(home / "kernel.elf", elf)
     return KernelImage(
         board=board,
         variant="release",
-        elf=path.resolve(),
-        img=img.resolve(),
+        elf=home / "kernel.elf",
+        img=home / "kernel8.img",
         build_id=build_id,
         size=len(data),
-        sha256=hashlib.sha256(data).digest(),
+        sha256=digest,
     )
 
 

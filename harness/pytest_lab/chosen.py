@@ -17,7 +17,14 @@ def select_specs(config: pytest.Config) -> list[BoardSpec]:
     """The kinds that `--board` and `--lab` choose. Raises ConfigError."""
     from harness.boards.registry import select
 
-    return list(select(config.getoption("--board"), lab=lab_of(config).files or None))
+    wanted, labs = config.getoption("--board"), lab_of(config).files or None
+    if not config.getoption("--keep"):
+        return list(select(wanted, lab=labs))
+    from harness.keeper.find import boards_up
+    from harness.keeper.standing import narrowed
+
+    kinds = {up.place: up.kind for up in boards_up() if up.alive}
+    return narrowed(select([kinds.get(name, name) for name in wanted], lab=labs))
 
 
 def specs_of(config: pytest.Config) -> list[BoardSpec]:

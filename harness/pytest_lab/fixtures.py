@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,7 @@ from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
 if TYPE_CHECKING:
     from contracts.measurement import Clock
     from harness.boards.board import Board
+    from harness.boards.serial_line import SerialLine
     from harness.boards.standing import StandingBoard, Variant
     from harness.judge.budgets import Judged
     from harness.lease import Lease
@@ -47,9 +48,10 @@ def board_spec(request: pytest.FixtureRequest) -> BoardSpec:
     return spec
 
 
-def make_standing(config: pytest.Config, key: LabKey) -> StandingBoard:
-    """A board for this process by the session's options."""
+def make_standing(config: pytest.Config, key: LabKey, *, second: bool = False) -> StandingBoard:
+    """A board for this process by the session's options. A `second` one is never the one that is up (`--keep`)."""
     from harness.boards.standing import StandingBoard
+    from harness.keeper.standing import KeptStanding
 
     worker = getattr(config, "workerinput", {}).get("workerid", "")
 
@@ -61,7 +63,8 @@ def make_standing(config: pytest.Config, key: LabKey) -> StandingBoard:
         with capture.global_and_fixture_disabled():
             sys.stderr.write(f"\nassay: waits{f' ({worker})' if worker else ''}: {reason}\n")
 
-    return StandingBoard(
+    make = KeptStanding if config.getoption("--keep") and not second else StandingBoard
+    return make(
         key,
         config.getoption("--seed"),
         timeout_s=config.getoption("--lease-timeout"),
@@ -163,7 +166,7 @@ def board_pair(
     lending = _lend(request, board_spec, lab_key, "release", "ready")
     first = next(lending)
     try:
-        with make_standing(request.config, lab_key) as second:
+        with make_standing(request.config, lab_key, second=True) as second:
             second.avoid = frozenset({first.lease.place.name})
             attempt.boards.append(second)
             path = attempt.transcript
@@ -184,7 +187,49 @@ def lease(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest
     standing = _standing(request, lab_key)
     _attempt(request).boards.append(standing)
     standing.off()
-    return standing.claim(board_spec)
+    lease = standing.claim(board_spec)
+    if standing.keeps:
+        pytest.skip("a board that is kept up (`--keep`) is booted by its keeper, not by a test")
+    return lease
+
+
+@pytest.fixture
+def serial(board_spec: BoardSpec, lease: Lease, request: pytest.FixtureRequest) -> Iterator[SerialLine]:
+    """The raw console of a board that was just switched on, whatever it boots: `serial.expect("login:")`.
+
+    Nothing is put where a board of hardware boots from; a QEMU runs the release kernel. A failing `expect` says what
+    was received (`harness.boards.serial_line.SerialLine`).
+    """
+    from harness.boards.serial_line import raw_console
+    from harness.kernel.board_kernel import kernel_for
+
+    image = kernel_for(board_spec) if board_spec.qemu is not None else None
+    with raw_console(board_spec, lease, image, log=_console_log(request)) as line:
+        yield line
+
+
+@pytest.fixture
+def open_serial(request: pytest.FixtureRequest) -> Iterator[Callable[..., SerialLine]]:
+    """Raw lines of devices that are no boards of the lab: `open_serial("/dev/ttyUSB3", baud=115200)`."""
+    from contextlib import ExitStack
+
+    from harness.boards.serial_line import open_line
+
+    with ExitStack() as stack:
+
+        def open_one(url: str, *, baud: int = 115_200) -> SerialLine:
+            return stack.enter_context(open_line(url, baud=baud, log=_console_log(request)))
+
+        yield open_one
+
+
+def _console_log(request: pytest.FixtureRequest) -> Path | None:
+    """Where a raw console's bytes are kept, beside the transcripts of the session."""
+    path = _attempt(request).transcript
+    if path is None:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_suffix(".console")
 
 
 class BudgetQuestion:

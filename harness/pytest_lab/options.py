@@ -60,8 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--board",
         action="append",
         default=[],
-        metavar="KIND",
-        help="board kind, glob or tag:NAME; repeatable (default: every kind tagged `default`)",
+        metavar="BOARD",
+        help="a board, a kind, a glob or tag:NAME; repeatable (default: every kind tagged `default`)",
+    )
+    group.addoption(
+        "--keep",
+        action="store_true",
+        help="use the board that `assay up` keeps, and leave it up; where none is up, boards are taken as usual",
     )
     group.addoption(
         "--lab",

@@ -40,6 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
         lab.transcripts = _transcripts(config)
         return
     _check_budgets(config)
+    if config.getoption("--keep") and is_xdist_controller(config):
+        raise pytest.UsageError(
+            "--keep uses one board, and -n makes several processes that each need one: leave one of the two out"
+        )
     if config.getoption("--board"):
         specs_of(config)
         if lab.usage:

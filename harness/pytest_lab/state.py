@@ -73,6 +73,7 @@ BOARD_FIXTURES: Final = {
     "testing_board": "testing",
     "fresh_board": "testing",
     "lease": "",
+    "serial": "",
 }
 """What hands a test a board, in the order in which tests of one kind run, and the image that is on it."""
 
