@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,8 @@ PACKETS_MAX: Final = 1_000_000
 SUFFIXES: Final = (".pcap", ".pcapng", ".cap")
 
 _ETHERNET: Final = 1  # LINKTYPE_ETHERNET, https://www.tcpdump.org/linktypes.html
+_PCAPNG: Final = bytes.fromhex("0a0d0d0a")
+_PCAP_HEADER, _PCAP_RECORD = 24, 16
 _NS: Final = 1_000_000_000
 
 
@@ -28,27 +32,49 @@ def read_capture(path: Path) -> Trace:
     import dpkt
 
     try:
-        with path.open("rb") as file:
-            reader = dpkt.pcap.UniversalReader(file)
-            if reader.datalink() != _ETHERNET:
-                raise _bad(
-                    path,
-                    "frames of Ethernet",
-                    f"link type {reader.datalink()}",
-                    "capture on an Ethernet interface",
-                )
-            return Trace(tuple(_packets(path, reader)))
+        data = path.read_bytes()
+        reader = dpkt.pcap.UniversalReader(io.BytesIO(data))
+        if reader.datalink() != _ETHERNET:
+            raise _bad(
+                path,
+                "frames of Ethernet",
+                f"link type {reader.datalink()}",
+                "capture on an Ethernet interface",
+            )
+        if not _is_whole(data):
+            raise _bad(
+                path, "a whole file", "its last record is cut off", "stop the capture before you copy it"
+            )
+        return Trace(tuple(_packets(path, reader)))
     except OSError as error:
         raise _bad(
-            path, "a readable file", error.strerror or str(error), "check its name and permissions"
+            path, "a readable file", error.strerror or str(error), "check its name and rights"
         ) from error
-    except (ValueError, dpkt.Error) as error:
+    except (ValueError, struct.error, dpkt.Error) as error:
         raise _bad(
             path,
-            "a pcap or pcapng file, whole",
+            "a pcap or pcapng file",
             str(error) or type(error).__name__,
-            "capture it again with tcpdump -w",
+            "capture it again with `tcpdump -w`",
         ) from error
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the file ends where its last record does: the reader takes a record that is cut off for a short one.
+
+    pcap: draft-ietf-opsawg-pcap section 5; pcapng: draft-ietf-opsawg-pcapng section 3.1.
+    """
+    if data[:4] == _PCAPNG:
+        order = "<" if data[8:12] == bytes.fromhex("4d3c2b1a") else ">"
+        at = 0
+        while at + 12 <= len(data):
+            at += max(12, int(struct.unpack_from(f"{order}I", data, at + 4)[0]))
+        return at == len(data)
+    order = "<" if data[:4] in (bytes.fromhex("d4c3b2a1"), bytes.fromhex("4d3cb2a1")) else ">"
+    at = _PCAP_HEADER
+    while at + _PCAP_RECORD <= len(data):
+        at += _PCAP_RECORD + int(struct.unpack_from(f"{order}I", data, at + 8)[0])
+    return at == len(data)
 
 
 def _packets(path: Path, reader: Iterator[tuple[float, bytes]]) -> Iterator[TracePacket]:

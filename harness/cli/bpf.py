@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -100,7 +101,7 @@ def bpf_run(
     if file is None or not file.endswith((".c", ".o")):
         from harness.bpf.plugin import main as plugin
 
-        raise typer.Exit(plugin(_plugin_arguments(context, file, program_name)))
+        raise typer.Exit(plugin(_plugin_arguments(context, file, program_name), sys.stdin))
     if context.args:
         raise ConfigError(
             f"`assay bpf run FILE` takes no {context.args[0]}",

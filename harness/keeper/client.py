@@ -23,7 +23,7 @@ from harness.keeper.wire import Lines, error_of, peer_pid, short_path
 Q = TypeVar("Q", bound=Record)
 R = TypeVar("R", bound=Record)
 
-ANSWER_S: Final = 10.0
+ANSWER_S: Final = 5.0
 """Within this a keeper answers what needs no board."""
 
 _POLL_S: Final = 0.2

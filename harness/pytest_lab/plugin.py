@@ -17,6 +17,7 @@ pytest_plugins = (
     "harness.pytest_lab.fixtures",
     "harness.pytest_lab.verdicts",
     "harness.pytest_lab.retry",
+    "harness.pytest_lab.soak",
     "harness.pytest_lab.durations",
     "harness.pytest_lab.junit",
     "harness.pytest_lab.one_verdict",

@@ -12,6 +12,7 @@ from _pytest.runner import runtestprotocol
 
 from contracts.errors import Cause, InfraError
 from contracts.record import CaseAttemptRow, MeasuredRow
+from harness.pytest_lab.soak import plan_of, repeated
 from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
 from harness.runs.session_record import SEVERITY
 
@@ -31,11 +32,29 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
     The rest of pytest sees one test with one outcome: xdist counts it once, and no report is lost.
     """
+    plan = plan_of(item.config)
     lab = lab_of(item.config)
-    if kind_of(item) is None and "budget" not in getattr(item, "fixturenames", ()) and not lab.off:
+    ours = kind_of(item) is not None or "budget" in getattr(item, "fixturenames", ())
+    if not ours and plan is None and not lab.off:
         return None
     _make_room(lab, item, nextitem=False)
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    ended: BaseException | None = None
+    if plan is None:
+        reports = _run(lab, item, nextitem)
+    else:
+        reports, ended = repeated(plan, item, nextitem, lambda following: _run(lab, item, following))
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    if ended is not None:
+        raise ended
+    _make_room(lab, nextitem, nextitem=True)
+    return True
+
+
+def _run(lab: Lab, item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+    """Run a test once, and a second time where the first met the lab's fault; the reports of what counts."""
     reports, told = _attempt(lab, item, nextitem, 1)
     attempts = [told]
     earlier_s = 0.0
@@ -48,11 +67,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if lab.standing is not None:
         lab.standing.avoid = frozenset()
     _sum_up(item, reports, attempts, earlier_s)
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    _make_room(lab, nextitem, nextitem=True)
-    return True
+    return reports
 
 
 def _make_room(lab: Lab, item: pytest.Item | None, *, nextitem: bool) -> None:

@@ -253,6 +253,7 @@ def _row(nodeid: str, worker: str, phases: _Phases) -> CaseRow:
         "transcript": about.get("transcript"),
         "build_id": about.get("build_id"),
         "worker": worker,
+        **({"soak": about["soak"]} if "soak" in about else {}),
     }
 
 
