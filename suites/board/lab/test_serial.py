@@ -7,13 +7,13 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from contracts.board import BoardSpec
 from contracts.errors import BoardLost
 from harness.boards.serial_line import NotReceived, SerialLine, open_line
+from suites.board.user_session import Lab
 
 INNER = """\
 def test_it_says_that_it_boots(serial):
@@ -82,7 +82,7 @@ def test_a_line_that_is_gone_or_taken_is_the_labs_fault() -> None:
             first.expect("anything", 5)
 
 
-def test_a_board_of_the_lab_is_switched_on_and_read_raw(lab: Any, board_spec: BoardSpec) -> None:
+def test_a_board_of_the_lab_is_switched_on_and_read_raw(lab: Lab, board_spec: BoardSpec) -> None:
     if board_spec.qemu is None:
         pytest.skip(
             "what a board of hardware boots by itself is the lab's own: see `board/sim/test_serial.py`"

@@ -6,7 +6,8 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+
+from suites.board.user_session import Lab
 
 RUNS = 150
 
@@ -28,11 +29,11 @@ def test_fails_now_and_then(tmp_path):
 """
 
 
-def folders(lab: Any) -> list[Path]:
+def folders(lab: Lab) -> list[Path]:
     return [path for path in (lab.folder / "tmp").rglob("made") if path.is_file()]
 
 
-def test_a_thousand_runs_are_one_row_with_the_first_failure_and_every_spread(lab: Any) -> None:
+def test_a_thousand_runs_are_one_row_with_the_first_failure_and_every_spread(lab: Lab) -> None:
     session = lab.run(INNER, "--board=qemu-virt", f"--repeat={RUNS}", f"--basetemp={lab.folder / 'tmp'}")
     assert session.code == 1, session.text
     rows = session.rows
@@ -63,7 +64,7 @@ def test_a_thousand_runs_are_one_row_with_the_first_failure_and_every_spread(lab
     assert sum(path.stat().st_size for path in files) < 64 << 10
 
 
-def test_a_duration_is_shared_among_the_tests_also_with_workers(lab: Any) -> None:
+def test_a_duration_is_shared_among_the_tests_also_with_workers(lab: Lab) -> None:
     text = "import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_it(n): ...\n"
     began_s = time.monotonic()
     session = lab.run(text, "--duration=4s", "-n", "2")
@@ -76,7 +77,7 @@ def test_a_duration_is_shared_among_the_tests_also_with_workers(lab: Any) -> Non
     assert took_s > 3.5
 
 
-def test_ctrl_c_ends_it_with_the_statistics_so_far(lab: Any) -> None:
+def test_ctrl_c_ends_it_with_the_statistics_so_far(lab: Lab) -> None:
     process = lab.start("import time\ndef test_it(): time.sleep(0.01)\n", "--duration=1h")
     deadline_s = time.monotonic() + 60
     while not list(lab.results.glob("*/soak/*.json")):
@@ -91,7 +92,7 @@ def test_ctrl_c_ends_it_with_the_statistics_so_far(lab: Any) -> None:
     assert f"{row['soak']['runs']} runs in" in session.text
 
 
-def test_each_run_has_the_time_limit_for_itself(lab: Any) -> None:
+def test_each_run_has_the_time_limit_for_itself(lab: Lab) -> None:
     session = lab.run("import time\ndef test_it(): time.sleep(0.1)\n", "--repeat=15", "--timeout=1")
     assert session.code == 0, session.text
     session = lab.run(
@@ -100,6 +101,6 @@ def test_each_run_has_the_time_limit_for_itself(lab: Any) -> None:
     assert session.code == 1, session.text
 
 
-def test_a_number_or_a_time_that_cannot_be_is_a_usage_error(lab: Any) -> None:
+def test_a_number_or_a_time_that_cannot_be_is_a_usage_error(lab: Lab) -> None:
     assert lab.run("", "--repeat=0").code == 4
     assert lab.run("", "--duration=eight").code == 4

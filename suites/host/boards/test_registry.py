@@ -140,3 +140,14 @@ def test_several_boards_are_not_one() -> None:
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no board files"):
         load_boards(tmp_path)
+
+
+def test_a_place_chooses_its_kind_with_that_place_alone() -> None:
+    (spec,) = select(["qemu-rpi3-2"])
+    assert (spec.kind, [place.name for place in spec.places]) == ("qemu-rpi3", ["qemu-rpi3-2"])
+    (spec,) = select(["qemu-rpi3-2", "qemu-rpi3-0"])
+    assert [place.name for place in spec.places] == ["qemu-rpi3-2", "qemu-rpi3-0"]
+    (spec,) = select(["qemu-rpi3-2", "qemu-rpi3"])
+    assert len(spec.places) == select_one("qemu-rpi3").instances
+    with pytest.raises(ConfigError, match="no board matches 'qemu-rpi3-9'"):
+        select(["qemu-rpi3-9"])

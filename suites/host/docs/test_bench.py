@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from pages import ROOT, blocks
+
+from contracts.root import ROOT
+from suites.host.docs.pages import blocks
 
 PAGE = ROOT / "docs" / "bench.md"
 FILE = re.compile(r"^`([\w.]+)`:\n\n((?:    .*\n|\n)+)", re.MULTILINE)
