@@ -46,9 +46,11 @@ from contracts.wire.uploads import BlobKind
 from harness.boards.board import Board, open_board
 from harness.boards.registry import select as select_boards
 from harness.boards.registry import select_one as select_board
+from harness.boards.serial_line import NotReceived, SerialLine
 from harness.bpf import asm
 from harness.bpf.compile import CompiledObject
 from harness.bpf.seal import SealedImage, program_id, seal, unseal
+from harness.channel.captures import read_capture
 from harness.channel.client import ChannelClient
 from harness.channel.requester import ReceivedEvent, Silent
 from harness.config.keys import LabKey, load_key
@@ -137,6 +139,7 @@ __all__ = [
     "Measurement",
     "ModelError",
     "NoneUsable",
+    "NotReceived",
     "Place",
     "Program",
     "ProgramRejected",
@@ -151,6 +154,7 @@ __all__ = [
     "RunMode",
     "RunResponse",
     "SealedImage",
+    "SerialLine",
     "SetupError",
     "Silent",
     "Situation",
@@ -186,6 +190,7 @@ __all__ = [
     "open_writer",
     "prepare",
     "program_id",
+    "read_capture",
     "run_trial",
     "seal",
     "select_board",
