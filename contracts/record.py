@@ -46,6 +46,51 @@ class CaseAttemptRow(TypedDict):
     message: str
 
 
+class SpreadRow(TypedDict):
+    """How a figure varies over the runs of a soak; `stdev` is that of the values seen."""
+
+    count: int
+    min: float
+    mean: float
+    max: float
+    stdev: float
+    first: float
+    last: float
+
+
+class FigureSpreadRow(SpreadRow):
+    """A judged figure over the runs of a soak."""
+
+    name: str
+    clock: str
+    unit: str
+
+
+class FirstFailureRow(TypedDict):
+    """The first run of a soak that failed: its number, counted from 1, and the seconds after the first run began."""
+
+    run: int
+    after_s: float
+    verdict: str
+    message: str
+
+
+class SoakRow(TypedDict):
+    """All runs of one test: how many, for how long, with which verdicts, and what of it varies.
+
+    `run_s` is a run's seconds; `memory_kib` and `descriptors` are those of the test's process after each run.
+    """
+
+    runs: int
+    seconds: float
+    verdicts: dict[str, int]
+    first_failure: FirstFailureRow | None
+    run_s: SpreadRow
+    memory_kib: SpreadRow
+    descriptors: SpreadRow
+    figures: list[FigureSpreadRow]
+
+
 class CaseRow(TypedDict):
     """One test of a session. `kind`, `transcript`, `build_id` are None for a test without a board."""
 
@@ -60,6 +105,7 @@ class CaseRow(TypedDict):
     transcript: NotRequired[str | None]
     build_id: NotRequired[str | None]
     worker: NotRequired[str]
+    soak: NotRequired[SoakRow]
 
 
 class AttemptRow(TypedDict):

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import ConfigError
+from contracts.plain_file import read_plain
 from contracts.trace import Trace, TracePacket
 from contracts.wire.uploads import TRACE_MAX, TraceRecord
 
 FRAME_MIN: Final = 14  # an Ethernet header
 FRAME_MAX: Final = 1514
+CAPTURE_MAX: Final = 512 << 20
 PACKETS_MAX: Final = 1_000_000
 SUFFIXES: Final = (".pcap", ".pcapng", ".cap")
 
@@ -32,7 +34,7 @@ def read_capture(path: Path) -> Trace:
     import dpkt
 
     try:
-        data = path.read_bytes()
+        data = read_plain(path, CAPTURE_MAX)
         reader = dpkt.pcap.UniversalReader(io.BytesIO(data))
         if reader.datalink() != _ETHERNET:
             raise _bad(

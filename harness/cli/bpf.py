@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from contracts.errors import ConfigError
+from contracts.plain_file import read_plain
 from harness.cli import bpf_board
 from harness.cli.options import JsonOption
 
@@ -25,6 +26,7 @@ out = Console(highlight=False, soft_wrap=True)
 CODE_VA: Final = 0xFFFF_8000_0100_0000
 """Where the code is shown to lie; a board says its own address when it loads the program."""
 
+_INPUT_MAX: Final = 1 << 16  # bytes of a packet or of memory
 _VERDICTS: Final = {0: "XDP_ABORTED", 1: "XDP_DROP", 2: "XDP_PASS", 3: "XDP_TX"}
 
 FileArgument = Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")]
@@ -206,7 +208,7 @@ def _inputs(text: str) -> list[tuple[int, bytes]]:
     if path.suffix in SUFFIXES:
         return [(packet.arrival_ns, packet.frame) for packet in read_capture(path).packets]
     try:
-        return [(0, path.read_bytes())]
+        return [(0, read_plain(path, _INPUT_MAX))]
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}", expected="a file of bytes, or a capture", seen=error.strerror or str(error)

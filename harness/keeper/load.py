@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.errors import ConfigError, did_you_mean
+from contracts.plain_file import read_plain
 from contracts.program import Hook, MapDef, MapType, Program
 from contracts.telemetry import Telemetry
 from contracts.wire.live import LoadResponse, SwapResponse
@@ -19,6 +20,9 @@ from harness.bpf.seal import program_id, seal
 from harness.keeper.programs import KnownProgram
 from harness.keeper.use import HandBoard
 from harness.loop.pipeline import load
+
+PROGRAM_MAX: Final = 16 << 20
+"""Bytes of a source or an object."""
 
 VERDICTS: Final = {
     "pass": "verdict_pass",
@@ -42,7 +46,7 @@ class Source:
 def read_source(path: Path, name: str | None = None) -> Source:
     """A program from a C source or an eBPF ELF object named `.o`. Raises ConfigError, or ProgramRejected as compilers do."""
     try:
-        data = path.read_bytes()
+        data = read_plain(path, PROGRAM_MAX)
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}", expected="a .c or .o file", seen=error.strerror or str(error)

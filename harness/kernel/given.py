@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import BuildError, ConfigError
+from contracts.plain_file import read_plain
 from contracts.root import ROOT
 from harness.kernel.build import BUILD_ID_SIZE, KernelImage, raw_image, write_if_changed
 
 GIVEN: Final = ROOT / "build" / "kernel" / "given"
+
+KERNEL_MAX: Final = 64 << 20
+"""Bytes of a file that may be a kernel, symbols included."""
 
 _NOTE: Final = bytes.fromhex("040000001400000003000000") + b"GNU\0"
 """Elf64_Nhdr of a GNU build id of 20 bytes (System V gABI, chapter 5): it lies in the loaded bytes."""
@@ -24,7 +28,7 @@ def given_kernel(path: Path, board: str, folder: Path = GIVEN) -> KernelImage:
     no kernel of ours.
     """
     try:
-        data = elf = path.read_bytes()
+        data = elf = read_plain(path, KERNEL_MAX)
     except OSError as error:
         raise _bad(path, "a readable file", error.strerror or str(error)) from error
     if data.startswith(b"\x7fELF"):

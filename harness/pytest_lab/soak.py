@@ -14,7 +14,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,10 @@ from typing import Any, Final
 import pytest
 
 from contracts.errors import ConfigError, InfraError
+from contracts.record import FirstFailureRow, MeasuredRow, SoakRow, SpreadRow
+from harness.config.json_file import read_json
 from harness.pytest_lab.state import ATTEMPT, is_worker, lab_of
-from harness.runs.record import Folder, read_json
+from harness.runs.record import Folder
 from harness.runs.session_record import SEVERITY
 
 FOLDER: Final = "soak"
@@ -60,8 +62,8 @@ class Spread:
         self.mean += delta / self.count
         self._squares += delta * (value - self.mean)
 
-    def document(self) -> dict[str, float]:
-        """As JSON has it; `stdev` is that of the values seen."""
+    def row(self) -> SpreadRow:
+        """As the record has it."""
         stdev = math.sqrt(self._squares / self.count) if self.count else 0.0
         return {
             "count": self.count, "min": self.least, "mean": self.mean, "max": self.most, "stdev": stdev,
@@ -80,9 +82,9 @@ class Statistics:
     memory_kib: Spread = field(default_factory=Spread)
     descriptors: Spread = field(default_factory=Spread)
     figures: dict[tuple[str, str, str], Spread] = field(default_factory=dict)
-    first_failure: dict[str, Any] | None = None
+    first_failure: FirstFailureRow | None = None
 
-    def add(self, verdict: str, message: str, took_s: float, measurements: list[dict[str, Any]]) -> None:
+    def add(self, verdict: str, message: str, took_s: float, measurements: Sequence[MeasuredRow]) -> None:
         """Take one run."""
         self.runs += 1
         self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
@@ -101,24 +103,24 @@ class Statistics:
                 "message": message,
             }
 
-    def document(self) -> dict[str, Any]:
+    def row(self) -> SoakRow:
         """As the record has it."""
         return {
             "runs": self.runs,
             "seconds": round(time.monotonic() - self.began_s, 3),
             "verdicts": self.verdicts,
             "first_failure": self.first_failure,
-            "run_s": self.run_s.document(),
-            "memory_kib": self.memory_kib.document(),
-            "descriptors": self.descriptors.document(),
+            "run_s": self.run_s.row(),
+            "memory_kib": self.memory_kib.row(),
+            "descriptors": self.descriptors.row(),
             "figures": [
-                {"name": name, "clock": clock, "unit": unit, **spread.document()}
+                {"name": name, "clock": clock, "unit": unit, **spread.row()}
                 for (name, clock, unit), spread in self.figures.items()
             ],
         }
 
 
-def soak_lines(nodeid: str, told: dict[str, Any]) -> list[str]:
+def soak_lines(nodeid: str, told: SoakRow) -> list[str]:
     """A test's statistics, for people."""
     bad = sum(count for verdict, count in told["verdicts"].items() if verdict in _FAILED)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in told["verdicts"].items())
@@ -135,16 +137,14 @@ def soak_lines(nodeid: str, told: dict[str, Any]) -> list[str]:
         f"mean {row['mean']:.6g}, standard deviation {row['stdev']:.3g}"
         for row in told["figures"]
     ]
-    for name, label in (
-        ("run_s", "seconds a run"),
-        ("memory_kib", "memory, KiB"),
-        ("descriptors", "descriptors"),
-    ):
-        row = told[name]
-        lines.append(
-            f"  {label}: {row['min']:.6g} to {row['max']:.6g}; first {row['first']:.6g}, last {row['last']:.6g}"
+    return lines + [
+        f"  {label}: {row['min']:.6g} to {row['max']:.6g}; first {row['first']:.6g}, last {row['last']:.6g}"
+        for label, row in (
+            ("seconds a run", told["run_s"]),
+            ("memory, KiB", told["memory_kib"]),
+            ("descriptors", told["descriptors"]),
         )
-    return lines
+    ]
 
 
 def _memory_kib() -> int:
@@ -231,9 +231,9 @@ def repeated(
     if kept:
         _tear_down(item, nextitem)
         told = kept[-1].__dict__.setdefault("assay", {"verdict": "pass", "message": ""})
-        told["soak"] = known.document()
+        told["soak"] = known.row()
         told["earlier_s"] = max(0.0, told["soak"]["seconds"] - sum(report.duration for report in kept))
-        kept[-1].sections.append(("assay: soak", "\n".join(soak_lines(item.nodeid, known.document()))))
+        kept[-1].sections.append(("assay: soak", "\n".join(soak_lines(item.nodeid, known.row()))))
         _write(file, item.nodeid, known)
     return kept, ended
 
@@ -305,9 +305,7 @@ def _write(file: Path | None, nodeid: str, known: Statistics) -> None:
     if file is None:
         return
     with suppress(InfraError):
-        Folder(file.parent.parent).sub(file.parent.name).write_json(
-            file.name, {"id": nodeid, **known.document()}
-        )
+        Folder(file.parent.parent).sub(file.parent.name).write_json(file.name, {"id": nodeid, **known.row()})
 
 
 def _times(text: str) -> int:

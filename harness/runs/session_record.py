@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 
 from contracts.errors import InfraError
 from contracts.measurement import Verdict
-from contracts.record import CaseAttemptRow, CaseRow, MeasuredRow, Record
+from contracts.record import CaseAttemptRow, CaseRow, MeasuredRow, Record, SoakRow
 from harness.runs.plain import plain, shortened
 from harness.runs.rows import RowFile
 
@@ -50,6 +50,7 @@ class Told(TypedDict):
     build_id: NotRequired[str | None]
     lost: NotRequired[list[str]]
     unwritten: NotRequired[list[str]]
+    soak: NotRequired[SoakRow]
 
 
 @dataclass(slots=True)
@@ -241,7 +242,7 @@ def _told(report: pytest.TestReport) -> Told:
 def _row(nodeid: str, worker: str, phases: _Phases) -> CaseRow:
     about = phases.about
     fine = phases.verdict in _OK
-    return {
+    row: CaseRow = {
         "id": nodeid,
         "kind": about.get("kind"),
         "verdict": phases.verdict,
@@ -253,8 +254,10 @@ def _row(nodeid: str, worker: str, phases: _Phases) -> CaseRow:
         "transcript": about.get("transcript"),
         "build_id": about.get("build_id"),
         "worker": worker,
-        **({"soak": about["soak"]} if "soak" in about else {}),
     }
+    if "soak" in about:
+        row["soak"] = about["soak"]
+    return row
 
 
 def _figure(figure: MeasuredRow) -> str:
