@@ -103,7 +103,8 @@ def bpf_run(
     if file is None or not file.endswith((".c", ".o")):
         from harness.bpf.plugin import main as plugin
 
-        raise typer.Exit(plugin(_plugin_arguments(context, file, program_name), sys.stdin))
+        arguments = _plugin_arguments(context, file, program_name)
+        raise typer.Exit(plugin(arguments, sys.stdin, sys.stdout, sys.stderr))
     if context.args:
         raise ConfigError(
             f"`assay bpf run FILE` takes no {context.args[0]}",
