@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -94,6 +94,14 @@ class KeptTarget:
         except AssayError as error:
             return error
         return None
+
+    def console_users(self) -> str:
+        """The keeper, which has the console open, looks for others."""
+        return ""
+
+    def processes(self) -> Sequence[int]:
+        """The board itself, where it is a process of this machine."""
+        return [self.pid] if self.pid else []
 
     def run_delay_s(self) -> float:
         """The keeper judges what came late."""

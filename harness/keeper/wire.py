@@ -13,10 +13,10 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from contracts import errors
-from contracts.errors import AssayError, InfraError, KernelFault, ProgramRejected, RequestRefused
+from contracts.errors import AssayError, Cause, InfraError, KernelFault, ProgramRejected, RequestRefused
 from harness.kernel.build import KernelImage
 
 SUFFIX: Final = "up"
@@ -27,6 +27,14 @@ LINE_MAX: Final = 4 << 20
 
 _CHUNK: Final = 1 << 16
 _PARTS: Final = ("what", "expected", "seen", "do")
+
+
+class _Text(TypedDict):
+    """What every error of ours says beside what happened."""
+
+    expected: str
+    seen: str
+    do: str
 
 
 class Lines:
@@ -87,6 +95,8 @@ def error_document(error: AssayError) -> dict[str, Any]:
     """An error of ours, with the names of its classes, so that the other side raises the nearest that it knows."""
     document: dict[str, Any] = {name: getattr(error, name) for name in _PARTS}
     document["classes"] = [known.__name__ for known in type(error).__mro__]
+    if isinstance(error, InfraError):
+        document["cause"] = error.cause.value
     for name in ("status", "detail", "stage", "reason", "report"):
         if hasattr(error, name):
             document[name] = getattr(error, name)
@@ -95,8 +105,8 @@ def error_document(error: AssayError) -> dict[str, Any]:
 
 def error_of(document: dict[str, Any]) -> AssayError:
     """The error that a document tells."""
-    text = {name: str(document.get(name, "")) for name in _PARTS}
-    what = text.pop("what")
+    what, expected, seen, do = (str(document.get(name, "")) for name in _PARTS)
+    text: _Text = {"expected": expected, "seen": seen, "do": do}
     for name in document.get("classes", ()):
         known = getattr(errors, name, None)
         if known is RequestRefused:
@@ -108,9 +118,15 @@ def error_of(document: dict[str, Any]) -> AssayError:
             return ProgramRejected(what, stage=stage, reason=reason, **text)
         if known is KernelFault:
             return KernelFault(what, report=str(document.get("report", "")), **text)
+        if isinstance(known, type) and issubclass(known, InfraError):
+            return known(what, **text, cause=_cause_of(document))
         if isinstance(known, type) and issubclass(known, AssayError):
             return known(what, **text)
-    return InfraError(what, **text)
+    return InfraError(what, **text, cause=_cause_of(document))
+
+
+def _cause_of(document: dict[str, Any]) -> Cause | None:
+    return next((cause for cause in Cause if cause.value == document.get("cause")), None)
 
 
 def image_document(image: KernelImage) -> dict[str, Any]:
