@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contracts.ebpf.hooks import Hook
 from contracts.ebpf.maps import MapFlags, MapType
 
-__all__ = ["Hook", "MapDef", "MapFlags", "MapType", "Program"]
+__all__ = ["Hook", "MapDef", "MapFlags", "MapType", "Place", "Program"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,23 @@ class MapDef:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an instruction comes from: its slot, file and line, and the line's text (empty where it is not known)."""
+
+    slot: int
+    file: str
+    line: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A program before sealing.
 
     `insns` is the RFC 9669 encoding, 8 bytes a slot, little-endian. A map is referred to by an `lddw` with
     src_reg 1 (imm = index into `maps`) or 2 (address of its value; next imm = offset), RFC 9669 section 5.4.
-    `lines` gives (slot, source line) pairs where the compiler left them.
+    `lines` gives (slot, source line) pairs where the compiler left them, for lines of the program's own file;
+    `places` has them all, in the order of their slots, those of headers included.
     """
 
     name: str
@@ -37,8 +48,21 @@ class Program:
     insns: bytes
     maps: tuple[MapDef, ...] = ()
     lines: tuple[tuple[int, int], ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def slots(self) -> int:
         """Number of 8-byte instruction slots."""
         return len(self.insns) // 8
+
+    def place_of(self, slot: int) -> Place | None:
+        """Where the instruction at a slot comes from: the last place at or before it, None without debug information.
+
+        Places follow one another inside a function; the first of each is its own declaration.
+        """
+        found = None
+        for place in self.places:
+            if place.slot > slot:
+                break
+            found = place
+        return found

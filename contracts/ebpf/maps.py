@@ -72,6 +72,31 @@ MAP_KINDS: Final = (
 assert [kind.type for kind in MAP_KINDS] == list(MapType), "a row for each kind, in the order of MapType"
 
 
+# The names that programs for Linux use (enum bpf_map_type), so that a kind that is not here is refused by its name.
+LINUX_MAP_TYPES: Final = {
+    1: "hash",
+    2: "array",
+    3: "prog_array",
+    4: "perf_event_array",
+    5: "percpu_hash",
+    6: "percpu_array",
+    9: "lru_hash",
+    10: "lru_percpu_hash",
+    11: "lpm_trie",
+    12: "array_of_maps",
+    13: "hash_of_maps",
+    14: "devmap",
+    16: "cpumap",
+    17: "xskmap",
+    22: "queue",
+    23: "stack",
+    27: "ringbuf",
+    30: "bloom_filter",
+}
+
+assert all(LINUX_MAP_TYPES[kind.type] == kind.name for kind in MAP_KINDS if kind.type in LINUX_MAP_TYPES)
+
+
 def kinds_text() -> str:
     """The kinds in words, for messages: `1 (hash) or 2 (array)`."""
     texts = [f"{kind.type.value} ({kind.name})" for kind in MAP_KINDS]

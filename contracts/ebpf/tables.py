@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from contracts.ebpf.engine import LIMITS
+from contracts.ebpf.dialect import FEATURES, HEADERS, Feature
+from contracts.ebpf.engine import LIMITS, Refusal
 from contracts.ebpf.helpers import CLOBBERED, HELPERS, VALUE_COPY_COST, VALUE_WORD_COST, Arg, Helper
 from contracts.ebpf.hooks import HOOKS, HookRow, PriorityClass
 from contracts.ebpf.maps import MAP_KINDS
@@ -64,6 +65,26 @@ def _helper(helper: Helper) -> tuple[str, ...]:
     return (str(helper.number), f"`{helper.prototype}`", _cost(helper), hooks, helper.doc)
 
 
+def _feature(feature: Feature) -> tuple[str, ...]:
+    return (feature.what, "yes" if feature.supported else "no", feature.how)
+
+
+def _dialect() -> list[str]:
+    headers = ", ".join(f"`<{header}>`" for header in HEADERS)
+    return [
+        "### C",
+        "",
+        f"Headers: {headers}, and a program's own in quotes, relative to its file.",
+        "",
+        *_table(("what", "there", "how"), *map(_feature, FEATURES)),
+    ]
+
+
+def _refusals() -> list[str]:
+    names = ", ".join(f"`{item.name}`" for item in Refusal if item)
+    return ["### Refusals", "", f"The classes of refusals, in messages and in JSON: {names}.", ""]
+
+
 def render() -> str:
     """The generated part of the page, markers included."""
     out = [BEGIN, "", "### Hooks", ""]
@@ -86,6 +107,7 @@ def render() -> str:
     out += _table(
         ("limit", "value", "of what"), *((f"`{row.name}`", str(row.value), row.comment) for row in LIMITS)
     )
+    out += [*_dialect(), *_refusals()]
     return "\n".join([*out, END])
 
 

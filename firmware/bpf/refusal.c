@@ -38,6 +38,15 @@ static void add_trail(struct text *text, const struct verifier *v)
     }
 }
 
+/* Of a refusal inside a function: the calls that led into it, outermost first. */
+static void add_calls(struct text *text, const struct verifier *v)
+{
+    for (uint32_t depth = 1; depth <= v->depth; depth++) {
+        text_string(text, depth == 1 ? "; called at: " : ", ");
+        text_number(text, v->frames[depth].call_slot, 10);
+    }
+}
+
 bool verifier_refuse(struct verifier *v, enum bpf_refusal why, const char *fix, const char *format, ...)
 {
     struct text text;
@@ -53,6 +62,7 @@ bool verifier_refuse(struct verifier *v, enum bpf_refusal why, const char *fix, 
     text_format(&text, format, args);
     va_end(args);
     add_trail(&text, v);
+    add_calls(&text, v);
     if (fix != NULL) {
         text_string(&text, "; fix: ");
         text_string(&text, fix);

@@ -12,6 +12,7 @@
 #include "map.h"
 #include "plant.h"
 #include "relocate.h"
+#include "witness.h"
 
 #define VERIFIER_ARENA_SIZE (4u * 1024 * 1024)
 
@@ -158,6 +159,7 @@ static bool walk(struct verifier *v)
         v->steps++;
         v->cost++;
         PLANT_SLOW_VERIFIER();
+        WITNESS_STEP(v);
         info->flags |= SLOT_REACHED;
         switch (step(v)) {
         case STEP_ON: break;
@@ -182,6 +184,19 @@ static uint32_t size_code(uint32_t size)
     }
 }
 
+/* A pointer is loaded whole. Of a number the program sees the low bytes that it has room for, and where the kernel's
+ * has fewer, its sign bit is 0. */
+static void rewrite_ctx_load(const struct bpf_hook_shape *hook, struct bpf_insn *insn)
+{
+    const struct bpf_ctx_field *field = verifier_ctx_field(hook, insn->off, bpf_access_size(insn->code));
+    bool wider = field->kernel_size > field->size, narrower = field->kernel_size < field->size;
+    uint32_t size = wider && field->points == BPF_POINTS_NOWHERE ? field->size : field->kernel_size;
+    uint32_t mode = narrower ? BPF_MEM : BPF_MODE(insn->code);
+
+    insn->code = (uint8_t)(BPF_LDX | mode | size_code(size));
+    insn->off = field->kernel_off;
+}
+
 /* Context loads become loads of the kernel's context, map references become addresses. */
 static void rewrite(struct verifier *v)
 {
@@ -195,15 +210,10 @@ static void rewrite(struct verifier *v)
             prog->slot_flags[slot] = flags & SLOT_REACHED ? BPF_SLOT_REACHED : 0;
         if (flags & SLOT_TAIL)
             continue;
-        if (flags & SLOT_CTX_LOAD) {
-            const struct bpf_ctx_field *field =
-                verifier_ctx_field(v->hook, insn->off, bpf_access_size(insn->code));
-
-            insn->code = (uint8_t)(BPF_LDX | BPF_MEM | size_code(field->kernel_size));
-            insn->off = field->kernel_off;
-        } else if (bpf_is_lddw(insn) && bpf_src(insn) != BPF_LDDW_IMM) {
+        if (flags & SLOT_CTX_LOAD)
+            rewrite_ctx_load(v->hook, insn);
+        else if (bpf_is_lddw(insn) && bpf_src(insn) != BPF_LDDW_IMM)
             bpf_relocate(insn, prog->maps, insn);
-        }
     }
 }
 

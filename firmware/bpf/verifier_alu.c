@@ -80,8 +80,9 @@ static bool move_pointer(struct verifier *v, struct reg *dst, const struct reg *
         return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, "compare it with 0 first", "arithmetic on %s",
                                verifier_reg_words(pointer));
     default:
-        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, NULL, "arithmetic on %s",
-                               verifier_reg_words(pointer));
+        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC,
+                               "add to pointers into the packet, memory, a map value or the stack",
+                               "arithmetic on %s", verifier_reg_words(pointer));
     }
     if (!check_offset(v, pointer, 0, number))
         return false;
@@ -126,8 +127,9 @@ static bool step_pointer(struct verifier *v, const struct bpf_insn *insn, struct
             verifier_set_scalar(dst, scalar_unknown());
             return true;
         }
-        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, NULL, "arithmetic between %s and %s",
-                               verifier_reg_words(dst), verifier_reg_words(src));
+        return verifier_refuse(v, BPF_BAD_POINTER_ARITHMETIC, "subtract pointers into the packet only",
+                               "arithmetic between %s and %s", verifier_reg_words(dst),
+                               verifier_reg_words(src));
     }
     if (op == BPF_ADD && verifier_is_pointer(src)) {
         number = dst->scalar;
@@ -164,8 +166,9 @@ bool verifier_step_alu(struct verifier *v, const struct bpf_insn *insn)
     if (op != BPF_END && op != BPF_NEG && (verifier_is_pointer(dst) || verifier_is_pointer(src)))
         return step_pointer(v, insn, dst, src);
     if (verifier_is_pointer(dst)) {
-        return verifier_refuse(v, BPF_POINTER_LEAK, NULL, "byte order or sign of a pointer (r%u is %s)",
-                               bpf_dst(insn), verifier_reg_words(dst));
+        return verifier_refuse(v, BPF_POINTER_LEAK, "load the number that it points to first",
+                               "byte order or sign of a pointer (r%u is %s)", bpf_dst(insn),
+                               verifier_reg_words(dst));
     }
     if (op == BPF_END) {
         bool swap = wide || BPF_SRC(insn->code) == BPF_X;

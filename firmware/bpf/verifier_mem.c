@@ -42,6 +42,18 @@ static bool check_packet(struct verifier *v, uint32_t number, const struct reg *
     return true;
 }
 
+/* What would make an access acceptable through a register that is no pointer into memory. */
+static const char *access_fix(const struct reg *reg)
+{
+    switch (reg->type) {
+    case REG_SCALAR: return "keep the pointer: arithmetic or a copy made a number of it";
+    case REG_CTX: return "the context is read-only: write to the packet, a map or the stack";
+    case REG_PACKET_END: return "go through data, to bytes below data_end";
+    case REG_MAP: return "look a value up, and go through that";
+    default: return NULL;
+    }
+}
+
 bool verifier_check_access(struct verifier *v, uint32_t number, const struct reg *reg, int32_t off,
                            uint32_t size, bool write)
 {
@@ -64,7 +76,7 @@ bool verifier_check_access(struct verifier *v, uint32_t number, const struct reg
         return verifier_refuse(v, BPF_BAD_ACCESS, "compare it with 0 first", "access through r%u, %s", number,
                                verifier_reg_words(reg));
     default:
-        return verifier_refuse(v, BPF_BAD_ACCESS, NULL, "%s through r%u, which is %s",
+        return verifier_refuse(v, BPF_BAD_ACCESS, access_fix(reg), "%s through r%u, which is %s",
                                write ? "store" : "load", number, verifier_reg_words(reg));
     }
 }
@@ -99,13 +111,18 @@ static bool load_ctx(struct verifier *v, const struct bpf_insn *insn, uint32_t s
         return true;
     }
     field = verifier_ctx_field(hook, off, size);
-    if (field == NULL || BPF_MODE(insn->code) != BPF_MEM) {
+    if (field == NULL) {
         return verifier_refuse(v, BPF_BAD_ACCESS, hook->load_rule, "context load of %u bytes at offset %d",
                                size, off);
     }
     if (field->points == BPF_POINTS_NOWHERE) {
         verifier_set_scalar(result, verifier_unknown_of_size(size));
         return true;
+    }
+    if (BPF_MODE(insn->code) != BPF_MEM) { /* half an address, and a number: CVE-2024-47702 */
+        return verifier_refuse(v, BPF_BAD_ACCESS, "load it as unsigned",
+                               "context load of %u bytes at offset %d: a pointer is not sign-extended", size,
+                               off);
     }
     verifier_set_pointer(result, (enum reg_type)pointers[field->points], 0);
     if (result->type != REG_PACKET_END)

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "witness.h"
+
 struct node {
     uint32_t next; /* in its slot's list */
     uint32_t parent;
@@ -167,6 +169,7 @@ bool verifier_push_branch(struct verifier *v)
     v->forks++;
     v->branches++;
     count_state(v);
+    WITNESS_FORK();
     return true;
 }
 
@@ -186,5 +189,6 @@ bool verifier_pop_branch(struct verifier *v)
     v->trail[1] = branch->trail[1];
     verifier_unpack(v, (const uint8_t *)(branch + 1));
     v->pool_high += branch->size;
+    WITNESS_BACK();
     return true;
 }

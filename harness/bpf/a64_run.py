@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ def run_a64(
     period_ns: int = 0,
     fill: int = 0,
     fuel: int = 1_000_000,
+    context_values: Mapping[str, int] | None = None,
 ) -> A64Run:
     """Emits and runs `loaded` once; the arguments are those of `Loaded.interpret`, and so is what `memory` means.
 
@@ -70,7 +71,8 @@ def run_a64(
     arguments = [at, len(memory)]
     row = hook_row(loaded.program.hook)
     if row.context is not None:
-        context = context_of(ffi, row.context, at, len(memory), {"now_ns": ktime_ns, "period_ns": period_ns})
+        values = {"now_ns": ktime_ns, "period_ns": period_ns, **(context_values or {})}
+        context = context_of(ffi, row.context, at, len(memory), values)
         blocks.append((context, ffi.sizeof(f"struct {row.context.kernel}")))
         arguments = [int(ffi.cast("uintptr_t", context))]
     regions = [

@@ -39,11 +39,16 @@ class BtfType:
 
 @dataclass(frozen=True, slots=True)
 class LineRecord:
-    """One line of `.BTF.ext`: byte offset of the instruction in its section, file and line of the source."""
+    """One line of `.BTF.ext`: byte offset of the instruction in its section, and where in the source it comes from.
+
+    `column` counts from 1 and is 0 where clang left none; `text` is the line itself, empty for what came from no file.
+    """
 
     insn_offset: int
     file: str
     line: int
+    column: int = 0
+    text: str = ""
 
 
 def _header(data: bytes, what: str, words: int) -> tuple[int, ...]:
@@ -179,7 +184,15 @@ def line_records(ext: bytes, btf: Btf) -> dict[str, list[LineRecord]]:
             raise BtfError(f".BTF.ext lines end at byte {at + count * record_size} of {len(data)}")
         records = found.setdefault(btf.string(section), [])
         for _ in range(count):
-            insn_offset, file_name, _line_text, line_column = struct.unpack_from("<IIII", data, at)
-            records.append(LineRecord(insn_offset, btf.string(file_name), line_column >> 10))
+            insn_offset, file_name, line_text, line_column = struct.unpack_from("<IIII", data, at)
+            records.append(
+                LineRecord(
+                    insn_offset,
+                    btf.string(file_name),
+                    line_column >> 10,
+                    line_column & 0x3FF,
+                    btf.string(line_text),
+                )
+            )
             at += record_size
     return found

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.ebpf.program_header import render
-from contracts.errors import Cause, InfraError, ProgramRejected
+from contracts.errors import Cause, ConfigError, InfraError, ProgramRejected
+from contracts.plain_file import read_plain
+from harness.bpf.clang_advice import advice
 from harness.bpf.native_build import BUILD_DIR, publish, zig
 from harness.machine.compiler import cannot_start, cannot_write, why_nothing
 
@@ -27,7 +29,8 @@ _FLAGS = (
     "-O2",
     "-Wall",
     "-fno-ident",
-    "-fno-caret-diagnostics",
+    "-nostdinc",
+    "-fno-crash-diagnostics",
     "-x",
     "c",
 )
@@ -36,6 +39,7 @@ _MAX_SOURCE_BYTES = 1 << 20
 _DIAGNOSTIC_LINES = 40
 _WHAT = "the program is not compiled"
 _ABOUT_SOURCE = re.compile(r"^\S.*:\d+:\d+: (?:fatal )?error: ", re.MULTILINE)
+_ABOUT_CLANG = ("zig: ", "clang version ", "Target: ", "Thread model: ", "InstalledDir: ", "PLEASE ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class CompiledObject:
 
 
 def include_dirs() -> tuple[Path, ...]:
-    """Where `assay.h` is, and the `assay_api.h` that it includes, which this writes."""
+    """Where the headers for programs are, and the `assay_api.h` that they include, which this writes."""
     text = render()
     folder = BUILD_DIR / f"api-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     publish(folder / "assay_api.h", text)
@@ -106,6 +110,29 @@ def compile_c(source: str) -> CompiledObject:
     Raises ProgramRejected (stage `compile`, clang's messages as the reason) when it does not compile, SetupError when
     the compiler cannot be started, InfraError when it hangs, is killed, or has no room for what it writes.
     """
+    return _compile(source, ["-fno-caret-diagnostics", "-c", "-"])
+
+
+def compile_file(path: Path) -> CompiledObject:
+    """Compiles a C file: messages and debug information name it as it is given, quoted includes are beside it.
+
+    Raises ConfigError for a file that cannot be read or is no text, otherwise what `compile_c` raises.
+    """
+    try:
+        source = read_plain(path, _MAX_SOURCE_BYTES).decode()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}", expected="a .c or .o file", seen=error.strerror or str(error)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not C source", expected="UTF-8 text, or an object named .o", seen=str(error)
+        ) from error
+    name = str(path)
+    return _compile(source, ["-c", f"./{name}" if name.startswith("-") else name])
+
+
+def _compile(source: str, input_flags: Sequence[str]) -> CompiledObject:
     text = source.encode("utf-8", "surrogateescape")
     if len(text) > _MAX_SOURCE_BYTES:
         raise ProgramRejected(
@@ -116,20 +143,20 @@ def compile_c(source: str) -> CompiledObject:
         )
     try:
         with tempfile.TemporaryDirectory(prefix="assay-bpf-") as folder:
-            return _compile(source, text, Path(folder))
+            return _compile_in(Path(folder), source, text, input_flags)
     except OSError as error:
         raise cannot_write(_WHAT, tempfile.gettempdir(), str(error)) from error
 
 
-def _compile(source: str, text: bytes, folder: Path) -> CompiledObject:
+def _compile_in(folder: Path, source: str, text: bytes, input_flags: Sequence[str]) -> CompiledObject:
     target = folder / "program.o"
     includes = [f"-I{path}" for path in include_dirs()]
-    command = [str(zig()), "clang", *_FLAGS, *includes, "-c", "-", "-o", str(target)]
+    command = [str(zig()), "clang", *_FLAGS, *includes, *input_flags, "-o", str(target)]
     began_s = time.monotonic()
     code, messages, cpu_s = _run(command, text, folder)
     wall_s = time.monotonic() - began_s
     printed = messages.decode("utf-8", "replace")
-    diagnostics = "\n".join(printed.splitlines()[:_DIAGNOSTIC_LINES])
+    diagnostics = _first_lines(printed)
     if code != 0 or not target.is_file():
         # Clang that says nothing of the source had no chance to look at it.
         if not _ABOUT_SOURCE.search(printed):
@@ -140,6 +167,13 @@ def _compile(source: str, text: bytes, folder: Path) -> CompiledObject:
             "the program does not compile",
             stage="compile",
             reason=diagnostics or f"clang ended with {code}",
-            do="read the messages; assay.h lists what a program may use",
+            do=advice(diagnostics) or "read the messages; docs/programs.md lists what a program may use",
         )
     return CompiledObject(source, target.read_bytes(), diagnostics, cpu_s, wall_s)
+
+
+def _first_lines(messages: str) -> str:
+    """clang's messages without what it says of itself when it gives up, and no more than a screen of them."""
+    lines = [line for line in messages.splitlines() if not line.startswith(_ABOUT_CLANG)]
+    left = len(lines) - _DIAGNOSTIC_LINES
+    return "\n".join(lines[:_DIAGNOSTIC_LINES] + ([f"({left} more lines)"] if left > 0 else []))

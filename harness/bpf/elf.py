@@ -1,53 +1,30 @@
 """BPF objects to programs: sections to hooks, declarations to maps, relocations to references and calls.
 
 Understood: programs in the sections that `contracts.ebpf.hooks` names, each optionally followed by `/name`; functions
-in `.text`; `.maps` (BTF) and `maps` (legacy) declarations; `.rodata*` as frozen maps, `.bss*` as writable ones.
+in `.text`; `.maps` (BTF) and `maps` (legacy) declarations; `.rodata*` as frozen maps, `.bss*` as writable ones. What is
+not understood is refused: nothing of an object is dropped without a word.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from contracts.ebpf.engine import MAP_NAME_SIZE, MAX_MAPS, MAX_SLOTS, MAX_VALUE_SIZE
+from contracts.ebpf.engine import MAX_MAPS, MAX_SLOTS, MAX_VALUE_SIZE
 from contracts.ebpf.hooks import SECTIONS, names_text
-from contracts.ebpf.maps import kinds_text
 from contracts.errors import ProgramRejected, did_you_mean
-from contracts.program import MapDef, MapFlags, MapType, Program
+from contracts.program import MapDef, MapFlags, MapType, Place, Program
 from harness.bpf.btf import Btf, BtfError, LineRecord, line_records
+from harness.bpf.dwarf import declared_at, shown_path
+from harness.bpf.object_maps import MAP_SECTIONS, NAME_BYTES, check_names, declared_maps
+from harness.bpf.object_sections import Section, Symbol, read_object, reject
 
-_EM_BPF = 247
 _R_BPF_64_64, _R_BPF_64_32 = 1, 10
-_MAX_ELF_BYTES = 16 << 20
-_NAME_BYTES = MAP_NAME_SIZE - 1
 _LDDW, _CALL = 0x18, 0x85
-_LEGACY_MAP = struct.Struct("<5I")
-_MAP_INTEGERS = ("type", "max_entries", "key_size", "value_size", "map_flags")
-
-
-def _reject(what: str, seen: str = "", *, expected: str = "", do: str = "") -> ProgramRejected:
-    return ProgramRejected(what, stage="compile", reason=seen or what, expected=expected, do=do)
-
-
-@dataclass(frozen=True, slots=True)
-class _Symbol:
-    name: str
-    section: int
-    value: int
-    size: int
-    is_function: bool
-
-
-@dataclass(slots=True)
-class _Section:
-    name: str
-    kind: str
-    size: int
-    data: bytes
-    relocations: dict[int, tuple[int, _Symbol]] = field(default_factory=dict)
+_TRAP = "__bpf_trap"
+_DATA_SECTIONS = (".rodata", ".bss", ".data")
+_CONSTANT_SECTIONS = (".rodata", ".data.rel.ro")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +39,8 @@ class _Object:
     """The parts of an object file that a program is made from."""
 
     def __init__(self, elf: bytes) -> None:
-        self.sections, self.symbols = _read(elf)
+        self.elf = elf
+        self.sections, self.symbols = read_object(elf)
         self.btf: Btf | None = None
         self.lines: dict[str, list[LineRecord]] = {}
         try:
@@ -72,57 +50,66 @@ class _Object:
             for section in self.sections:
                 if section.name == ".BTF.ext" and section.data and self.btf is not None:
                     self.lines = line_records(section.data, self.btf)
-            self.maps, self.map_places = self._declared_maps()
+            for index, section in enumerate(self.sections):
+                if section.name in MAP_SECTIONS:
+                    self.check_pointers(index)
+            self.maps, self.map_places = declared_maps(self.sections, self.symbols, self.btf)
         except (BtfError, struct.error) as malformed:
-            raise _reject(
+            raise reject(
                 "the object's BTF is malformed", str(malformed), do="compile it again with -g"
             ) from malformed
 
-    def _declared_maps(self) -> tuple[list[MapDef], dict[tuple[int, int], int]]:
-        """The declared maps, and the (section, offset) where each is declared."""
-        maps: list[MapDef] = []
-        places: dict[tuple[int, int], int] = {}
-        for index, section in enumerate(self.sections):
-            if section.name not in (".maps", "maps"):
-                continue
-            declared = sorted(
-                (s for s in self.symbols if s.section == index and s.name and s.size), key=lambda s: s.value
-            )
-            variables = self.btf.section_variables(".maps") if self.btf is not None else {}
-            for symbol in declared:
-                places[index, symbol.value] = len(maps)
-                if section.name == "maps":
-                    maps.append(_legacy_map(symbol, section))
-                else:
-                    maps.append(self._btf_map(symbol, variables))
-        names = [one.name for one in maps]
-        if len(set(names)) != len(names):
-            raise _reject(
-                "two maps have the same name",
-                ", ".join(names),
-                expected=f"names that differ within {_NAME_BYTES} bytes",
-            )
-        return maps, places
-
-    def _btf_map(self, symbol: _Symbol, variables: dict[str, Any]) -> MapDef:
-        if self.btf is None or symbol.name not in variables:
-            raise _reject(f"map {symbol.name!r} has no BTF", "no .BTF declaration", do="compile with -g")
-        values = dict.fromkeys(_MAP_INTEGERS, 0)
-        for name, number in self.btf.members(variables[symbol.name]):
-            if name in values:
-                values[name] = self.btf.integer(number)
-            elif name in ("key", "value"):
-                values[f"{name}_size"] = self.btf.size(self.btf.pointed(number))
-            else:
-                raise _reject(
-                    f"map {symbol.name!r} has an unknown attribute",
-                    name,
-                    expected=", ".join((*_MAP_INTEGERS, "key", "value")),
-                )
-        return _map(
-            symbol.name,
-            *(values[name] for name in ("type", "key_size", "value_size", "max_entries", "map_flags")),
+    def check_pointers(self, index: int) -> None:
+        """Raises ProgramRejected when a section of data holds an address: the kernel would keep a bare offset."""
+        section = self.sections[index]
+        if not section.relocations:
+            return
+        offset, (_, target) = min(section.relocations.items(), key=lambda one: one[0])
+        addend = int.from_bytes(section.data[offset : offset + 8], "little")
+        holder = next(
+            (
+                s
+                for s in self.symbols
+                if s.section == index and s.name and s.value <= offset < s.value + max(s.size, 1)
+            ),
+            None,
         )
+        place = declared_at(self.elf, holder.name) if holder is not None else None
+        constant = section.name.startswith(_CONSTANT_SECTIONS)
+        what = f"a pointer in {'constants' if constant else 'a variable'} cannot be relocated"
+        raise reject(
+            what,
+            f"{f'{place}: ' if place else ''}{what}: "
+            f"{repr(holder.name) if holder is not None else f'byte {offset}'} in section {section.name} holds the "
+            f"address of {self.described(target, target.value + addend)}",
+            expected="numbers and texts, whole: `char words[2][8]` holds its texts, `char *words[2]` their addresses",
+            do="keep the texts themselves in the array, and choose functions and maps with `if` or `switch`",
+        )
+
+    def described(self, symbol: Symbol, offset: int) -> str:
+        """What a symbol is, for messages."""
+        if symbol.section <= 0:
+            return f"{symbol.name!r}, which is not defined"
+        section = self.sections[symbol.section]
+        name = symbol.name
+        if not name:
+            name = next(
+                (s.name for s in self.symbols if s.name and (s.section, s.value) == (symbol.section, offset)),
+                "",
+            )
+        if section.is_code:
+            return f"function {name!r}" if name else f"code of section {section.name}"
+        if section.name in MAP_SECTIONS:
+            return f"map {name!r}" if name else "a map"
+        return repr(name) if name else f"a constant or variable of section {section.name}"
+
+    def place_at(self, section: int, offset: int) -> str:
+        """`file:line: ` of an instruction, empty when it is not known."""
+        found = ""
+        for record in self.lines.get(self.sections[section].name, []):
+            if record.insn_offset <= offset and record.line > 0:
+                found = f"{shown_path(record.file)}:{record.line}: "
+        return found
 
     def function_at(self, section: int, offset: int) -> _Function:
         """The function that starts at an offset of a section."""
@@ -130,138 +117,15 @@ class _Object:
             if symbol.is_function and symbol.section == section and symbol.value == offset:
                 data = self.sections[section].data[offset : offset + symbol.size]
                 if symbol.size == 0 or symbol.size % 8 or offset % 8 or len(data) != symbol.size:
-                    raise _reject(
+                    raise reject(
                         f"function {symbol.name!r} is malformed",
                         f"{symbol.size} bytes at {offset} of section {self.sections[section].name!r}",
                         expected="a whole number of 8-byte slots inside its section",
                     )
                 return _Function(section, offset, data, symbol.name)
-        raise _reject(
+        raise reject(
             "a call leads to no function", f"offset {offset} of section {self.sections[section].name!r}"
         )
-
-
-def _read(elf: bytes) -> tuple[list[_Section], list[_Symbol]]:
-    """Sections and symbols of the object, every size checked against the file."""
-    if len(elf) > _MAX_ELF_BYTES:
-        raise _reject(
-            "the object is too large", f"{len(elf)} bytes", expected=f"at most {_MAX_ELF_BYTES} bytes"
-        )
-    if elf[:4] != b"\x7fELF":
-        raise _reject(
-            "this is not an ELF object",
-            repr(elf[:4]),
-            expected="a BPF object file, as clang -target bpfel makes",
-        )
-    from elftools.common.exceptions import ELFError
-
-    try:
-        return _read_checked(elf)
-    except ProgramRejected:
-        raise
-    except (
-        ELFError,
-        struct.error,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-    ) as bad:
-        raise _reject(
-            "the object is malformed or truncated", f"{type(bad).__name__}: {bad}", do="compile it again"
-        ) from bad
-
-
-def _read_checked(elf: bytes) -> tuple[list[_Section], list[_Symbol]]:
-    from elftools.elf.elffile import ELFFile
-
-    file = ELFFile(io.BytesIO(elf))
-    machine = file.header["e_machine"]
-    if machine not in ("EM_BPF", _EM_BPF) or file.elfclass != 64 or not file.little_endian:
-        endian = "little" if file.little_endian else "big"
-        raise _reject(
-            "the object is for another machine",
-            f"{machine}, {file.elfclass} bits, {endian} endian",
-            expected="EM_BPF, 64 bits, little endian",
-            do="compile with -target bpfel",
-        )
-    sections: list[_Section] = []
-    raw = list(file.iter_sections())
-    for one in raw:
-        size, offset = int(one["sh_size"]), int(one["sh_offset"])
-        is_empty = one["sh_type"] in ("SHT_NOBITS", "SHT_NULL")
-        if not is_empty and offset + size > len(elf):
-            raise _reject(
-                f"section {one.name!r} lies outside the file",
-                f"ends at byte {offset + size} of {len(elf)}",
-                expected="a whole object file",
-            )
-        data = b"" if is_empty else elf[offset : offset + size]
-        sections.append(_Section(one.name, str(one["sh_type"]), size, data))
-    symbols = list(_symbols(raw))
-    for one, section in zip(raw, sections, strict=True):
-        if one["sh_type"] == "SHT_REL" and int(one["sh_info"]) < len(sections):
-            target = sections[int(one["sh_info"])]
-            if target.name.startswith((".debug", ".BTF")):
-                continue
-            for offset, info in struct.iter_unpack("<QQ", section.data):
-                if info >> 32 >= len(symbols):
-                    raise _reject(
-                        f"a relocation of section {target.name!r} names no symbol", f"symbol {info >> 32}"
-                    )
-                target.relocations[offset] = (info & 0xFFFF_FFFF, symbols[info >> 32])
-        elif one["sh_type"] == "SHT_RELA":
-            raise _reject(
-                f"section {one.name!r} has relocations of the wrong kind", "SHT_RELA", expected="SHT_REL"
-            )
-    return sections, symbols
-
-
-def _symbols(raw: list[Any]) -> Iterator[_Symbol]:
-    for section in raw:
-        if section["sh_type"] != "SHT_SYMTAB":
-            continue
-        for one in section.iter_symbols():
-            place = one["st_shndx"]
-            yield _Symbol(
-                name=one.name,
-                section=place if isinstance(place, int) and place < len(raw) else -1,
-                value=int(one["st_value"]),
-                size=int(one["st_size"]),
-                is_function=one["st_info"]["type"] == "STT_FUNC",
-            )
-        return
-
-
-def _map(name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int) -> MapDef:
-    try:
-        known = MapType(kind)
-    except ValueError:
-        raise _reject(f"map {name!r} is of an unsupported type", str(kind), expected=kinds_text()) from None
-    return MapDef(_short(name), known, key_size, value_size, max_entries, flags)
-
-
-def _short(name: str) -> str:
-    return name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore")
-
-
-def _legacy_map(symbol: _Symbol, section: _Section) -> MapDef:
-    data = section.data[symbol.value : symbol.value + symbol.size]
-    if len(data) < _LEGACY_MAP.size:
-        raise _reject(
-            f"map {symbol.name!r} is cut off",
-            f"{len(data)} bytes",
-            expected=f"at least {_LEGACY_MAP.size} bytes",
-        )
-    if any(data[_LEGACY_MAP.size :]):
-        raise _reject(
-            f"map {symbol.name!r} uses fields beyond map_flags",
-            data[_LEGACY_MAP.size :].hex(),
-            expected="zeros",
-        )
-    return _map(symbol.name, *_LEGACY_MAP.unpack_from(data))
 
 
 class _Linker:
@@ -271,20 +135,28 @@ class _Linker:
         self.source = source
         self.maps = list(source.maps)
         self._data_maps: dict[int, int] = {}
+        self._data_names: list[str] = []
         self._placed: dict[tuple[int, int], int] = {}
         self._queue: list[_Function] = []
         self.code = bytearray()
         self._calls: list[tuple[int, _Function]] = []
         self.lines: list[tuple[int, int]] = []
+        self.places: list[Place] = []
         self._place(entry)
         at = 0
         while at < len(self._queue):
             self._link(self._queue[at])
             at += 1
+        check_names([*(one.name for one in source.maps), *self._data_names])
         for slot, callee in self._calls:
             struct.pack_into(
                 "<i", self.code, slot * 8 + 4, self._placed[callee.section, callee.start] - slot - 1
             )
+
+    @property
+    def placed(self) -> set[tuple[int, int]]:
+        """The functions of the program, by section and offset."""
+        return set(self._placed)
 
     def _place(self, function: _Function) -> None:
         key = (function.section, function.start)
@@ -293,99 +165,123 @@ class _Linker:
         self._placed[key] = sum(len(one.data) for one in self._queue) // 8
         self._queue.append(function)
         if sum(len(one.data) for one in self._queue) // 8 > MAX_SLOTS:
-            raise _reject("the program is too large", expected=f"at most {MAX_SLOTS} slots")
+            raise reject("the program is too large", expected=f"at most {MAX_SLOTS} slots")
 
     def _link(self, function: _Function) -> None:
         base = len(self.code) // 8
         section = self.source.sections[function.section]
         self.code += function.data
         slots = len(function.data) // 8
+        self._check_offsets(function, section)
         tail = False
         for index in range(slots):
             code, regs = function.data[index * 8], function.data[index * 8 + 1]
             relocation = section.relocations.get(function.start + index * 8)
-            if tail:
+            if tail and relocation is None:
                 tail = False
-            elif code == _LDDW:
+            elif not tail and code == _LDDW:
                 if index + 1 >= slots:
-                    raise _reject(f"function {function.name!r} ends in half an lddw")
+                    raise reject(f"function {function.name!r} ends in half an lddw")
                 tail = True
                 if relocation is not None:
-                    self._refer(base + index, *relocation)
-            elif code == _CALL and (regs >> 4 == 1 or relocation is not None):
+                    where = self.source.place_at(function.section, function.start + index * 8)
+                    self._refer(base + index, *relocation, where)
+            elif not tail and code == _CALL and (regs >> 4 == 1 or relocation is not None):
                 self._call(base + index, function, index, relocation)
             elif relocation is not None:
-                raise _reject(
+                raise reject(
                     f"relocation of an instruction that has none in function {function.name!r}",
                     f"type {relocation[0]} at slot {index}",
                     expected="lddw or call",
                 )
+        self._take_lines(function, section, base)
+
+    def _check_offsets(self, function: _Function, section: Section) -> None:
+        end = function.start + len(function.data)
+        odd = [at for at in section.relocations if function.start <= at < end and at % 8]
+        if odd:
+            raise reject(
+                f"a relocation in function {function.name!r} is inside an instruction",
+                f"offset {odd[0]} of section {section.name!r}",
+                expected="a multiple of 8",
+                do="compile it again",
+            )
+
+    def _take_lines(self, function: _Function, section: Section, base: int) -> None:
         end = function.start + len(function.data)
         for record in self.source.lines.get(section.name, []):
-            if (
-                function.start <= record.insn_offset < end
-                and not record.file.endswith(".h")
-                and record.line > 0
-            ):
-                self.lines.append((base + (record.insn_offset - function.start) // 8, record.line))
+            if not function.start <= record.insn_offset < end or record.line <= 0:
+                continue
+            slot = base + (record.insn_offset - function.start) // 8
+            self.places.append(Place(slot, record.file, record.line, record.text))
+            if not record.file.endswith(".h"):
+                self.lines.append((slot, record.line))
 
-    def _call(self, slot: int, caller: _Function, index: int, relocation: tuple[int, _Symbol] | None) -> None:
+    def _call(self, slot: int, caller: _Function, index: int, relocation: tuple[int, Symbol] | None) -> None:
         (distance,) = struct.unpack_from("<i", self.code, slot * 8 + 4)
         if relocation is None:
             section, offset = caller.section, caller.start + (index + 1 + distance) * 8
         else:
             kind, symbol = relocation
             if kind != _R_BPF_64_32:
-                raise _reject(
+                raise reject(
                     "a call has a relocation of the wrong type", str(kind), expected=str(_R_BPF_64_32)
                 )
             if symbol.section <= 0:
-                raise _reject(
-                    f"function {symbol.name!r} is not defined",
-                    "an undefined symbol",
-                    do="define it, or use a helper of assay.h",
-                )
+                where = self.source.place_at(caller.section, caller.start + index * 8)
+                raise _undefined_function(symbol.name, where)
             section, offset = symbol.section, symbol.value + (distance + 1) * 8
         callee = self.source.function_at(section, offset)
         self._place(callee)
         self._calls.append((slot, callee))
 
-    def _refer(self, slot: int, kind: int, symbol: _Symbol) -> None:
+    def _refer(self, slot: int, kind: int, symbol: Symbol, where: str) -> None:
         """An lddw of something that has an address: a map, or data that becomes one."""
         low, high = (struct.unpack_from("<I", self.code, slot * 8 + at)[0] for at in (4, 12))
         offset = symbol.value + (low | high << 32)
         if kind != _R_BPF_64_64:
-            raise _reject("an lddw has a relocation of the wrong type", str(kind), expected=str(_R_BPF_64_64))
+            raise reject("an lddw has a relocation of the wrong type", str(kind), expected=str(_R_BPF_64_64))
         if symbol.section <= 0:
-            raise _reject(
-                f"{symbol.name!r} is not defined", "an undefined symbol", do="define it in this program"
+            raise reject(
+                f"{symbol.name!r} is not defined",
+                f"{where}an undefined symbol",
+                do="define it in this program",
             )
         section = self.source.sections[symbol.section]
-        if section.name in (".maps", "maps"):
+        if section.is_code:
+            raise reject(
+                "the address of a function cannot be taken",
+                f"{where}the address of {self.source.described(symbol, offset)}",
+                expected="calls by name",
+                do="choose between functions with `if` or `switch`",
+            )
+        if section.name in MAP_SECTIONS:
             if (symbol.section, offset) not in self.source.map_places:
-                raise _reject("a reference into the middle of a map declaration", f"offset {offset}")
+                raise reject("a reference into the middle of a map declaration", f"offset {offset}")
             self._set_reference(slot, 1, self.source.map_places[symbol.section, offset], 0)
             return
         if not 0 <= offset < max(section.size, 1):
-            raise _reject(
+            raise reject(
                 f"a reference outside section {section.name!r}", f"offset {offset} of {section.size}"
             )
-        self._set_reference(slot, 2, self._data_map(symbol.section), offset)
+        self._set_reference(slot, 2, self._data_map(symbol.section, where), offset)
 
     def _set_reference(self, slot: int, source: int, low: int, high: int) -> None:
         self.code[slot * 8 + 1] = self.code[slot * 8 + 1] & 0x0F | source << 4
         struct.pack_into("<I", self.code, slot * 8 + 4, low)
         struct.pack_into("<I", self.code, slot * 8 + 12, high)
 
-    def _data_map(self, index: int) -> int:
+    def _data_map(self, index: int, where: str) -> int:
         if index in self._data_maps:
             return self._data_maps[index]
         section = self.source.sections[index]
-        name = _short(section.name)
+        if section.name.startswith(_DATA_SECTIONS):
+            self.source.check_pointers(index)
+        name = section.name[:NAME_BYTES]
         if section.size > MAX_VALUE_SIZE:
-            raise _reject(
+            raise reject(
                 f"section {section.name!r} is too large",
-                f"{section.size} bytes",
+                f"{where}{section.size} bytes",
                 expected=f"at most {MAX_VALUE_SIZE} bytes",
             )
         if section.name.startswith(".rodata"):
@@ -393,17 +289,39 @@ class _Linker:
         elif section.name.startswith((".bss", ".data")) and not any(section.data):
             made = MapDef(name, MapType.ARRAY, 4, section.size, 1)
         else:
-            raise _reject(
+            raise reject(
                 f"a reference to section {section.name!r}",
-                "initialised writable data"
-                if section.name.startswith(".data")
-                else "a section that becomes no map",
+                where
+                + (
+                    "initialised writable data"
+                    if section.name.startswith(".data")
+                    else "a section that becomes no map"
+                ),
                 expected="a map, constants (.rodata) or zeroed globals (.bss)",
                 do="make the variable const, or start it at zero",
             )
         self._data_maps[index] = len(self.maps)
+        self._data_names.append(section.name)
         self.maps.append(made)
         return self._data_maps[index]
+
+
+_C_LIBRARY = ("mem", "str", "print", "malloc", "free", "abort", "exit")
+
+
+def _undefined_function(name: str, where: str) -> ProgramRejected:
+    if name == _TRAP:
+        return reject(
+            "the compiler found code that must not be reached",
+            f"{where}a call of {name}",
+            do="set every variable before it is read, return from every function, and remove __builtin_trap",
+        )
+    library = name.startswith(_C_LIBRARY)
+    return reject(
+        f"function {name!r} is not defined",
+        f"{where}an undefined symbol{', of the C library, which programs do not have' if library else ''}",
+        do="define it, or use a helper of assay.h",
+    )
 
 
 def read_programs(elf: bytes) -> tuple[Program, ...]:
@@ -414,30 +332,64 @@ def read_programs(elf: bytes) -> tuple[Program, ...]:
     """
     source = _Object(elf)
     found: list[Program] = []
+    placed: set[tuple[int, int]] = set()
     for index, section in enumerate(source.sections):
         if section.kind != "SHT_PROGBITS" or section.name.partition("/")[0] not in SECTIONS:
             continue
         entries = [s for s in source.symbols if s.is_function and s.section == index]
+        if section.size and not entries:
+            raise reject(
+                f"section {section.name!r} holds no function",
+                f"{section.size} bytes",
+                expected="a function, or another section for data",
+            )
         for symbol in sorted(entries, key=lambda s: s.value):
             linked = _Linker(source, source.function_at(index, symbol.value))
-            if len(linked.maps) > MAX_MAPS:
-                raise _reject(
-                    f"program {symbol.name!r} has too many maps",
-                    str(len(linked.maps)),
-                    expected=f"at most {MAX_MAPS}",
-                )
-            found.append(
-                Program(
-                    name=symbol.name,
-                    hook=SECTIONS[section.name.partition("/")[0]],
-                    insns=bytes(linked.code),
-                    maps=tuple(linked.maps),
-                    lines=tuple(linked.lines),
-                )
-            )
+            placed |= linked.placed
+            found.append(_program(symbol, section, linked))
     if not found:
         _no_program(source)
+    _check_programs(source, found, placed)
     return tuple(found)
+
+
+def _program(symbol: Symbol, section: Section, linked: _Linker) -> Program:
+    if not symbol.name.isascii() or not symbol.name.isprintable():
+        raise reject(f"program {symbol.name!r} has a name that is not ASCII", symbol.name)
+    if len(linked.maps) > MAX_MAPS:
+        raise reject(
+            f"program {symbol.name!r} has too many maps",
+            str(len(linked.maps)),
+            expected=f"at most {MAX_MAPS}",
+        )
+    return Program(
+        name=symbol.name,
+        hook=SECTIONS[section.name.partition("/")[0]],
+        insns=bytes(linked.code),
+        maps=tuple(linked.maps),
+        lines=tuple(linked.lines),
+        places=tuple(linked.places),
+    )
+
+
+def _check_programs(source: _Object, found: Sequence[Program], placed: set[tuple[int, int]]) -> None:
+    """Raises ProgramRejected for two programs of one name, and for a program of a hook that does not exist."""
+    names = [program.name for program in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise reject("two programs have the same name", twice[0], do="rename one")
+    for symbol in source.symbols:
+        if not symbol.is_function or symbol.section <= 0 or (symbol.section, symbol.value) in placed:
+            continue
+        name = source.sections[symbol.section].name
+        if not name.startswith(".text"):
+            hint = did_you_mean(name.partition("/")[0], list(SECTIONS))
+            raise reject(
+                f"function {symbol.name!r} is on no hook",
+                f"section {name!r}{hint}",
+                expected=f"a section {names_text()}",
+                do="correct SEC(), or remove the function",
+            )
 
 
 def _no_program(source: _Object) -> None:
@@ -447,7 +399,7 @@ def _no_program(source: _Object) -> None:
         if any(y.is_function and y.section == i for y in source.symbols)
     ]
     hint = "".join(did_you_mean(name, list(SECTIONS)) for name in names[:1])
-    raise _reject(
+    raise reject(
         "the object holds no program",
         f"functions in sections {', '.join(names) or 'none'}{hint}",
         expected=f"a function in section {names_text()}",
@@ -461,11 +413,9 @@ def read_program(elf: bytes, name: str | None = None) -> Program:
     if name is None:
         if len(programs) == 1:
             return programs[0]
-        raise _reject(
-            "the object holds several programs", ", ".join(p.name for p in programs), do="say which"
-        )
+        raise reject("the object holds several programs", ", ".join(p.name for p in programs), do="say which")
     for program in programs:
         if program.name == name:
             return program
     known = [p.name for p in programs]
-    raise _reject(f"the object has no program {name!r}{did_you_mean(name, known)}", ", ".join(known))
+    raise reject(f"the object has no program {name!r}{did_you_mean(name, known)}", ", ".join(known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from contracts.ebpf.engine import MAP_NAME_SIZE, MAX_MAPS, MAX_SLOTS, Refusal, RunEnd
 from contracts.ebpf.hooks import hook_row
-from contracts.errors import BuildError, ConfigError, ProgramRejected
+from contracts.errors import AssayError, BuildError, ConfigError, ProgramRejected
 from contracts.program import MapDef, Program
 from harness.bpf.native_build import Variant, declarations, library
 from harness.bpf.native_context import context_of
+from harness.bpf.refused import RefusedByVerifier, VerifyRejected, Witness
 
 __all__ = [
     "Emitted",
@@ -34,20 +36,6 @@ _STRUCTURES: Final = ("bpf_insn", "bpf_map_def", "bpf_prog", "bpf_verdict", "bpf
 _TRACE_SIZE = 65536
 _JIT_BYTES_PER_SLOT = 128
 _JIT_BYTES_MIN = 8192
-
-
-class VerifyRejected(ProgramRejected):
-    """The verifier's refusal: `refusal` is its class, `slot` where, `reason` the kernel's own text."""
-
-    def __init__(self, program: Program, *, refusal: Refusal, slot: int, processed: int, reason: str) -> None:
-        self.refusal = refusal
-        self.slot = slot
-        self.processed = processed
-        super().__init__(
-            f"program {program.name!r} is refused by the verifier ({refusal.name}) at slot {slot}",
-            stage="verify",
-            reason=reason,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,10 +278,28 @@ class Engine:
                 slot=verdict.slot,
                 processed=verdict.processed,
                 reason=ffi.string(verdict.reason).decode("utf-8", "replace"),
+                witness=lambda: self.witness(program, test_mem_size=test_mem_size),
             )
         loaded.processed = int(verdict.processed)
         loaded.peak_states = int(verdict.peak_states)
         return loaded
+
+    def witness(self, program: Program, *, test_mem_size: int = 0) -> Witness | None:
+        """The walk to the refusal of a program; None when it is accepted, or there is no memory for so long a path."""
+        loaded = self.load_unverified(program, test_mem_size=test_mem_size)
+        ffi = _ffi()
+        verdict = ffi.new("struct bpf_verdict *")
+        self.lib.native_witness_start()
+        accepted = self.lib.bpf_verify(loaded.prog, self._arena, self._arena_size, verdict)
+        steps = int(self.lib.native_witness_end())
+        if accepted:
+            return None
+        return Witness(
+            Refusal(verdict.refusal),
+            ffi.string(verdict.reason).decode("utf-8", "replace"),
+            tuple(int(self.lib.native_witness_slot(step)) for step in range(steps)),
+            tuple(ffi.string(self.lib.native_witness_state(step)).decode() for step in range(steps)),
+        )
 
     def load_unverified(self, program: Program, *, test_mem_size: int = 0) -> Loaded:
         """Loads a program as it is, for the interpreter alone: context loads and map references stay unresolved."""
@@ -373,6 +379,19 @@ class Engine:
                 reason=refused.seen,
                 expected=refused.expected,
             ) from refused
+
+
+def refused_by_kernel(program: Program, reason: str, test_mem_size: int = 0) -> RefusedByVerifier:
+    """The refusal that a board's kernel told as `reason`, which this engine walks to again once somebody asks."""
+
+    def witness() -> Witness | None:
+        try:
+            return Engine().witness(program, test_mem_size=test_mem_size)
+        except AssayError:  # no engine on this machine: what the kernel said is told
+            return None
+
+    slot = re.match(r"slot (\d+): ", reason)
+    return RefusedByVerifier(program, slot=int(slot[1]) if slot else 0, reason=reason, witness=witness)
 
 
 @_once

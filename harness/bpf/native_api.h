@@ -20,6 +20,13 @@ size_t native_take_trace(char *to, size_t size);
 /* Size of such a structure, by its name without `struct`; 0: not one of them. */
 size_t native_size_of(const char *name);
 
+/* native_witness.c: this thread's next verification is recorded, until the end, which gives the steps of the path that
+ * it ended on; then the slot of each, and what the registers held that its instruction reads ("" but for the newest). */
+void native_witness_start(void);
+uint32_t native_witness_end(void);
+uint32_t native_witness_slot(uint32_t step);
+const char *native_witness_state(uint32_t step);
+
 /* native_sampler.c. */
 uint64_t native_sample_alu(uint64_t seed, uint64_t cases, uint32_t op, int32_t off, bool narrow);
 uint64_t native_sample_end(uint64_t seed, uint64_t cases, uint32_t bits, bool swap);

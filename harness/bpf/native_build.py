@@ -27,7 +27,18 @@ ENGINE_DIR = ROOT / "firmware" / "bpf"
 BUILD_DIR = ROOT / "build" / "native"
 _BUILD_TIMEOUT_S = 120
 _WHAT = "the eBPF engine does not build for this host"
-_FLAGS = ("-std=c11", "-O2", "-g", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing")
+_FLAGS = (
+    "-std=c11",
+    "-O2",
+    "-g",
+    "-fPIC",
+    "-shared",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-fno-strict-aliasing",
+    "-DASSAY_WITNESS",
+)
 
 
 class Variant(Enum):

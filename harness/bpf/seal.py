@@ -147,6 +147,14 @@ def unseal(image: bytes, public_key: bytes) -> SealedImage:
     return SealedImage(Program(header.name, hook, image[maps_end:code_end], maps), header, signature)
 
 
+def test_memory_of(image: bytes) -> int:
+    """Bytes of r1's memory that an image asks for; 0 for an image of no such hook, or of none that can be read."""
+    if len(image) < _HEADER_SIZE:
+        return 0
+    header = ImageHeader.unpack(image[:_HEADER_SIZE])
+    return header.test_mem_size if header.hook == Hook.TEST else 0
+
+
 def _canonical(program: Program) -> tuple[bytes, int]:
     """The canonical form and how many bytes of it are read-only data."""
     if not program.insns or len(program.insns) % 8 or program.slots > MAX_SLOTS:

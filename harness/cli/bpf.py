@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, ProgramRejected
 from contracts.plain_file import read_plain
 from harness.cli import bpf_board
-from harness.cli.options import JsonOption
+from harness.cli.options import JsonOption, err
 
 if TYPE_CHECKING:
     from contracts.program import Hook
@@ -41,13 +41,44 @@ def bpf_verify(
     file: FileArgument,
     program_name: ProgramOption = None,
     memory: Annotated[int, typer.Option(min=0, max=2**16, help="`test` hook: bytes of memory at r1.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the bound or the refusal as JSON, to standard output.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Of a refusal, what registers held along the path.")
+    ] = False,
 ) -> None:
-    """Verify a program: its bound, or why it is refused."""
+    """Verify a program: its bound, or why it is refused.
+
+    A refusal has the reason, the instruction with its C line, the path that led there, and a fix.
+    """
     from harness.bpf.native import Engine
+    from harness.bpf.refused import RefusedByVerifier, document_of
     from harness.keeper.load import read_source
 
-    program = read_source(file, program_name).program
-    loaded = Engine().load(program, test_mem_size=memory)
+    try:
+        program = read_source(file, program_name).program
+        loaded = Engine().load(program, test_mem_size=memory)
+    except ProgramRejected as refused:
+        if as_json:
+            typer.echo(json.dumps(document_of(refused, states=verbose), indent=2))
+        elif verbose and isinstance(refused, RefusedByVerifier):
+            err.print(f"assay: {refused.explanation.text(states=True)}", markup=False, soft_wrap=True)
+        else:
+            raise
+        raise typer.Exit(refused.exit_code) from refused
+    if as_json:
+        accepted = {
+            "accepted": True,
+            "program": program.name,
+            "hook": program.hook.name.lower(),
+            "slots": program.slots,
+            "wcet": loaded.wcet,
+            "stack_bytes": loaded.stack_bytes,
+            "processed": loaded.processed,
+        }
+        typer.echo(json.dumps(accepted, indent=2))
+        return
     out.print(f"accepted: {program.name}, {program.slots} slots, WCET {loaded.wcet} instructions")
 
 

@@ -13,7 +13,7 @@ from contracts.program import Hook, MapDef, MapType, Program
 from contracts.telemetry import Telemetry
 from contracts.wire.live import LoadResponse, SwapResponse
 from harness.bpf.btf_values import MapTypes, Value, map_types
-from harness.bpf.compile import compile_c
+from harness.bpf.compile import compile_file
 from harness.bpf.elf import read_programs
 from harness.bpf.native import Loaded
 from harness.bpf.seal import program_id, seal
@@ -45,21 +45,17 @@ class Source:
 
 def read_source(path: Path, name: str | None = None) -> Source:
     """A program from a C source or an eBPF ELF object named `.o`. Raises ConfigError, or ProgramRejected as compilers do."""
-    try:
-        data = read_plain(path, PROGRAM_MAX)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}", expected="a .c or .o file", seen=error.strerror or str(error)
-        ) from error
     text = ""
     if path.suffix != ".o":
+        compiled = compile_file(path)
+        text, data = compiled.source, compiled.elf
+    else:
         try:
-            text = data.decode()
-        except UnicodeDecodeError as error:
+            data = read_plain(path, PROGRAM_MAX)
+        except OSError as error:
             raise ConfigError(
-                f"{path} is not C source", expected="UTF-8 text, or an object named .o", seen=str(error)
+                f"cannot read {path}", expected="a .c or .o file", seen=error.strerror or str(error)
             ) from error
-        data = compile_c(text).elf
     programs = read_programs(data)
     names = [program.name for program in programs]
     if name is None and len(programs) > 1:

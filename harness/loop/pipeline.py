@@ -34,7 +34,8 @@ from contracts.wire.uploads import BlobKind
 from harness.boards.board import Board
 from harness.bpf.compile import CompiledObject, compile_c
 from harness.bpf.elf import read_programs
-from harness.bpf.seal import program_id, seal
+from harness.bpf.native import refused_by_kernel
+from harness.bpf.seal import program_id, seal, test_memory_of
 from harness.config.keys import LabKey
 from harness.judge.stopwatch import Stopwatch
 from harness.machine.noise import Waiting
@@ -180,7 +181,7 @@ def compile_program(source: str) -> tuple[Program, CompiledObject]:
 def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None = None) -> Loaded:
     """Stages 8 to 10: the kernel unseals, verifies and JITs; `watch` gets a sample (instructions) of each.
 
-    Raises ProgramRejected naming the stage and why.
+    Raises ProgramRejected naming the stage and why; RefusedByVerifier has the path and the source lines.
     """
     try:
         response = board.client.load(image)
@@ -188,6 +189,8 @@ def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None =
         stage = _LOAD_STAGE.get(error.status)
         if stage is None:
             raise
+        if stage == "verify":
+            raise refused_by_kernel(program, error.detail, test_memory_of(image)) from error
         raise ProgramRejected(
             f"the kernel refused the program in {stage}", stage=stage, reason=error.detail
         ) from error

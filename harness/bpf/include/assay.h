@@ -8,30 +8,7 @@
 #ifndef ASSAY_H
 #define ASSAY_H
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef signed int s32;
-typedef signed long long s64;
-
-#define SEC(name)       __attribute__((section(name), used))
-#define __always_inline inline __attribute__((always_inline))
-
-/* A map declaration, as a loader finds it: HASH, ARRAY and the others of assay_api.h are made of it. */
-#define ASSAY_MAP(map_name, map_type, key_t, value_t, entries)                                               \
-    struct {                                                                                                 \
-        int (*type)[map_type];                                                                               \
-        int (*max_entries)[entries];                                                                         \
-        key_t *key;                                                                                          \
-        value_t *value;                                                                                      \
-    } map_name SEC(".maps")
-
-/* Flags of bpf_map_update_elem. */
-enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
-
-/* Contexts, return codes, helpers and map kinds: generated from contracts/ebpf, in words in docs/programs.md. */
-#include "assay_api.h"
+#include "assay_base.h"
 
 #define NS_PER_US 1000ULL
 #define NS_PER_MS 1000000ULL
@@ -50,7 +27,9 @@ struct tally {
 
 /* --- packets ---------------------------------------------------------------------------------------------------- */
 
+#ifndef ASSAY_LINUX_IN_H /* which has these */
 enum { IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
+#endif
 enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_PSH = 0x08, TCP_ACK = 0x10 };
 
 /*

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,13 @@ from contracts.wire.frames import Empty
 from contracts.wire.image import SIGNATURE_SIZE, ImageFlag, ImageHeader
 from contracts.wire.live import LOAD
 from harness.boards.board import Board
+from harness.bpf.compile import compile_file
+from harness.bpf.elf import read_program
+from harness.bpf.refused import RefusedByVerifier
 from harness.bpf.samples import answer, wild_load
 from harness.bpf.seal import seal
 from harness.config.keys import LabKey
+from harness.loop.pipeline import load
 
 GOOD = answer(2)
 
@@ -97,6 +102,31 @@ def test_a_program_that_does_not_verify_is_refused_with_slot_and_reason(
     status, detail = _refusal(board, seal(wild_load(hook=Hook.NET_RX), lab_key))
     assert status == "VERIFY_REFUSED"
     assert detail.startswith("slot 2: ")
+
+
+def test_a_refusal_that_comes_back_from_a_board_names_the_line_the_path_and_a_fix(
+    board: Board, lab_key: LabKey, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.c"
+    path.write_text(
+        "#include <assay.h>\nHASH(seen, u32, u64, 16);\n"
+        'SEC("net_rx") int f(struct xdp_md *c)\n{\n    u32 k = c->rx_queue_index;\n'
+        "    u64 *n = bpf_map_lookup_elem(&seen, &k);\n    if (k > 3)\n        return XDP_DROP;\n"
+        "    *n += 1;\n    return XDP_PASS;\n}\n"
+    )
+    program = read_program(compile_file(path).elf)
+    with pytest.raises(RefusedByVerifier) as refused:
+        load(board, program, seal(program, lab_key))
+    explanation = refused.value.explanation
+    assert (explanation.refusal, explanation.at.line, explanation.at.source) == (
+        "BAD_ACCESS",
+        9,
+        "    *n += 1;",
+    )
+    assert [(step.at.source, step.taken) for step in explanation.path] == [("    if (k > 3)", False)]
+    assert explanation.fix == "compare it with 0 first"
+    assert explanation.states, "the host's verifier says the same, so its walk is the board's"
+    assert f"{path}:9: *n += 1;" in str(refused.value)
 
 
 def test_after_any_refusal_a_good_image_loads(board: Board, lab_key: LabKey) -> None:

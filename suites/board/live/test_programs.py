@@ -7,9 +7,22 @@ from typing import Any
 
 import pytest
 
-from assay_lab import Board, Hook, ImageFlag, LabKey, MapDef, MapType, Program, RequestRefused, RunMode, seal
+from assay_lab import (
+    BlobKind,
+    Board,
+    Hook,
+    ImageFlag,
+    LabKey,
+    MapDef,
+    MapType,
+    Program,
+    RequestRefused,
+    RunMode,
+    Trace,
+    seal,
+)
 from contracts.ebpf.engine import MAX_SLOTS
-from harness.bpf.asm import DW, R0, R1, R2, Reg, add64, assemble, exit_, ldx, mov64, stx
+from harness.bpf.asm import DW, R0, R1, R2, B, Reg, W, add64, assemble, exit_, ldx, ldxsx, mov64, stx
 from harness.bpf.samples import answer, counter, endless, endless_in_helpers, wild_load
 
 # Adds one to its memory's first word and returns the old value plus the memory's size.
@@ -166,3 +179,19 @@ def test_a_violation_in_the_interpreter_is_reported_with_its_slot(
     status, detail = _refused(lambda: testing_board.client.run(handle, mode=RunMode.INTERPRET))
     assert status == "CONTAINED"
     assert "out of bounds at slot 2, address 0x10" in detail
+
+
+@pytest.mark.parametrize("mode", list(RunMode))
+def test_a_context_field_read_as_signed_is_sign_extended(
+    board: Board, lab_key: LabKey, trace: Trace, mode: RunMode
+) -> None:
+    board.client.upload_trace(trace, BlobKind.TRIAL)
+    # The timer's period is the gap between packets, 1000 ns: 0x3e8, of which the low byte is negative.
+    for hook, size, off, expected in (
+        (Hook.TIMER, B, 8, [0, *[0xFFFF_FFE8] * 99]),
+        (Hook.NET_RX, W, 12, [1] * 100),
+    ):
+        program = Program("signed", hook, assemble([ldxsx(size, R0, R1, off), exit_()]))
+        handle = board.client.load(seal(program, lab_key)).handle
+        _, results = board.client.trial(handle, mode=mode)
+        assert [result.verdict for result in results][1:] == expected[1:]

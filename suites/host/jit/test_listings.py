@@ -10,7 +10,8 @@ from harness.bpf import asm, samples
 from harness.bpf.a64_align import align_slots
 from harness.bpf.a64_run import CODE_VA, near_helpers
 from harness.bpf.asm import DW, Reg
-from harness.bpf.disasm import annotate, disassemble, slots_of
+from harness.bpf.disasm import annotate, disassemble
+from harness.bpf.insn_text import slots_of
 from harness.bpf.native import Engine
 
 
