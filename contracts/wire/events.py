@@ -44,6 +44,8 @@ class RollbackEvent(Record):
     fault_address: U64
     rollback_instructions: U64
     contain_instructions: U64
+    rollback_ns: U64 = 0
+    contain_ns: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)

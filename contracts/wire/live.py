@@ -52,6 +52,9 @@ class LoadResponse(Record):
     stack_bytes: U32
     reserved: U32
     code_va: U64
+    unseal_ns: U64 = 0
+    verify_ns: U64 = 0
+    jit_ns: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,9 @@ class RunResponse(Record):
     instructions_min: U64
     instructions_max: U64
     instructions_total: U64
+    ns_min: U64
+    ns_max: U64
+    ns_total: U64
     memory: Rest
 
 
@@ -122,6 +128,9 @@ class TrialResponse(Record):
     instructions_max: U64
     instructions_total: U64
     trial_instructions: U64
+    ns_max: U64 = 0
+    ns_total: U64 = 0
+    trial_ns: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +182,7 @@ class SwapResponse(Record):
     generation: U32
     rollback_depth: U32
     swap_instructions: U64
+    swap_ns: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +210,9 @@ class ReplayResponse(Record):
     instructions_total: U64
     replay_instructions: U64
     virtual_ns: U64
+    ns_max: U64 = 0
+    ns_total: U64 = 0
+    replay_ns: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)

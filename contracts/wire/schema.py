@@ -59,11 +59,15 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FieldLayout:
-    """One field of a record: its name, its kind, and the element kind of an array (a Scalar or a record class)."""
+    """One field of a record: its name, its kind, and the element kind of an array (a Scalar or a record class).
+
+    A field with a `default` was added within a protocol version: what an older kernel sends ends before it.
+    """
 
     name: str
     kind: Scalar | Blob | Text | Array | Tail
     element: Scalar | type[Record] | None = None
+    default: Any = None
 
     @property
     def size(self) -> int:
@@ -103,7 +107,8 @@ def _read_layout(record: type[Record]) -> tuple[FieldLayout, ...]:
         if isinstance(kind, Array):
             item = get_args(base)[0]
             element = item if isinstance(item, type) and issubclass(item, Record) else _kind_of(item)[1]
-        fields.append(FieldLayout(field.name, kind, element))
+        default = None if field.default is dataclasses.MISSING else field.default
+        fields.append(FieldLayout(field.name, kind, element, default))
     return tuple(fields)
 
 
@@ -131,13 +136,19 @@ class Record:
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Read a record. Raises RecordError when `data` is too short, or too long for a record without a tail."""
+        """Read a record; fields that were added later and are not there are their defaults.
+
+        Raises RecordError when `data` is too short, or too long for a record without a tail.
+        """
         at = 0
         values: list[Any] = []
         for field in layout(cls):
             if isinstance(field.kind, Tail):
                 values.append(bytes(data[at:]))
                 at = len(data)
+                continue
+            if at == len(data) and field.default is not None:
+                values.append(field.default)
                 continue
             raw = data[at : at + field.size]
             if len(raw) != field.size:

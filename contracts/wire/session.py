@@ -19,6 +19,7 @@ class BoardFlag(IntFlag):
     TESTING = 1
     DEVELOPMENT_KEY = 2
     INSTRUCTION_COUNTER = 4
+    TIME_COUNTER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,8 @@ class StatusResponse(Record):
     code_pool_size: U32
     measure_overhead: U32
     online_cores: U32
+    measure_overhead_ns: U32 = 0
+    reserved: U32 = 0
 
 
 @dataclass(frozen=True, slots=True)

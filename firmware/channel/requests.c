@@ -30,7 +30,8 @@ uint16_t handle_HELLO(const uint8_t *request, size_t size, struct reply *reply)
     body->credits = ASSAY_CREDITS;
     body->flags = (build_is_testing ? ASSAY_BOARD_TESTING : 0) |
                   (build_key_is_development ? ASSAY_BOARD_DEVELOPMENT_KEY : 0) |
-                  (pmu_source() == PMU_INST_RETIRED ? ASSAY_BOARD_INSTRUCTION_COUNTER : 0);
+                  (pmu_counts_instructions() ? ASSAY_BOARD_INSTRUCTION_COUNTER : 0) |
+                  (pmu_takes_time() ? ASSAY_BOARD_TIME_COUNTER : 0);
     body->cores = (uint32_t)__builtin_popcount(cpu_cores_online());
     body->counter_hz = timer_frequency_hz();
     body->epoch = session_epoch();
@@ -82,6 +83,7 @@ uint16_t handle_STATUS(const uint8_t *request, size_t size, struct reply *reply)
     live_status(body);
     channel_frame_status(body);
     body->measure_overhead = pmu_overhead();
+    body->measure_overhead_ns = pmu_overhead_ns();
     body->online_cores = (uint32_t)__builtin_popcount(cpu_cores_online());
     return ASSAY_STATUS_OK;
 }

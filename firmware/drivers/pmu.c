@@ -1,5 +1,7 @@
-/* PMUv3 event counter 0 counting INST_RETIRED (ARM DDI 0487 D13). */
+/* PMUv3 event counter 0 counting INST_RETIRED (ARM DDI 0487 D13), and CNTVCT (D11) where it says something else. */
 #include "drivers/pmu.h"
+
+#include <stdbool.h>
 
 #include "drivers/timer.h"
 
@@ -8,8 +10,12 @@
 #define COUNTER_0          1ull
 #define COUNTER_31         0x80000000ull
 
-static enum pmu_source source;
-static uint32_t overhead;
+#define WINDOWS 64u /* empty windows that are timed together: one takes about a tick */
+#define ROUNDS  8u
+
+static bool counted, timed;
+static uint32_t overhead; /* instructions of an empty window */
+static uint32_t overhead_ns; /* its time, once timed */
 static uint64_t wraps; /* 2^32 times the overflows that pmu_instructions has seen */
 
 /* The ISB keeps the read from being executed early: counter reads are not ordered otherwise (D13.1.3). */
@@ -20,24 +26,49 @@ static inline uint64_t read_counter(void)
     return count;
 }
 
-__attribute__((noinline)) uint64_t pmu_begin(void)
+static inline uint32_t read_ticks(void)
 {
-    return source == PMU_INST_RETIRED ? read_counter() : timer_now_ns();
+    uint64_t ticks;
+    __asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(ticks) : : "memory");
+    return (uint32_t)ticks;
 }
 
-__attribute__((noinline)) uint64_t pmu_end(uint64_t begin)
+/* The time is read outside of the instructions' window, which is the same then with and without it. */
+__attribute__((noinline)) struct pmu_window pmu_begin(void)
 {
-    uint64_t elapsed;
-    if (source == PMU_INST_RETIRED)
-        elapsed = (uint32_t)(read_counter() - begin);
-    else
-        elapsed = timer_now_ns() - begin;
+    if (!timed)
+        return (struct pmu_window){(uint32_t)read_counter(), 0};
+    uint32_t ticks = read_ticks();
+    return (struct pmu_window){(uint32_t)read_counter(), ticks};
+}
+
+static uint32_t instructions_since(struct pmu_window begin, uint32_t now)
+{
+    uint32_t elapsed = now - begin.instructions;
     return elapsed > overhead ? elapsed - overhead : 0;
+}
+
+static __attribute__((noinline)) struct pmu_cost end_timed(struct pmu_window begin, uint32_t now)
+{
+    uint64_t ns = timer_ticks_to_ns(read_ticks() - begin.ticks);
+    return (struct pmu_cost){instructions_since(begin, now), ns > overhead_ns ? ns - overhead_ns : 0};
+}
+
+__attribute__((noinline)) struct pmu_cost pmu_end(struct pmu_window begin)
+{
+    uint32_t now = (uint32_t)read_counter();
+    return timed ? end_timed(begin, now) : (struct pmu_cost){instructions_since(begin, now), 0};
+}
+
+uint64_t pmu_ns_from(uint32_t ticks, struct pmu_window window)
+{
+    uint32_t passed = window.ticks - ticks;
+    return timed && passed <= INT32_MAX ? timer_ticks_to_ns(passed) : 0;
 }
 
 uint64_t pmu_instructions(void)
 {
-    if (source != PMU_INST_RETIRED)
+    if (!counted)
         return timer_now_ns();
     uint64_t count = read_counter();
     uint64_t overflowed;
@@ -52,13 +83,47 @@ uint64_t pmu_instructions(void)
 
 static void calibrate(void)
 {
-    uint32_t least = UINT32_MAX;
     overhead = 0;
-    for (uint32_t i = 0; i < 8u; i++) {
-        uint32_t cost = (uint32_t)pmu_end(pmu_begin());
+    overhead_ns = 0;
+    uint64_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint64_t cost = pmu_end(pmu_begin()).instructions;
         least = cost < least ? cost : least;
     }
-    overhead = least;
+    overhead = (uint32_t)least;
+
+    least = UINT32_MAX;
+    for (uint32_t i = 0; timed && i < ROUNDS; i++) {
+        uint64_t sum = 0;
+        for (uint32_t n = 0; n < WINDOWS; n++)
+            sum += pmu_end(pmu_begin()).ns;
+        least = sum < least ? sum : least;
+    }
+    overhead_ns = timed ? (uint32_t)(least / WINDOWS) : 0;
+}
+
+/* Whether what ran from `begin` to `end` took as many nanoseconds as it has instructions, to two ticks. */
+static bool one_ns_each(struct pmu_window begin, struct pmu_window end)
+{
+    uint64_t tolerance = timer_ticks_to_ns(2);
+    uint64_t ns = timer_ticks_to_ns(end.ticks - begin.ticks);
+    uint32_t instructions = end.instructions - begin.instructions;
+    return ns <= instructions + tolerance && instructions <= ns + tolerance;
+}
+
+/*
+ * Whether time is modelled: an instruction is a nanosecond, whatever it does. No processor runs NOPs and barriers at
+ * one pace, so nobody has to tell a kernel whether it is on silicon.
+ */
+static bool time_is_modelled(void)
+{
+    struct pmu_window begin = pmu_begin();
+    for (uint32_t i = 0; i < 64u; i++)
+        __asm__ volatile(".rept 16\n\tnop\n\t.endr");
+    struct pmu_window between = pmu_begin();
+    for (uint32_t i = 0; i < 64u; i++)
+        __asm__ volatile(".rept 16\n\tisb\n\t.endr" : : : "memory");
+    return one_ns_each(begin, between) && one_ns_each(between, pmu_begin());
 }
 
 void pmu_init(void)
@@ -74,7 +139,9 @@ void pmu_init(void)
     __asm__ volatile("msr pmcntenset_el0, %0\n\tisb" : : "r"(COUNTER_0));
 
     uint64_t before = read_counter();
-    source = read_counter() != before ? PMU_INST_RETIRED : PMU_CNTVCT;
+    counted = read_counter() != before;
+    timed = true;
+    timed = timer_frequency_hz() != 0 && !(counted && time_is_modelled());
     calibrate();
 }
 
@@ -92,12 +159,22 @@ void pmu_resume(void)
     __asm__ volatile("msr pmcr_el0, %0\n\tisb" : : "r"(pmcr | PMCR_E) : "memory");
 }
 
-enum pmu_source pmu_source(void)
+bool pmu_counts_instructions(void)
 {
-    return source;
+    return counted;
+}
+
+bool pmu_takes_time(void)
+{
+    return timed;
 }
 
 uint32_t pmu_overhead(void)
 {
     return overhead;
+}
+
+uint32_t pmu_overhead_ns(void)
+{
+    return overhead_ns;
 }

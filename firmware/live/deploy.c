@@ -21,12 +21,13 @@ static bool deploy(struct extension *extension, uint32_t watch_invocations, stru
     return true;
 }
 
-static uint16_t swapped(struct reply *reply, uint64_t instructions)
+static uint16_t swapped(struct reply *reply, struct pmu_cost cost)
 {
     struct assay_swap_response *body = reply_body(reply, sizeof(*body));
     body->generation = config_generation();
     body->rollback_depth = config_depth();
-    body->swap_instructions = instructions;
+    body->swap_instructions = cost.instructions;
+    body->swap_ns = cost.ns;
     return ASSAY_STATUS_OK;
 }
 
@@ -50,9 +51,9 @@ uint16_t handle_DEPLOY(const uint8_t *request, size_t size, struct reply *reply)
     if (fault != NULL)
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE, "DEPLOY: expected: %s", fault);
     struct refusal refusal = {0};
-    uint64_t window = pmu_begin();
+    struct pmu_window window = pmu_begin();
     bool good = deploy(extension, want->watch_invocations, &refusal);
-    uint64_t cost = pmu_end(window);
+    struct pmu_cost cost = pmu_end(window);
     if (!good)
         return reply_refuse(reply, refusal.status, "DEPLOY: %s", refusal.text);
     report_commit();
@@ -62,9 +63,9 @@ uint16_t handle_DEPLOY(const uint8_t *request, size_t size, struct reply *reply)
 uint16_t handle_ROLLBACK(const uint8_t *request, size_t size, struct reply *reply)
 {
     (void)request, (void)size;
-    uint64_t window = pmu_begin();
+    struct pmu_window window = pmu_begin();
     bool good = config_take_back(NULL);
-    uint64_t cost = pmu_end(window);
+    struct pmu_cost cost = pmu_end(window);
     if (!good) {
         return reply_refuse(reply, ASSAY_STATUS_BAD_STATE,
                             "ROLLBACK: expected: a rollback point, seen: none");
@@ -73,7 +74,8 @@ uint16_t handle_ROLLBACK(const uint8_t *request, size_t size, struct reply *repl
     struct assay_rollback_event event = {
         .cause = ASSAY_ROLLBACK_CAUSE_REQUEST,
         .generation = config_generation(),
-        .rollback_instructions = cost,
+        .rollback_instructions = cost.instructions,
+        .rollback_ns = cost.ns,
     };
     (void)channel_event(ASSAY_EVENT_ROLLBACK, &event, sizeof(event), NULL, 0);
     return swapped(reply, cost);

@@ -64,7 +64,7 @@ static bool unseal(struct extension *extension, const uint8_t *bytes, size_t siz
 static bool load(struct extension *extension, const uint8_t *image, size_t size, struct load_cost *cost,
                  struct refusal *refusal)
 {
-    uint64_t window = pmu_begin();
+    struct pmu_window window = pmu_begin();
     bool good = unseal(extension, image, size, refusal);
     cost->unseal = pmu_end(window);
     if (!good)

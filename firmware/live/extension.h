@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "assay_messages.h"
+#include "drivers/pmu.h"
 #include "live/image.h"
 #include "live/refusal.h"
 
@@ -95,9 +96,9 @@ struct extension_ops {
     void (*free)(struct extension *extension);
 };
 
-/* What the stages of a load cost, in instructions. */
+/* What the stages of a load cost. */
 struct load_cost {
-    uint64_t unseal, verify, jit;
+    struct pmu_cost unseal, verify, jit;
 };
 
 /* Forgets all extensions; the pools of the kinds start afresh too. */

@@ -37,7 +37,7 @@ struct invoke_counts invoke_counts;
 static struct invocation invocations[CPU_MAX];
 
 /* Instructions from the one that was stopped to the first of live_contain_fault, or of `expired`. */
-static uint64_t fault_entry_cost, alarm_entry_cost;
+static struct pmu_cost fault_entry_cost, alarm_entry_cost;
 
 static bool in_code(const struct invocation *invocation, uint64_t pc)
 {
@@ -56,15 +56,16 @@ static void abandon(struct trap_frame *frame, const struct invocation *invocatio
     frame->spsr = (frame->spsr & SPSR_DAIF) | SPSR_EL1T;
 }
 
-/* On the exception stack, IRQs masked. `before`: instructions that passed before `entered` was read. */
-static void contain(struct trap_frame *frame, struct invocation *invocation, uint32_t cause, uint64_t before)
+/* On the exception stack, IRQs masked. `before`: what it cost until `entered` was read. */
+static void contain(struct trap_frame *frame, struct invocation *invocation, uint32_t cause,
+                    struct pmu_cost before)
 {
     struct extension *extension = invocation->extension;
     invocation->rolled_back = false;
     if (invocation->binding == &extension->bindings[EXTENSION_LIVE]) {
         invocation->rolled_back = config_take_back(extension);
         invocation->released = pmu_begin();
-        invocation->rollback_instructions = before + pmu_end(invocation->entered);
+        invocation->rollback = pmu_sum(before, pmu_end(invocation->entered));
         watch_close(extension);
     }
     invocation->cause = cause;
@@ -83,7 +84,7 @@ static void contain(struct trap_frame *frame, struct invocation *invocation, uin
 
 bool live_contain_fault(struct trap_frame *frame)
 {
-    uint64_t entered = pmu_begin();
+    struct pmu_window entered = pmu_begin();
     struct invocation *invocation = this_cpu()->live;
     if (invocation == NULL || !in_code(invocation, frame->elr))
         return false;
@@ -96,7 +97,7 @@ bool live_contain_fault(struct trap_frame *frame)
 static void expired(struct trap_frame *frame, void *arg)
 {
     (void)arg;
-    uint64_t entered = pmu_begin();
+    struct pmu_window entered = pmu_begin();
     struct invocation *invocation = this_cpu()->live;
     if (invocation == NULL) {
         timer_arm_ns(BATCH_ALARM_NS, expired, NULL); /* between two calls; the next one moves the deadline */
@@ -123,7 +124,7 @@ void invoke_batch_end(void)
 
 void invoke_report(struct invocation *invocation)
 {
-    uint64_t contain_instructions = pmu_end(invocation->released);
+    struct pmu_cost contained = pmu_end(invocation->released);
     if (!invocation->rolled_back)
         return;
     struct assay_rollback_event event = {
@@ -133,18 +134,20 @@ void invoke_report(struct invocation *invocation)
         .esr = invocation->esr,
         .code_offset = invocation->code_offset,
         .fault_address = invocation->fault_address,
-        .rollback_instructions = invocation->rollback_instructions,
-        .contain_instructions = contain_instructions,
+        .rollback_instructions = invocation->rollback.instructions,
+        .contain_instructions = contained.instructions,
+        .rollback_ns = invocation->rollback.ns,
+        .contain_ns = contained.ns,
     };
     (void)channel_event(ASSAY_EVENT_ROLLBACK, &event, sizeof(event), NULL, 0);
 }
 
 /*
- * Calls `code`, which must be contained with `cause`, through the real trampoline; returns the instructions from the
- * one at which it was stopped to the first of the handler. The way in through the trampoline is counted too: a bound
- * from above, by some twenty instructions.
+ * Calls `code`, which must be contained with `cause`, through the real trampoline; returns the cost from the
+ * instruction at which it was stopped to the first of the handler. The way in through the trampoline is counted too: a
+ * bound from above, by some twenty instructions. An alarm's time is counted from its deadline.
  */
-static uint64_t probe(const uint32_t *words, size_t size, uint64_t bound_ticks, uint32_t cause)
+static struct pmu_cost probe(const uint32_t *words, size_t size, uint64_t bound_ticks, uint32_t cause)
 {
     static struct extension extension;
     struct invocation *invocation = invoke_here();
@@ -154,13 +157,16 @@ static uint64_t probe(const uint32_t *words, size_t size, uint64_t bound_ticks, 
     extension.bound_ticks = bound_ticks;
 
     invoke_batch_begin();
-    uint64_t before = pmu_begin();
+    struct pmu_window before = pmu_begin();
     uint64_t value = invoke(invocation, &extension, &binding, NULL, 0, 42);
     invoke_batch_end();
     pool_give(&code_pool, binding.entry);
     if (invocation->cause != cause || value != 42)
         panic("live: a defect in JIT code was not contained");
-    return (uint32_t)(invocation->entered - before) - invocation->code_offset / 4;
+    uint32_t passed = invocation->entered.instructions - before.instructions;
+    uint32_t own = invocation->code_offset / 4;
+    uint32_t from = cause == ASSAY_ROLLBACK_CAUSE_OVERRUN ? (uint32_t)invocation->deadline : before.ticks;
+    return (struct pmu_cost){passed > own ? passed - own : 0, pmu_ns_from(from, invocation->entered)};
 }
 
 /* The alarm stops a run of NOPs, and its PC tells how many were executed. */

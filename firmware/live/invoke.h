@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "arch/arm64/cpu.h"
+#include "drivers/pmu.h"
 #include "drivers/timer.h"
 #include "live/extension.h"
 
@@ -24,8 +25,8 @@ struct invocation {
     uint32_t code_offset;
     bool rolled_back;
     uint64_t fault_address;
-    uint64_t entered, released; /* raw counts: containment began, and its store-release was done */
-    uint64_t rollback_instructions;
+    struct pmu_window entered, released; /* containment began, and its store-release was done */
+    struct pmu_cost rollback;
 };
 
 /* What was called and contained since boot or the last reset. */

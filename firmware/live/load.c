@@ -20,9 +20,12 @@ uint16_t handle_LOAD(const uint8_t *request, size_t size, struct reply *reply)
     struct assay_load_response *body = reply_body(reply, sizeof(*body));
     body->handle = extension->handle;
     body->code_bytes = extension->bindings[EXTENSION_LIVE].code_bytes;
-    body->unseal_instructions = cost.unseal;
-    body->verify_instructions = cost.verify;
-    body->jit_instructions = cost.jit;
+    body->unseal_instructions = cost.unseal.instructions;
+    body->verify_instructions = cost.verify.instructions;
+    body->jit_instructions = cost.jit.instructions;
+    body->unseal_ns = cost.unseal.ns;
+    body->verify_ns = cost.verify.ns;
+    body->jit_ns = cost.jit.ns;
     body->bound_ns = extension->bound_ns;
     body->code_va = extension->bindings[EXTENSION_LIVE].entry;
     extension->ops->describe(extension, body);

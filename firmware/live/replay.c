@@ -17,20 +17,26 @@ struct replay {
     uint64_t next_timer_ns;
     uint32_t packets, timer_calls;
     uint32_t program_calls, contained, committed;
-    uint64_t max, total; /* instructions of a program's call, dispatch included */
+    struct pmu_cost max, total; /* of a program's call, dispatch included */
 };
 
+/* A call's share of what `calls` cost, rounded up. */
+static uint64_t each(uint64_t cost, uint32_t calls)
+{
+    return (cost + calls - 1) / calls;
+}
+
 /* Takes one dispatch into account. What a contained call cost is in its event, not among the calls. */
-static void count(struct replay *replay, const struct hook_calls *calls, uint64_t instructions)
+static void count(struct replay *replay, const struct hook_calls *calls, struct pmu_cost cost)
 {
     struct assay_commit_event event;
     invoke_counts.invocations += calls->calls;
     replay->program_calls += calls->calls;
     replay->contained += calls->contained;
     if (calls->calls != 0 && calls->contained == 0) {
-        uint64_t one = (instructions + calls->calls - 1) / calls->calls;
-        replay->max = one > replay->max ? one : replay->max;
-        replay->total += instructions;
+        struct pmu_cost one = {each(cost.instructions, calls->calls), each(cost.ns, calls->calls)};
+        replay->max = pmu_larger(replay->max, one);
+        replay->total = pmu_sum(replay->total, cost);
     }
     if (watch_take_commit(&event)) {
         replay->committed++;
@@ -46,7 +52,7 @@ static void tick(struct replay *replay, uint64_t now_ns)
         struct bpf_timer_ctx context = {replay->next_timer_ns, replay->period_ns};
         struct hook_calls calls = {0};
         env_virtual_time(replay->next_timer_ns);
-        uint64_t window = pmu_begin();
+        struct pmu_window window = pmu_begin();
         (void)hooks_timer(&context, &calls);
         count(replay, &calls, pmu_end(window));
         replay->timer_calls++;
@@ -61,12 +67,12 @@ static void receive(struct replay *replay, const struct trace_packet *packet)
     telemetry_packet(packet->frame, packet->length, packet->arrival_ns);
     packet_receive(packet, &context);
     env_virtual_time(packet->arrival_ns);
-    uint64_t window = pmu_begin();
+    struct pmu_window window = pmu_begin();
     uint32_t verdict = hooks_net_rx(&context, &calls);
-    uint64_t cost = pmu_end(window);
+    struct pmu_cost cost = pmu_end(window);
     count(replay, &calls, cost);
     telemetry_verdict(verdict);
-    results_add(verdict, cost);
+    results_add(verdict, cost.instructions);
     replay->packets++;
 }
 
@@ -106,14 +112,14 @@ uint16_t handle_REPLAY(const uint8_t *request, size_t size, struct reply *reply)
     env_seed(deployed_seed());
     telemetry_trace_begins();
     results_begin(0);
-    uint64_t window = pmu_begin();
+    struct pmu_window window = pmu_begin();
     invoke_batch_begin();
     while (trace_next(&trace, &offset, &packet)) {
         tick(&replay, packet.arrival_ns);
         receive(&replay, &packet);
     }
     invoke_batch_end();
-    uint64_t cost = pmu_end(window);
+    struct pmu_cost cost = pmu_end(window);
     env_real_time();
 
     struct assay_replay_response *body = reply_body(reply, sizeof(*body));
@@ -124,10 +130,13 @@ uint16_t handle_REPLAY(const uint8_t *request, size_t size, struct reply *reply)
     body->contained = replay.contained;
     body->committed = replay.committed;
     body->generation = config_generation();
-    body->instructions_max = replay.max;
-    body->instructions_total = replay.total;
-    body->replay_instructions = cost;
+    body->instructions_max = replay.max.instructions;
+    body->instructions_total = replay.total.instructions;
+    body->replay_instructions = cost.instructions;
     body->virtual_ns = duration;
+    body->ns_max = replay.max.ns;
+    body->ns_total = replay.total.ns;
+    body->replay_ns = cost.ns;
     return ASSAY_STATUS_OK;
 }
 

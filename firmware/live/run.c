@@ -19,14 +19,14 @@ struct run {
     struct extension *extension;
     const uint8_t *memory; /* test_mem_size bytes that each repetition starts with */
     uint64_t r0;
-    uint64_t min, max, total; /* instructions of a call */
+    struct pmu_cost min, max, total; /* of a call */
 };
 
-static void count(struct run *run, uint64_t instructions)
+static void count(struct run *run, struct pmu_cost cost)
 {
-    run->min = instructions < run->min ? instructions : run->min;
-    run->max = instructions > run->max ? instructions : run->max;
-    run->total += instructions;
+    run->min = pmu_smaller(run->min, cost);
+    run->max = pmu_larger(run->max, cost);
+    run->total = pmu_sum(run->total, cost);
 }
 
 /* Every repetition starts alike: fresh memory, time 0, the seed's first random number. */
@@ -44,7 +44,7 @@ static uint16_t run_jit(struct run *run, uint32_t repeat, struct reply *reply)
     invoke_batch_begin();
     for (uint32_t i = 0; i < repeat; i++) {
         start_over(run);
-        uint64_t window = pmu_begin();
+        struct pmu_window window = pmu_begin();
         run->r0 = invoke(invocation, extension, &extension->bindings[EXTENSION_LIVE], test_memory,
                          extension->test_mem_size, 0);
         count(run, pmu_end(window));
@@ -73,7 +73,7 @@ static uint16_t run_interpreter(struct run *run, uint32_t repeat, struct reply *
     for (uint32_t i = 0; i < repeat; i++) {
         struct interpreted out;
         start_over(run);
-        uint64_t window = pmu_begin();
+        struct pmu_window window = pmu_begin();
         extension->ops->interpret(extension, EXTENSION_LIVE, test_memory, &out);
         count(run, pmu_end(window));
         run->r0 = out.value;
@@ -109,7 +109,8 @@ uint16_t handle_RUN(const uint8_t *request, size_t size, struct reply *reply)
     }
     extension->ops->clear(extension, EXTENSION_LIVE);
 
-    struct run run = {.extension = extension, .memory = request + sizeof(*want), .min = UINT64_MAX};
+    struct run run = {
+        .extension = extension, .memory = request + sizeof(*want), .min = {UINT64_MAX, UINT64_MAX}};
     uint16_t status = want->mode == ASSAY_RUN_MODE_JIT ? run_jit(&run, want->repeat, reply)
                                                        : run_interpreter(&run, want->repeat, reply);
     env_real_time();
@@ -117,9 +118,12 @@ uint16_t handle_RUN(const uint8_t *request, size_t size, struct reply *reply)
         return status;
     struct assay_run_response *body = reply_body(reply, sizeof(*body));
     body->r0 = run.r0;
-    body->instructions_min = run.min;
-    body->instructions_max = run.max;
-    body->instructions_total = run.total;
+    body->instructions_min = run.min.instructions;
+    body->instructions_max = run.max.instructions;
+    body->instructions_total = run.total.instructions;
+    body->ns_min = run.min.ns;
+    body->ns_max = run.max.ns;
+    body->ns_total = run.total.ns;
     (void)reply_append(reply, test_memory, memory_size);
     return ASSAY_STATUS_OK;
 }

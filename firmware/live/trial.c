@@ -13,7 +13,7 @@ struct trial {
     struct extension *extension;
     bool interpret;
     uint32_t invocations, contained;
-    uint64_t max, total;
+    struct pmu_cost max, total; /* of a call */
 };
 
 /* One call on `context`; false when it had to be contained. */
@@ -23,7 +23,7 @@ static bool call(struct trial *trial, void *context)
     struct invocation *invocation = invoke_here();
     bool clean;
     uint64_t verdict;
-    uint64_t window = pmu_begin();
+    struct pmu_window window = pmu_begin();
     if (trial->interpret) {
         struct interpreted out;
         extension->ops->interpret(extension, EXTENSION_TRIAL, context, &out);
@@ -34,15 +34,15 @@ static bool call(struct trial *trial, void *context)
         verdict = invoke(invocation, extension, binding, context, 0, XDP_PASS);
         clean = invocation->cause == INVOKE_CLEAN;
     }
-    uint64_t cost = pmu_end(window);
+    struct pmu_cost cost = pmu_end(window);
     trial->invocations++;
-    results_add((uint32_t)verdict, cost);
+    results_add((uint32_t)verdict, cost.instructions);
     if (!clean) {
         trial->contained++;
         return false;
     }
-    trial->total += cost;
-    trial->max = cost > trial->max ? cost : trial->max;
+    trial->total = pmu_sum(trial->total, cost);
+    trial->max = pmu_larger(trial->max, cost);
     return true;
 }
 
@@ -96,18 +96,21 @@ uint16_t handle_TRIAL(const uint8_t *request, size_t size, struct reply *reply)
     extension->ops->clear(extension, EXTENSION_TRIAL);
     env_seed(extension->seed);
     results_begin(extension->handle);
-    uint64_t window = pmu_begin();
+    struct pmu_window window = pmu_begin();
     invoke_batch_begin();
     run_trial(&trial, &trace);
     invoke_batch_end();
-    uint64_t cost = pmu_end(window);
+    struct pmu_cost cost = pmu_end(window);
     env_real_time();
 
     struct assay_trial_response *body = reply_body(reply, sizeof(*body));
     body->invocations = trial.invocations;
     body->contained = trial.contained;
-    body->instructions_max = trial.max;
-    body->instructions_total = trial.total;
-    body->trial_instructions = cost;
+    body->instructions_max = trial.max.instructions;
+    body->instructions_total = trial.total.instructions;
+    body->trial_instructions = cost.instructions;
+    body->ns_max = trial.max.ns;
+    body->ns_total = trial.total.ns;
+    body->trial_ns = cost.ns;
     return ASSAY_STATUS_OK;
 }

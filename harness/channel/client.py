@@ -121,8 +121,19 @@ class ChannelClient(Requester):
         repeat: int = 1,
         timeout_s: float | None = None,
     ) -> RunResponse:
-        """Run a `test` program `repeat` times, each on a fresh copy of `memory`."""
-        return self.request(RUN, RunRequest(handle, mode, repeat, memory), timeout_s)
+        """Run a `test` program `repeat` times, each on a fresh copy of `memory`.
+
+        Raises KernelError for a kernel of an older build, whose answer says nothing of time.
+        """
+        answer = self.request(RUN, RunRequest(handle, mode, repeat, memory), timeout_s)
+        if len(answer.memory) != len(memory):
+            raise KernelError(
+                "the kernel's answer to RUN is another than this host's",
+                expected=f"{len(memory)} bytes of memory after the figures",
+                seen=f"{len(answer.memory)} bytes",
+                do="build kernel and host from the same tree",
+            )
+        return answer
 
     def trial(
         self, handle: int, *, mode: RunMode = RunMode.JIT, timeout_s: float | None = None

@@ -49,10 +49,11 @@ bool live_contain_fault(struct trap_frame *frame)
 
 static void tell_status(void)
 {
-    TELL("status board %s cores %x source %u overhead %u hz %lu irqs %lu rx %lu overruns %u drops %u\n",
-         build_board, cpu_cores_online(), (uint32_t)pmu_source(), pmu_overhead(), timer_frequency_hz(),
-         (uint64_t)this_cpu()->irqs, uart_stats()->rx_bytes, uart_stats()->overruns,
-         uart_stats()->ring_drops);
+    TELL("status board %s cores %x counted %u timed %u overhead %u hz %lu irqs %lu rx %lu overruns %u drops "
+         "%u\n",
+         build_board, cpu_cores_online(), (uint32_t)pmu_counts_instructions(), (uint32_t)pmu_takes_time(),
+         pmu_overhead(), timer_frequency_hz(), (uint64_t)this_cpu()->irqs, uart_stats()->rx_bytes,
+         uart_stats()->overruns, uart_stats()->ring_drops);
 }
 
 static void tell_build_id(void)
@@ -66,12 +67,14 @@ static void tell_build_id(void)
 /* 1000 turns of a two-instruction loop. */
 static void measure(void)
 {
-    uint64_t begin = pmu_begin();
-    uint64_t empty = pmu_end(begin);
+    struct pmu_window begin = pmu_begin();
+    struct pmu_cost empty = pmu_end(begin);
     uint64_t turns = 1000;
     begin = pmu_begin();
     __asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(turns) : : "cc");
-    TELL("measure empty %lu loop %lu\n", empty, pmu_end(begin));
+    struct pmu_cost loop = pmu_end(begin);
+    TELL("measure empty %lu loop %lu empty_ns %lu loop_ns %lu\n", empty.instructions, loop.instructions,
+         empty.ns, loop.ns);
 }
 
 static void alarm(void)

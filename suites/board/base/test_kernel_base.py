@@ -38,7 +38,9 @@ def test_boots_high_with_every_core_accounted_for(start: Start, board_spec: Boar
     assert board.greeting["cores"] == ("f" if is_pi else "1")
     status = board.ask("s")
     assert status["board"] == board_spec.firmware
-    assert status["source"] == ("1" if icount else "2"), "INST_RETIRED under icount, CNTVCT without"
+    assert (status["counted"], status["timed"]) == (("1", "0") if icount else ("0", "1")), (
+        "INST_RETIRED under icount, where an instruction is a ns, CNTVCT without"
+    )
     assert int(status["hz"]) > 0
     assert status["overruns"] == status["drops"] == "0"
 
@@ -69,6 +71,22 @@ def test_code_is_published_over_a_page_boundary_and_its_alias_is_gone(start: Sta
     assert (answer["written"], answer["result"]) == ("1", "42")
     assert (answer["alias"], answer["readable"], answer["writable"]) == ("0", "1", "0")
     assert answer["outside"] == "0", "a write that leaves the JIT region is refused"
+
+
+def test_where_an_instruction_is_not_a_nanosecond_both_are_taken(start: Start) -> None:
+    board = start(extra=("-icount", "shift=2,sleep=off"))
+    status, answer = board.ask("s"), board.ask("m")
+    assert (status["counted"], status["timed"]) == ("1", "1")
+    assert (answer["empty"], answer["loop"]) == ("0", "2001"), "as where instructions alone are counted"
+    assert int(answer["empty_ns"]) <= 32, "the calibrated overhead is subtracted, to two ticks of 16 ns"
+    assert int(answer["loop_ns"]) == pytest.approx(4 * 2001, abs=100), "4 ns each"
+
+
+def test_without_an_instruction_counter_time_alone_is_taken(start: Start) -> None:
+    board = start(icount=False)
+    answers = [board.ask("m") for _ in range(5)]
+    assert {(answer["empty"], answer["loop"]) for answer in answers} == {("0", "0")}
+    assert min(int(answer["empty_ns"]) for answer in answers) < min(int(a["loop_ns"]) for a in answers)
 
 
 def test_instruction_counts_are_exact_and_the_same_every_time(start: Start) -> None:

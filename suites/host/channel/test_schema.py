@@ -53,6 +53,16 @@ def test_a_long_record_without_a_tail_is_refused() -> None:
         live.HandleRequest.unpack(bytes(5))
 
 
+def test_fields_that_were_added_later_may_be_missing_all_together_and_never_in_part() -> None:
+    answer = live.SwapResponse(3, 1, 121, 90)
+    whole = answer.pack()
+    assert live.SwapResponse.unpack(whole) == answer
+    assert live.SwapResponse.unpack(whole[:16]) == live.SwapResponse(3, 1, 121, 0), "an older kernel's answer"
+    for size in (*range(16), *range(17, 24)):
+        with pytest.raises(RecordError):
+            live.SwapResponse.unpack(whole[:size])
+
+
 def test_a_value_that_does_not_fit_names_its_field() -> None:
     with pytest.raises(RecordError, match=r"HandleRequest\.handle = 4294967296"):
         live.HandleRequest(1 << 32).pack()
