@@ -22,7 +22,10 @@ CAPABILITIES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class QemuSpec:
-    """How to start the machine: QEMU machine and CPU names, RAM in MiB, cores, which kernel file form it boots."""
+    """How to start the machine: QEMU machine and CPU names, RAM in MiB, cores, which kernel file form it boots.
+
+    Without `icount` its time is this machine's: nothing is exact, and figures are on the `hardware` clock.
+    """
 
     machine: str
     cpu: str | None
@@ -30,6 +33,7 @@ class QemuSpec:
     cores: int
     boot: str  # "elf" or "img"
     extra: tuple[str, ...] = ()
+    icount: bool = True
 
 
 @dataclass(frozen=True, slots=True)

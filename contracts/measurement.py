@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -24,6 +25,15 @@ class Stat(StrEnum):
     MAX = "max"
     P99 = "p99"
     MEDIAN = "median"
+    P1 = "p1"
+    MIN = "min"
+
+
+class Direction(StrEnum):
+    """Which side of its limit a figure has to stay on."""
+
+    AT_MOST = "at_most"
+    AT_LEAST = "at_least"
 
 
 class Verdict(StrEnum):
@@ -43,6 +53,32 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Samples:
+    """Figures that say whose clock they were taken on. Values are in ns; virtual ones are instructions at 1 ns each.
+
+    `source` names what stood in for a board on the `hardware` clock (`QEMU`), empty where it was a board.
+    """
+
+    clock: Clock
+    values: tuple[float, ...]
+    source: str = ""
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __add__(self, other: Samples) -> Samples:
+        """These and then those. Raises ValueError for samples of another clock or source."""
+        if not isinstance(other, Samples):
+            return NotImplemented
+        if (self.clock, self.source) != (other.clock, other.source):
+            raise ValueError(f"samples of the {self.clock} and the {other.clock} clock do not add up")
+        return Samples(self.clock, self.values + other.values, self.source)
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """Samples of one stage. Values are in ns (`unit` "ns"); virtual ones are instructions at 1 ns each.
 
@@ -51,7 +87,7 @@ class Measurement:
     alone, it is `lost_ns`. `lost` says why nobody ran, for people.
 
     Samples that were divided by the slow-down of the machine have what was measured in `raw`, and in `least` the least
-    that each may be on a quiet one; both are empty, or one a sample.
+    that each may be on a quiet one; both are empty, or one a sample. `source` is that of `Samples`.
     """
 
     stage: str
@@ -63,11 +99,16 @@ class Measurement:
     lost: str = ""
     raw: tuple[float, ...] = ()
     least: tuple[float, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One limit: `limit` and `stretch` in `unit`; `warmup` leading samples are dropped before judging."""
+    """One limit: `limit` and `stretch` in `unit`; `warmup` leading samples are dropped before judging.
+
+    `stage` is a stage of the journey, or the name of a measurement of the lab's own (`is_own`), whose samples are in
+    `unit`. `direction` says which side of the limits is the good one.
+    """
 
     stage: str
     stat: Stat
@@ -77,3 +118,10 @@ class Budget:
     warmup: int
     limit: float
     stretch: float | None = None
+    direction: Direction = Direction.AT_MOST
+    is_own: bool = False
+
+    def is_kept_by(self, value: float, limit: float | None = None) -> bool:
+        """Whether a figure in `unit` is on the good side of the limit (or of another one), or on it."""
+        bound = self.limit if limit is None else limit
+        return value <= bound if self.direction is Direction.AT_MOST else value >= bound

@@ -12,7 +12,10 @@ from typing import NotRequired, TypedDict
 
 
 class StageRow(TypedDict):
-    """A judged figure: value, percentiles and limits in `unit`; None where nothing was measured, or nothing promised."""
+    """A judged figure: value, percentiles and limits in `unit`; None where nothing was measured, or nothing promised.
+
+    `direction` is `at_most` where it is missing; `source` names what stood in for a board on the hardware clock.
+    """
 
     name: str
     value: float | None
@@ -29,10 +32,15 @@ class StageRow(TypedDict):
     reason: NotRequired[str]
     missed_stretch: NotRequired[bool]
     raw: NotRequired[float | None]
+    direction: NotRequired[str]
+    source: NotRequired[str]
 
 
 class MeasuredRow(StageRow):
-    """What a test measured: the figure and the samples that it was judged from, in ns, warm-up included."""
+    """What a test measured: the figure and the samples that it was judged from, warm-up included.
+
+    Samples are in ns, those of a measurement of the lab's own in its `unit`.
+    """
 
     samples_list: NotRequired[list[float]]
 
@@ -154,7 +162,7 @@ class PacedRow(TypedDict):
 
 
 class SituationRow(TypedDict):
-    """One situation. `virtual` and `host` hold its samples by stage, in ns (one instruction each)."""
+    """One situation. `virtual`, `hardware` and `host` hold its samples by stage, in ns (virtual: one instruction each)."""
 
     index: int
     warmup: bool
@@ -166,6 +174,7 @@ class SituationRow(TypedDict):
     source: str
     program: NotRequired[ProgramRow | None]
     virtual: dict[str, list[float]]
+    hardware: NotRequired[dict[str, list[float]]]
     host: dict[str, list[float]]
     paced: NotRequired[dict[str, list[PacedRow]]]
 

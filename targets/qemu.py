@@ -57,7 +57,7 @@ def command_line(
     command += ["-nodefaults", "-display", "none", "-no-reboot", "-S", "-kernel", str(image)]
     command += ["-chardev", "pty,id=uart" if spec.console == "pty" else uart, "-serial", "chardev:uart"]
     command += ["-monitor", f"unix:{folder / 'monitor'},server=on,wait=off"]
-    if icount:
+    if icount and machine.icount:
         command += ["-icount", "shift=0,sleep=off"]
     if seed is not None:
         command += ["-seed", str(seed)]

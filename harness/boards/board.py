@@ -20,8 +20,11 @@ from contracts.errors import (
     InfraError,
     KernelError,
 )
+from contracts.measurement import Clock, Samples
 from contracts.wire.events import Event
+from contracts.wire.schema import Record
 from contracts.wire.session import HelloResponse
+from harness.boards.measured import guest_clock, samples_of
 from harness.boards.triage import (
     Finding,
     Scene,
@@ -176,6 +179,19 @@ class Board:
                 seen=hello.build_id.hex(),
                 do="look at what the board boots from",
             )
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of what the kernel measures: `virtual` on a kind that is exact, `hardware` on any other."""
+        return guest_clock(self.spec, self.hello)
+
+    def samples(self, stage: str, *answers: Record) -> Samples:
+        """What the kernel's answers and events say of a stage's cost, one sample each, with their clock.
+
+        `board.samples("verify", loaded)`: instructions on the virtual clock, ns on the hardware clock. Raises
+        ConfigError for an answer that says nothing of the stage.
+        """
+        return samples_of(self.spec, self.hello, stage, answers)
 
     def power_off(self) -> None:
         """End the board, whatever state it is in. May be called twice. Raises InfraError if the transcript broke."""

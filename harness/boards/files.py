@@ -24,7 +24,7 @@ class _Strict(BaseModel):
 
 
 class QemuPart(_Strict):
-    """How to start the machine. `boot`: which kernel file it takes."""
+    """How to start the machine. `boot`: which kernel file it takes; `icount: false`: no virtual time."""
 
     machine: str
     cpu: str | None = None
@@ -32,6 +32,7 @@ class QemuPart(_Strict):
     cores: Annotated[int, Field(ge=1, le=8)]
     boot: Literal["elf", "img"]
     extra: list[str] = Field(default=[])
+    icount: bool = True
 
 
 class ClocksPart(_Strict):

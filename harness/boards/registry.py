@@ -31,6 +31,7 @@ def _qemu(part: QemuPart) -> QemuSpec:
         cores=part.cores,
         boot=part.boot,
         extra=tuple(part.extra),
+        icount=part.icount,
     )
 
 
@@ -64,7 +65,7 @@ def _qemu_board(file: QemuFile) -> BoardSpec:
         request_timeout_s=file.request_timeout_s,
         qemu=_qemu(file.qemu),
         scenario=file.scenario,
-        capabilities=frozenset(CAPABILITIES),
+        capabilities=frozenset(CAPABILITIES) - (frozenset() if file.qemu.icount else {EXACT}),
     )
 
 
@@ -92,7 +93,7 @@ def _like_board(path: Path, file: LikeFile) -> BoardSpec:
         places=(),
         sim=_qemu(file.sim) if file.sim else None,
         sim_instances=file.instances,
-        capabilities=frozenset({EXACT}) if file.sim else frozenset(),
+        capabilities=frozenset({EXACT}) if file.sim and file.sim.icount else frozenset(),
     )
 
 

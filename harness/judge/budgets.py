@@ -5,16 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from contracts.errors import BudgetExceeded, ConfigError, did_you_mean
-from contracts.measurement import NS_PER_UNIT, Budget, Clock, Measurement, Stat, Verdict
+from contracts.measurement import (
+    NS_PER_UNIT,
+    Budget,
+    Clock,
+    Direction,
+    Measurement,
+    Samples,
+    Stat,
+    Verdict,
+)
 from contracts.record import MeasuredRow, StageRow
 from contracts.root import ROOT
-from contracts.stages import Stage
+from contracts.stages import Side, Stage
 from harness.config.strict import load_yaml
 
 DEFAULT_BUDGETS: Final = ROOT / "lab-config" / "budgets.yaml"
@@ -24,34 +42,117 @@ MARGINAL_BAND: Final = 0.10
 
 _PER_UNIT: Final = {**NS_PER_UNIT, "%": 1.0}
 
+_STAGE_STATS: Final = ("max", "p99", "median")
+
+# How alike the name of a measurement and a stage are for the one to be taken for a misspelt other (difflib's ratio).
+_MISSPELT: Final = 0.8
+
+_BOARD_CLOCKS: Final = Side.BOARD.clocks
+
+# The share of samples that has to be at or below the limit for a statistic to be.
+_RANKS: Final = {Stat.MAX: 1.0, Stat.P99: 0.99, Stat.MEDIAN: 0.5, Stat.P1: 0.01, Stat.MIN: 0.0}
+
 # What a figure without a budget is shown in.
 _REPORTED_UNIT: Final = {Clock.HOST: "ms", Clock.VIRTUAL: "us", Clock.HARDWARE: "us"}
 
 
 class BudgetEntry(BaseModel):
-    """One row of the budget file."""
+    """One row of the budget file: of a `stage` of the journey, or of a measurement of the lab's own, by its `name`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    stage: Annotated[Stage, Field(strict=False)]
-    stat: Literal["max", "p99", "median"]
-    unit: Literal["ns", "us", "ms", "s", "%"]
+    stage: Annotated[Stage, Field(strict=False)] | None = None
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)] | None = None
+    stat: Literal["max", "p99", "median", "p1", "min"]
+    unit: Annotated[
+        str, Field(min_length=1, max_length=20, pattern=r"^[^\x00-\x20\x7f](.*[^\x00-\x20\x7f])?$")
+    ]
     clock: Literal["virtual", "hardware", "host"]
     min_samples: int
     warmup: int
-    limit: float
+    limit: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
     stretch: float | None = None
+
+    @field_validator("stage", mode="before")
+    @classmethod
+    def _a_stage_of_ours(cls, value: object) -> object:
+        if isinstance(value, str) and value not in tuple(Stage) and not did_you_mean(value, tuple(Stage)):
+            raise ValueError(
+                f"no stage {value!r}; a measurement of the lab's own is given as `name: {value[:40]}`"
+            )
+        return value
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _no_stage_misspelt(cls, value: str | None) -> str | None:
+        near = get_close_matches(value or "", [str(stage) for stage in Stage], n=1, cutoff=_MISSPELT)
+        if near:
+            raise ValueError(f"{value!r} is nearly the stage {near[0]!r}: did you mean `stage: {near[0]}`?")
+        return value
+
+    @property
+    def bounds(self) -> list[tuple[Direction, float]]:
+        """The limits that the row gives, each with its direction."""
+        given = (
+            (Direction.AT_MOST, self.limit),
+            (Direction.AT_MOST, self.at_most),
+            (Direction.AT_LEAST, self.at_least),
+        )
+        return [(direction, float(bound)) for direction, bound in given if bound is not None]
 
     @model_validator(mode="after")
     def _sensible(self) -> BudgetEntry:
         if self.min_samples < 1 or self.warmup < 0:
             raise ValueError("min_samples must be 1 or more and warmup 0 or more")
+        if (self.stage is None) is (self.name is None):
+            raise ValueError("give `stage`, one of the journey, or `name`, of a measurement of the lab's own")
+        if self.stage is None:
+            self._own()
+        else:
+            self._of_stage(self.stage)
+        return self
+
+    def _of_stage(self, stage: Stage) -> None:
+        if self.limit is None or self.at_most is not None or self.at_least is not None:
+            raise ValueError("the limit of a stage is given as `limit`")
         if self.limit <= 0 or (self.stretch is not None and not 0 < self.stretch <= self.limit):
             raise ValueError("limit must be above 0 and stretch between 0 and limit")
-        if Clock(self.clock) not in self.stage.clocks:
-            clocks = " or ".join(self.stage.clocks)
-            raise ValueError(f"{self.stage} is measured on the {clocks} clock, never on {self.clock}")
-        return self
+        if self.stat not in _STAGE_STATS:
+            raise ValueError(f"a stage is judged by its {', '.join(_STAGE_STATS)}")
+        if self.unit not in _PER_UNIT:
+            raise ValueError(f"the unit of a stage is one of {', '.join(_PER_UNIT)}")
+        if Clock(self.clock) not in stage.clocks:
+            clocks = " or ".join(stage.clocks)
+            raise ValueError(f"{stage} is measured on the {clocks} clock, never on {self.clock}")
+
+    def _own(self) -> None:
+        if len(self.bounds) != 1 or self.limit is not None:
+            raise ValueError("give one limit: `at_most` or `at_least`")
+        ((direction, limit),) = self.bounds
+        numbers = (limit, limit if self.stretch is None else float(self.stretch))
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("limits are finite numbers")
+        ahead = numbers[1] <= limit if direction is Direction.AT_MOST else numbers[1] >= limit
+        if not ahead:
+            raise ValueError("stretch is beyond the limit, on its good side")
+
+    def budget(self) -> Budget:
+        """The row as a budget."""
+        ((direction, limit),) = self.bounds
+        return Budget(
+            self.stage or self.name or "",
+            Stat(self.stat),
+            self.unit,
+            Clock(self.clock),
+            self.min_samples,
+            self.warmup,
+            limit,
+            None if self.stretch is None else float(self.stretch),
+            direction,
+            self.stage is None,
+        )
 
 
 class BudgetFile(BaseModel):
@@ -68,24 +169,16 @@ def load_budgets(path: Path = DEFAULT_BUDGETS) -> dict[tuple[str, Clock], Budget
     document = load_yaml(path, BudgetFile)
     out: dict[tuple[str, Clock], Budget] = {}
     for entry in document.budgets:
-        key = (entry.stage, Clock(entry.clock))
+        budget = entry.budget()
+        key = (budget.stage, budget.clock)
         if key in out:
             raise ConfigError(
-                f"{path}: two budgets for stage {entry.stage!r} on the {entry.clock} clock",
-                expected="one budget a stage and clock",
+                f"{path}: two budgets for {budget.stage!r} on the {entry.clock} clock",
+                expected="one budget a stage (or name) and clock",
                 seen="a second one",
                 do="remove one of the two",
             )
-        out[key] = Budget(
-            entry.stage,
-            Stat(entry.stat),
-            entry.unit,
-            Clock(entry.clock),
-            entry.min_samples,
-            entry.warmup,
-            float(entry.limit),
-            None if entry.stretch is None else float(entry.stretch),
-        )
+        out[key] = budget
     return out
 
 
@@ -108,11 +201,15 @@ class Judged:
     reason: str = ""
     raw: float | None = None
     """The statistic as measured, where `value` is of samples that were divided by the machine's slow-down."""
+    direction: Direction = Direction.AT_MOST
+    source: str = ""
 
     @property
     def missed_stretch(self) -> bool:
-        """True when the figure is above its stretch limit (never a failure)."""
-        return self.stretch is not None and self.value is not None and self.value > self.stretch
+        """True when the figure is on the wrong side of its stretch limit (never a failure)."""
+        if self.stretch is None or self.value is None:
+            return False
+        return self.value > self.stretch if self.direction is Direction.AT_MOST else self.value < self.stretch
 
     def to_json(self) -> StageRow:
         """The row as records hold it: plain values, `missed_stretch` too."""
@@ -132,10 +229,12 @@ class Judged:
             "reason": self.reason,
             "missed_stretch": self.missed_stretch,
             "raw": self.raw,
+            "direction": self.direction.value,
+            "source": self.source,
         }
 
     def with_samples(self, samples: Sequence[float]) -> MeasuredRow:
-        """As `to_json`, with the samples that it was judged from, in ns."""
+        """As `to_json`, with the samples that it was judged from: in ns, for a measurement of the lab's own in its unit."""
         return {**self.to_json(), "samples_list": list(samples)}
 
     @classmethod
@@ -153,6 +252,10 @@ class Judged:
                 seen=repr(first["input"])[:80],
             ) from error
 
+    @property
+    def _bound(self) -> str:
+        return "up to" if self.direction is Direction.AT_MOST else "of at least"
+
     def demand(self) -> Judged:
         """The row itself when it passed. Raises BudgetExceeded on `fail`, with figure, limit and what to look at.
 
@@ -162,42 +265,97 @@ class Judged:
             return self
         raise BudgetExceeded(
             f"{self.name} missed its budget on the {self.clock} clock",
-            expected=f"{self.stat} of {self.samples} samples up to {self.limit:.4g} {self.unit}",
+            expected=f"{self.stat} of {self.samples} samples {self._bound} {self.limit:.4g} {self.unit}",
             seen=f"p50 {self.p50:.4g} {self.unit}, p99 {self.p99:.4g} {self.unit}, max {self.max:.4g} {self.unit}: "
             f"{self.reason}",
-            do="make the stage cheaper, or change lab-config/budgets.yaml and say why",
+            do="make it better, or change the budget file and say why",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class StageBudget:
-    """One stage on one clock, asked to judge. `budget` is None where nothing is promised: figures are reported."""
+    """One stage, or one measurement of the lab's own, asked to judge.
+
+    `budgets` are those of the file for it, by clock: where there is none for the samples' clock nothing is promised.
+    `clock` is the one that was asked for; None leaves it to the samples.
+    """
 
     stage: str
-    clock: Clock
-    budget: Budget | None
+    clock: Clock | None
+    budgets: Mapping[Clock, Budget]
     strict: bool = False
 
     def judge(
         self,
-        samples: Iterable[float],
+        samples: Samples | Iterable[float],
         *,
-        unit: Literal["ns", "%"] = "ns",
+        unit: str | None = None,
         waited: Iterable[float] = (),
         lost_ns: float = 0.0,
         lost: str = "",
     ) -> Judged:
-        """Samples (ns; virtual: instructions; or `unit` "%") -> the judged row; never raises for a missed budget.
+        """Samples -> the judged row; never raises for a missed budget.
 
-        `lost_ns` of the time in which host samples were taken was nobody's, and `lost` says why.
+        `Samples` (`board.samples(...)`) carry their clock. Plain numbers are in ns, or in `unit` (`%`, or that of a
+        measurement of the lab's own, where it is the default). `lost_ns` of the time in which samples of the host, or
+        of a QEMU's time, were taken was nobody's, and `lost` says why. Raises ConfigError for samples of another clock
+        than the one asked for, for plain numbers of a stage of the board without a clock, and for another unit.
         """
-        if self.clock is not Clock.HOST or unit == "%":
+        source = samples.source if isinstance(samples, Samples) else ""
+        clock = self._clock_of(samples)
+        known = self._unit(clock, unit)
+        if known == "%" or not (clock is Clock.HOST or source):
             lost_ns, lost = 0.0, ""
         measurement = Measurement(
-            self.stage, self.clock, tuple(samples), unit, tuple(waited), lost_ns=lost_ns, lost=lost
+            self.stage, clock, tuple(samples), known, tuple(waited), lost_ns=lost_ns, lost=lost, source=source
         )
-        budgets = {(self.stage, self.clock): self.budget} if self.budget else {}
+        budgets = {(self.stage, on): budget for on, budget in self.budgets.items()}
         return judge(measurement, budgets, strict=self.strict)
+
+    @property
+    def _is_own(self) -> bool:
+        return any(budget.is_own for budget in self.budgets.values())
+
+    def _clock_of(self, samples: Samples | Iterable[float]) -> Clock:
+        """The samples' clock. Raises ConfigError where it is not the one that was asked for, or nobody says it."""
+        if isinstance(samples, Samples):
+            if self.clock not in (None, samples.clock) or (
+                self._is_own and samples.clock not in self.budgets
+            ):
+                meant = self.clock or ", ".join(self.budgets)
+                raise ConfigError(
+                    f"samples of the {samples.clock} clock are not judged by the {meant} limit of {self.stage}",
+                    expected=f"samples of the {meant} clock",
+                    seen=f"{len(samples)} of the {samples.clock} clock",
+                    do="leave the clock out: the samples carry theirs",
+                )
+            return samples.clock
+        if self.clock is not None:
+            return self.clock
+        on_board = self.stage in tuple(Stage) and Stage(self.stage).side is Side.BOARD
+        if not on_board and len(self.budgets) == 1:
+            return next(iter(self.budgets))
+        raise ConfigError(
+            f"samples of {self.stage} without a clock",
+            expected="samples that carry their clock, or a clock beside them",
+            seen="plain numbers, which may be instructions or ns",
+            do=f'give board.samples("{self.stage}", answer), or name their clock: budget("{self.stage}", "virtual")',
+        )
+
+    def _unit(self, clock: Clock, unit: str | None) -> str:
+        budget = self.budgets.get(clock)
+        own = budget.unit if budget is not None and budget.is_own else "ns"
+        if unit is None or unit == own:
+            return own
+        alike = {unit, own} <= set(NS_PER_UNIT) or (own == "ns" and unit == "%")
+        if not alike:
+            raise ConfigError(
+                f"samples of {self.stage} in {unit!r}",
+                expected=own if own not in NS_PER_UNIT else f"one of {', '.join(_PER_UNIT)}",
+                seen=unit,
+                do="give them in the unit of the budget file",
+            )
+        return unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,37 +375,43 @@ class Budgets:
         return cls(load_budgets(path), strict, path)
 
     def __call__(self, stage: str, clock: Clock | str | None = None) -> StageBudget:
-        """A stage's budget on a clock; without a clock, on the one clock that the file has for the stage.
+        """The budget of a stage, or of a measurement of the lab's own; without a clock, on the samples' one.
 
-        A stage of the journey without a budget for the asked clock is reported, never judged by another clock's.
-        Raises ConfigError for an unknown stage or clock, and for no clock where the file does not decide it.
+        A stage of the journey without a budget for the samples' clock is never judged by another clock's. Raises
+        ConfigError for an unknown stage, name or clock, and for a clock that a measurement of the lab's own is not on.
         """
-        if stage not in tuple(Stage):
+        own = sorted({budget.stage for budget in self.entries.values() if budget.is_own})
+        known = (*Stage, *own)
+        if stage not in known:
             raise ConfigError(
-                f"no stage {stage!r}{did_you_mean(stage, tuple(Stage))}",
-                expected=f"one of {', '.join(Stage)}",
+                f"no stage {stage!r}{did_you_mean(stage, known)}",
+                expected=f"one of {', '.join(known)}",
                 seen=stage,
-                do="name a stage of the journey",
+                do=f"name a stage of the journey, or give {self.path} a row with this name",
             )
-        if clock is None:
-            clocks = [known for name, known in self.entries if name == stage]
-            if len(clocks) != 1:
-                raise ConfigError(
-                    f"budget {stage!r} needs a clock",
-                    expected=f"one clock for {stage} in {self.path}",
-                    seen=", ".join(clocks) or "no budget of that stage",
-                    do=f'say which: budget("{stage}", "virtual")',
-                )
-            clock = clocks[0]
-        elif clock not in tuple(Clock):
+        if clock is not None and clock not in tuple(Clock):
             raise ConfigError(
                 f"no clock {clock!r}{did_you_mean(clock, tuple(Clock))}",
                 expected=f"one of {', '.join(Clock)}",
                 seen=clock,
                 do="name the clock that the samples were taken on",
             )
-        asked = Clock(clock)
-        return StageBudget(stage, asked, self.entries.get((stage, asked)), self.strict)
+        budgets = {on: budget for (name, on), budget in self.entries.items() if name == stage}
+        if stage in own and clock is not None and clock not in budgets:
+            raise ConfigError(
+                f"{stage} has no limit on the {clock} clock",
+                expected=f"the {', '.join(budgets)} clock, as {self.path} has it",
+                seen=clock,
+                do="give the file a row for that clock",
+            )
+        if clock is None and not budgets and Stage(stage).side is not Side.BOARD:
+            raise ConfigError(
+                f"budget {stage!r} needs a clock",
+                expected=f"a budget for {stage} in {self.path}",
+                seen="no budget of that stage",
+                do=f'say which: budget("{stage}", "host")',
+            )
+        return StageBudget(stage, None if clock is None else Clock(clock), budgets, self.strict)
 
 
 def percentile(samples: Sequence[float], q: float) -> float:
@@ -266,11 +430,12 @@ def judge(
 ) -> Judged:
     """Judge samples by the budget of their stage and clock.
 
-    A budget is never applied to another clock: without one for this clock the row is reported, verdict `pass`
-    when it has samples and `skip` when it has none. Too few samples are `inconclusive`, and so is a missed limit
-    on a noisy host: one that would have been kept without the time spent waiting for a processor, or that nobody had.
-    `strict` makes `marginal` a `fail`, and says so in the reason. Raises ConfigError for a sample that is no finite
-    number: no limit holds one.
+    A budget is never applied to another clock: without one for this clock the row is reported, verdict `pass` when it
+    has samples and `skip` when it has none. But a stage of the board that has a budget on the board's other clock
+    alone is `inconclusive`: something is promised of it, and nothing was judged. Too few samples are `inconclusive`,
+    and so is a missed limit on a noisy host: one that would have been kept without the time spent waiting for a
+    processor, or that nobody had. `strict` makes `marginal` a `fail`, and says so in the reason. Raises ConfigError for
+    a sample that is no finite number: no limit holds one.
     """
     judged = _judge(measurement, budgets)
     if strict and judged.verdict is Verdict.MARGINAL:
@@ -283,7 +448,7 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
     unit = budget.unit if budget else _REPORTED_UNIT.get(measurement.clock, "ns")
     if measurement.unit == "%":
         unit = "%"
-    scale = _PER_UNIT[measurement.unit] / _PER_UNIT[unit]
+    scale = 1.0 if measurement.unit == unit else _PER_UNIT[measurement.unit] / _PER_UNIT[unit]
     warmup = budget.warmup if budget else 0
     samples = [value * scale for value in measurement.samples[warmup:]]
     if not all(map(math.isfinite, samples)):
@@ -297,39 +462,56 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
     p99 = percentile(samples, 99) if samples else None
     worst = max(samples) if samples else None
     if budget is None:
-        verdict = Verdict.PASS if samples else Verdict.SKIP
+        verdict, reason = _unjudged(measurement, budgets) if samples else (Verdict.SKIP, "not measured")
         return Judged(
             measurement.stage, p50, unit, measurement.clock, Stat.MEDIAN if samples else None, len(samples), p50,
-            p99, worst, None, None, verdict, "" if samples else "not measured",
+            p99, worst, None, None, verdict, reason, source=measurement.source,
         )  # fmt: skip
-    value = {Stat.MAX: worst, Stat.P99: p99, Stat.MEDIAN: p50}[budget.stat]
+    value = _statistic(budget.stat, samples) if samples else None
     if value is None or len(samples) < budget.min_samples:
         verdict = Verdict.INCONCLUSIVE
         reason = f"{len(samples)} samples after {warmup} of warm-up, {budget.min_samples} needed"
-    elif value > budget.limit and _kept_without_waiting(measurement, budget, scale):
+    elif not budget.is_kept_by(value) and _kept_without_waiting(measurement, budget, scale):
         verdict = Verdict.INCONCLUSIVE
         reason = f"noisy host: {value:.4g} {unit} is within the limit without the time spent waiting for a processor"
         if measurement.lost:
             reason = (
                 f"{value:.4g} {unit} is within the limit without time that nobody had: {measurement.lost}"
             )
-    elif value > budget.limit and _may_be_kept_when_quiet(measurement, budget, scale):
+    elif not budget.is_kept_by(value) and _may_be_kept_when_quiet(measurement, budget, scale):
         verdict = Verdict.INCONCLUSIVE
         reason = (
             f"noisy host: {value:.4g} {unit} is above the limit, but how busy the machine was changed by more than a "
             "fifth around a sample, or it has not been seen quiet yet"
         )
-    elif value > budget.limit:
+    elif not budget.is_kept_by(value):
         verdict = Verdict.FAIL
-        reason = f"{value:.4g} {unit} is above the limit of {budget.limit:.4g} {unit}"
-    elif value > budget.limit * (1 - MARGINAL_BAND):
+        side = "above" if budget.direction is Direction.AT_MOST else "below"
+        reason = f"{value:.4g} {unit} is {side} the limit of {budget.limit:.4g} {unit}"
+    elif not budget.is_kept_by(value, _marginal_from(budget)):
         verdict, reason = Verdict.MARGINAL, f"within {MARGINAL_BAND:.0%} of the limit"
     else:
         verdict, reason = Verdict.PASS, ""
     return Judged(
         budget.stage, value, unit, budget.clock, budget.stat, len(samples), p50, p99, worst, budget.limit,
-        budget.stretch, verdict, reason, _raw(measurement, budget, scale),
+        budget.stretch, verdict, reason, _raw(measurement, budget, scale), budget.direction, measurement.source,
     )  # fmt: skip
+
+
+def _unjudged(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]) -> tuple[Verdict, str]:
+    """What samples without a budget are: reported, or a promise that nobody looked at, with why."""
+    others = [clock for stage, clock in budgets if stage == measurement.stage and clock in _BOARD_CLOCKS]
+    if measurement.clock not in _BOARD_CLOCKS or not others:
+        return Verdict.PASS, ""
+    return (
+        Verdict.INCONCLUSIVE,
+        f"not judged: measured on the {measurement.clock} clock, and the budget is for the {others[0]} clock alone",
+    )
+
+
+def _marginal_from(budget: Budget) -> float:
+    band = abs(budget.limit) * MARGINAL_BAND
+    return budget.limit - band if budget.direction is Direction.AT_MOST else budget.limit + band
 
 
 def _raw(measurement: Measurement, budget: Budget, scale: float) -> float | None:
@@ -342,31 +524,44 @@ def _may_be_kept_when_quiet(measurement: Measurement, budget: Budget, scale: flo
     if len(measurement.least) != len(measurement.samples):
         return False
     least = [sample * scale for sample in measurement.least[budget.warmup :]]
-    return _statistic(budget.stat, least) <= budget.limit
+    return budget.is_kept_by(_statistic(budget.stat, least))
 
 
 def _kept_without_waiting(measurement: Measurement, budget: Budget, scale: float) -> bool:
-    """Whether the limit is kept once the waiting for a processor, and time that nobody had, is taken off."""
+    """Whether the limit is kept once the waiting for a processor, and time that nobody had, is taken off.
+
+    What is no time, or has to be large enough, nothing can be taken off from: time that nobody had leaves it open.
+    """
+    if budget.unit not in _PER_UNIT or budget.direction is Direction.AT_LEAST:
+        return bool(measurement.lost)
     waited = measurement.waited
     if len(waited) != len(measurement.samples):
         waited = (0.0,) * len(measurement.samples)
     net = [(sample - waiting) * scale for sample, waiting in zip(measurement.samples, waited, strict=True)][
         budget.warmup :
     ]
-    if _statistic(budget.stat, net) <= budget.limit:
+    if budget.is_kept_by(_statistic(budget.stat, net)):
         return any(waited)
     # Which samples the rest was lost in is not known: it must make up for all that is above the limit, but for what
     # the statistic lets be there.
     over = sorted(sample - budget.limit for sample in net if sample > budget.limit)
-    share = {Stat.MAX: 1.0, Stat.P99: 0.99, Stat.MEDIAN: 0.5}[budget.stat]
-    needed = over[: max(0, len(over) - (len(net) - math.ceil(share * len(net))))]
-    return sum(needed) <= measurement.lost_ns * scale
+    kept = max(1, math.ceil(_RANKS[budget.stat] * len(net)))
+    needed = over[: max(0, len(over) - (len(net) - kept))]
+    return sum(needed) <= measurement.lost_ns / _PER_UNIT[budget.unit]
 
 
 def _statistic(stat: Stat, samples: Sequence[float]) -> float:
-    return {Stat.MAX: max(samples), Stat.P99: percentile(samples, 99), Stat.MEDIAN: percentile(samples, 50)}[
-        stat
-    ]
+    match stat:
+        case Stat.MAX:
+            return max(samples)
+        case Stat.MIN:
+            return min(samples)
+        case Stat.P99:
+            return percentile(samples, 99)
+        case Stat.P1:
+            return percentile(samples, 1)
+        case Stat.MEDIAN:
+            return percentile(samples, 50)
 
 
 def skipped(stage: str, reason: str, clock: Clock = Clock.HOST) -> Judged:

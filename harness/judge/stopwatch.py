@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from contracts.measurement import Clock, Measurement
+from contracts.measurement import Clock, Measurement, Samples
 from harness.machine.pace import Paced
 
 
@@ -22,6 +22,7 @@ class Stopwatch:
     """Why some of the time of a stage's samples was nobody's, for people."""
     paced: dict[str, list[Paced]] = field(default_factory=dict)
     """Host samples that were divided by the machine's slow-down around them; empty for a stage that is not."""
+    sources: dict[Clock, str] = field(default_factory=dict)
     _parts: dict[str, int] = field(default_factory=dict)
 
     def add(self, stage: str, clock: Clock, ns: float) -> None:
@@ -32,6 +33,12 @@ class Stopwatch:
         """Record one host sample as it would be on a quiet machine, with what was measured beside it."""
         self.add(stage, Clock.HOST, paced.ns)
         self.paced.setdefault(stage, []).append(paced)
+
+    def take(self, stage: str, samples: Samples) -> None:
+        """Record what a board measured of `stage`, on the clock that it says."""
+        for value in samples:
+            self.add(stage, samples.clock, value)
+        self.sources[samples.clock] = samples.source
 
     @contextlib.contextmanager
     def cpu(self, stage: str) -> Iterator[None]:
@@ -78,6 +85,7 @@ class Stopwatch:
                 least=tuple(paced.least_ns for paced in self.paced.get(stage, ()))
                 if clock is Clock.HOST
                 else (),
+                source=self.sources.get(clock, ""),
             )
             for (stage, clock), values in self.samples.items()
         ]

@@ -45,13 +45,13 @@ def drill(
 ) -> dict[str, int]:
     """Provoke both kinds of automatic rollback on a freshly booted testing kernel, and time them in the guest.
 
-    Adds two `rollback` samples; returns them by cause, in instructions. Raises KernelError when a rollback does not
-    happen, takes back the wrong thing, or the kernel does not answer afterwards.
+    Adds two `rollback` samples; returns them by cause (instructions; ns on the hardware clock). Raises KernelError when
+    a rollback does not happen, takes back the wrong thing, or the kernel does not answer afterwards.
     """
     with open_board(spec, key, testing, lease=lease, transcript=transcript, seed=0) as board:
+        events = {cause: provoke(board, key, flag, cause, watch) for flag, cause in _CASES}
         return {
-            cause.name.lower(): provoke(board, key, flag, cause, watch).rollback_instructions
-            for flag, cause in _CASES
+            cause.name.lower(): int(*board.samples(Stage.ROLLBACK, event)) for cause, event in events.items()
         }
 
 
@@ -99,7 +99,7 @@ def rollback_of(board: Board, defect: Defect, watch: Stopwatch) -> RollbackEvent
             f"(generation {defect.generation} -> {after.generation})",
             do="read the channel's transcript",
         )
-    watch.add(Stage.ROLLBACK, pipeline.guest_clock(board), event.rollback_instructions)
+    watch.take(Stage.ROLLBACK, board.samples(Stage.ROLLBACK, event))
     return event
 
 

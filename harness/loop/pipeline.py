@@ -12,7 +12,6 @@ from typing import Final, Protocol
 
 from ai.diagnose import NoBottleneck
 from ai.scenarios import Policy
-from contracts.board import EXACT
 from contracts.diagnosis import Diagnosis, Generated, Refusal, TrialObservation, TrialResult
 from contracts.errors import KernelError, ProgramRejected, RequestRefused
 from contracts.measurement import Clock
@@ -29,7 +28,6 @@ from contracts.wire.live import (
     SwapResponse,
     TrialResponse,
 )
-from contracts.wire.session import BoardFlag
 from contracts.wire.uploads import BlobKind
 from harness.boards.board import Board
 from harness.bpf.compile import CompiledObject, compile_c
@@ -138,12 +136,8 @@ class Adaptation:
 
 
 def guest_clock(board: Board) -> Clock:
-    """The clock of figures that the board's kernel measures: modelled where its instructions are its time.
-
-    Silicon counts instructions, too, but not the same ones each time.
-    """
-    exact = EXACT in board.spec.capabilities and board.hello.flags & BoardFlag.INSTRUCTION_COUNTER
-    return Clock.VIRTUAL if exact else Clock.HARDWARE
+    """The clock of what the board's kernel measures, see `Board.clock`."""
+    return board.clock
 
 
 # --- stages ------------------------------------------------------------------------------------------------------
@@ -179,7 +173,7 @@ def compile_program(source: str) -> tuple[Program, CompiledObject]:
 
 
 def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None = None) -> Loaded:
-    """Stages 8 to 10: the kernel unseals, verifies and JITs; `watch` gets a sample (instructions) of each.
+    """Stages 8 to 10: the kernel unseals, verifies and JITs; `watch` gets a sample of each.
 
     Raises ProgramRejected naming the stage and why; RefusedByVerifier has the path and the source lines.
     """
@@ -195,10 +189,8 @@ def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None =
             f"the kernel refused the program in {stage}", stage=stage, reason=error.detail
         ) from error
     if watch is not None:
-        clock = guest_clock(board)
-        watch.add(Stage.UNSEAL, clock, response.unseal_instructions)
-        watch.add(Stage.VERIFY, clock, response.verify_instructions)
-        watch.add(Stage.JIT, clock, response.jit_instructions)
+        for stage in (Stage.UNSEAL, Stage.VERIFY, Stage.JIT):
+            watch.take(stage, board.samples(stage, response))
     return Loaded(program, image, response)
 
 
@@ -319,7 +311,7 @@ def _load_and_try(
     try:
         with watch.part(Stage.UART):
             response, results, observed = run_trial(board, loaded)
-        watch.add(Stage.TRIAL, guest_clock(board), response.trial_instructions)
+        watch.take(Stage.TRIAL, board.samples(Stage.TRIAL, response))
         if response.contained:
             raise ProgramRejected(
                 "the trial was cut short",
@@ -392,7 +384,7 @@ def adapt(
         if out.loaded is not None:
             with watch.part(Stage.UART):
                 swap = deploy(board, out.loaded)
-            watch.add(Stage.DEPLOY, guest_clock(board), swap.swap_instructions)
+            watch.take(Stage.DEPLOY, board.samples(Stage.DEPLOY, swap))
             out.deployed = True
     watch.sum_parts(Stage.UART)
     if out.deployed:
@@ -418,7 +410,6 @@ def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) ->
     Raises KernelError when the kernel does not commit, or does not answer as the journey demands.
     """
     assert adaptation.loaded is not None
-    clock = guest_clock(board)
     replay = board.client.replay()
     adaptation.replay = replay
     adaptation.after = board.client.telemetry()
@@ -435,11 +426,11 @@ def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) ->
             expected=f"a commit after {WATCH_INVOCATIONS} clean invocations",
             seen=f"{replay.program_invocations} invocations and no commit",
         )
-    watch.add(Stage.EXECUTE, clock, replay.instructions_max)
-    watch.add(Stage.WATCH, clock, replay.replay_instructions)
+    watch.take(Stage.EXECUTE, board.samples(Stage.EXECUTE, replay))
+    watch.take(Stage.WATCH, board.samples(Stage.WATCH, replay))
     adaptation.code = board.client.read_code(adaptation.loaded.response.handle)
     swap = board.client.rollback()
-    watch.add(Stage.ROLLBACK, clock, swap.swap_instructions)
+    watch.take(Stage.ROLLBACK, board.samples(Stage.ROLLBACK, swap))
 
 
 def describe(program: Program) -> ProgramRow:

@@ -219,11 +219,11 @@ def _replay_situation(
         except ProgramRejected:
             continue  # as recorded; where it was not, its figures are missing
         response, results, _ = pipeline.run_trial(board, loaded)
-        watch.add(Stage.TRIAL, clock, response.trial_instructions)
+        watch.take(Stage.TRIAL, board.samples(Stage.TRIAL, response))
         if attempt.stage != Stage.DEPLOY:
             client.unload(loaded.response.handle)
             continue
-        watch.add(Stage.DEPLOY, clock, pipeline.deploy(board, loaded).swap_instructions)
+        watch.take(Stage.DEPLOY, board.samples(Stage.DEPLOY, pipeline.deploy(board, loaded)))
         adaptation = pipeline.Adaptation(loaded=loaded, trial_results=results, deployed=True)
         pipeline.execute_and_watch(board, adaptation, watch)
     return {stage: values for (stage, at), values in watch.samples.items() if at is clock}

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 from contracts.board import BoardSpec
 from contracts.diagnosis import Diagnosis
 from contracts.errors import AssayError, InfraError, KernelError, SetupError
-from contracts.measurement import Budget, Clock, Measurement, Verdict
+from contracts.measurement import Budget, Clock, Verdict
 from contracts.progress import Progress
 from contracts.record import BoardRow, DiagnosisRow, Record, SituationRow
 from contracts.stages import Stage
@@ -68,7 +68,7 @@ class BoardOutcome:
     traceback: str = ""
     testing_build_id: str = ""
     drill: dict[str, int] = field(default_factory=dict)
-    """Instructions of each automatic rollback of the drill, by its cause."""
+    """What each automatic rollback of the drill took, by its cause: instructions, ns on the hardware clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +347,7 @@ def _rows(plan: Plan, watch: Stopwatch, outcome: BoardOutcome) -> list[Judged]:
     for measurement in watch.measurements():
         stage, budgets = Stage(measurement.stage), plan.budgets
         if measurement.unit != stage.unit:
-            measurement = Measurement(stage, measurement.clock, measurement.samples, unit=stage.unit)
+            measurement = replace(measurement, unit=stage.unit)
         if stage.paced_by_model and not plan.writer.promises_latency:
             budgets = {}
         rows[stage].append(judge(measurement, budgets))
@@ -387,6 +387,7 @@ def _summary(
         "source": adaptation.source,
         "program": pipeline.describe(adaptation.loaded.program) if adaptation.loaded else None,
         "virtual": {stage: values for (stage, clock), values in taken.items() if clock is Clock.VIRTUAL},
+        "hardware": {stage: values for (stage, clock), values in taken.items() if clock is Clock.HARDWARE},
         "host": {stage: values for (stage, clock), values in taken.items() if clock is Clock.HOST},
         "paced": {
             stage: [paced.to_json() for paced in found[mark.get((stage, Clock.HOST), 0) :]]

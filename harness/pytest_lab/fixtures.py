@@ -12,12 +12,12 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from contracts.board import BoardSpec
-from contracts.errors import BuildError, InfraError
+from contracts.errors import BuildError, ConfigError, InfraError
 from harness.config.keys import LabKey, load_key
 from harness.pytest_lab.state import ATTEMPT, Attempt, lab_of
 
 if TYPE_CHECKING:
-    from contracts.measurement import Clock
+    from contracts.measurement import Clock, Samples
     from harness.boards.board import Board
     from harness.boards.serial_line import SerialLine
     from harness.boards.standing import StandingBoard, Variant
@@ -242,24 +242,26 @@ class BudgetQuestion:
 
     def judge(
         self,
-        samples: Iterable[float],
+        samples: Samples | Iterable[float],
         *,
         clock: Clock | str | None = None,
-        unit: Literal["ns", "%"] = "ns",
+        unit: str | None = None,
         waited: Iterable[float] = (),
     ) -> Judged:
-        """Judge samples (ns; virtual ones are instructions) and put the figure on the test's record.
+        """Judge samples and put the figure on the test's record.
 
-        A missed limit fails the test (BudgetExceeded), too few samples or a noisy host make it inconclusive, no
-        sample of a stage without a budget skips it. Marginal passes, and is told. Raises ConfigError for a stage or
-        clock that nobody knows.
+        `board.samples(...)` carry their clock; plain numbers are in ns, or in the unit of a measurement of the lab's
+        own. A missed limit fails the test (BudgetExceeded), too few samples, a noisy host or a budget for another
+        clock alone make it inconclusive, no sample of a stage without a budget skips it. Marginal passes, and is
+        told. Raises ConfigError for a stage or clock that nobody knows, for samples of another clock than the one
+        asked for, and for plain numbers of a stage of the board without a clock.
         """
         __tracebackhide__ = True
         return self._fixture.judge(self._stage, clock or self._clock, samples, unit, waited)
 
 
 class TestBudgets:
-    """The `budget` fixture: `budget("verify").judge(samples)`, samples in ns (virtual ones are instructions).
+    """The `budget` fixture: `budget("verify").judge(board.samples("verify", loaded))`.
 
     A missed limit is BudgetExceeded, which fails the test; too few samples make the test inconclusive.
     """
@@ -280,27 +282,30 @@ class TestBudgets:
         return max(found, key=lambda lost: lost.seconds)
 
     def __call__(self, stage: str, clock: Clock | str | None = None) -> BudgetQuestion:
-        """A stage's budget; the clock may be left out where the budget file has one alone for the stage."""
+        """The budget of a stage or of a measurement of the lab's own; the samples decide the clock where none is named."""
         return BudgetQuestion(self, stage, clock)
 
     def judge(
         self,
         stage: str,
         clock: Clock | str | None,
-        samples: Iterable[float],
-        unit: Literal["ns", "%"],
+        samples: Samples | Iterable[float],
+        unit: str | None,
         waited: Iterable[float],
     ) -> Judged:
         """Judge by the file's budget; see `BudgetQuestion.judge`."""
-        from contracts.measurement import Verdict
+        from contracts.measurement import Samples, Verdict
         from harness.judge.budgets import DEFAULT_BUDGETS, Budgets
 
         __tracebackhide__ = True
         values = [float(sample) for sample in samples]
         budgets = Budgets.load(self._file or DEFAULT_BUDGETS, strict=self._strict)
         lost = self._lost()
+        given = samples if isinstance(samples, Samples) else values
+        if given is values and clock is not None:
+            self._refuse_another_clock(stage, str(clock))
         judged = budgets(stage, clock).judge(
-            values, unit=unit, waited=waited, lost_ns=lost.seconds * 1e9, lost=lost.why if lost.any else ""
+            given, unit=unit, waited=waited, lost_ns=lost.seconds * 1e9, lost=lost.why if lost.any else ""
         )
         self._attempt.measurements.append(judged.with_samples(values))
         if judged.verdict is Verdict.INCONCLUSIVE:
@@ -309,10 +314,24 @@ class TestBudgets:
             pytest.skip(f"{stage} on the {judged.clock} clock: {judged.reason}")
         return judged.demand()
 
+    def _refuse_another_clock(self, stage: str, clock: str) -> None:
+        """Plain numbers are of the clock that the test says, but no board has two. Raises ConfigError."""
+        from contracts.stages import Side
+
+        clocks = {str(standing.board.clock) for standing in self._attempt.boards if standing.board}
+        if clocks and clock in Side.BOARD.clocks and clock not in clocks:
+            (own, *_) = sorted(clocks)
+            raise ConfigError(
+                f"figures of {stage} on the {clock} clock",
+                expected=f"the {own} clock, which this test's board measures on",
+                seen=clock,
+                do=f'give `budget("{stage}").judge(board.samples("{stage}", answer))`: the samples carry their clock',
+            )
+
 
 @pytest.fixture
 def budget(request: pytest.FixtureRequest) -> Iterator[TestBudgets]:
-    """Budgets as assertions: `budget("verify").judge(samples)` fails the test when the limit is missed."""
+    """Budgets as assertions: `budget("verify").judge(board.samples("verify", loaded))` fails when the limit is missed."""
     config = request.config
     file = config.getoption("--budgets")
     from harness.machine.lost_time import LostTime

@@ -51,7 +51,8 @@ class StageView:
     @property
     def shown_verdict(self) -> str:
         """The verdict, or `reported` where there is a figure and nothing to judge it by."""
-        return self.verdict if self.limit is not None or self.value is None else "reported"
+        reported = self.limit is None and self.value is not None and self.verdict == "pass"
+        return "reported" if reported else self.verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from contracts.measurement import Direction
 from harness.judge.budgets import Judged
 from harness.loop.pipeline import Adaptation
 from harness.terminal.style import figure_text
@@ -16,8 +17,15 @@ def row_text(row: Judged) -> str:
     """One judged figure in a line: `verify 0.116 ms of 10 ms (virtual, max of 21)`."""
     if row.value is None:
         return f"{row.name} not measured ({row.clock})"
-    limit = f" of {figure_text(row.limit)} {row.unit}" if row.limit is not None else ""
-    return f"{row.name} {figure_text(row.value)} {row.unit}{limit} ({row.clock}, {row.stat} of {row.samples})"
+    of = "of" if row.direction is Direction.AT_MOST else "of at least"
+    limit = f" {of} {figure_text(row.limit)} {row.unit}" if row.limit is not None else ""
+    return (
+        f"{row.name} {figure_text(row.value)} {row.unit}{limit} ({_clock(row)}, {row.stat} of {row.samples})"
+    )
+
+
+def _clock(row: Judged) -> str:
+    return f"{row.clock}, {row.source}" if row.source else row.clock.value
 
 
 def rows_html(rows: Sequence[Judged]) -> str:
@@ -29,7 +37,7 @@ def rows_html(rows: Sequence[Judged]) -> str:
         stretch = f"{figure_text(row.stretch)} {row.unit}" if row.stretch is not None else "-"
         stretch += " missed" if row.missed_stretch else ""
         statistic = f"{row.stat} of {row.samples}" if row.stat else "-"
-        cells = (row.name, value, limit, stretch, row.clock.value, statistic, f"{row.verdict} {row.reason}")
+        cells = (row.name, value, limit, stretch, _clock(row), statistic, f"{row.verdict} {row.reason}")
         lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     return "".join([*lines, "</table>"])
 

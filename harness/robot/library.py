@@ -16,10 +16,9 @@ from contracts.errors import ConfigError, KernelError
 from contracts.measurement import Budget, Clock, Stat, Verdict
 from contracts.stages import Stage
 from harness.boards.registry import select_one
-from harness.judge.budgets import DEFAULT_BUDGETS, StageBudget
+from harness.judge.budgets import DEFAULT_BUDGETS, Budgets, StageBudget
 from harness.kernel.board_kernel import kernel_for
 from harness.kernel.build import KernelImage
-from harness.loop.pipeline import guest_clock
 from harness.loop.writer import ModelWriter, open_writer
 from harness.robot.account import RobotAccount, keyword
 from harness.robot.events import tell
@@ -311,11 +310,11 @@ class AssayLibrary(RobotAccount):
         """
         session = self._leased()
         event = session.rollback()
-        clock = guest_clock(session.board)
+        taken = session.board.samples(Stage.ROLLBACK, event)
         limit_ms = duration_ns(within.total_seconds()) / 1e6
-        budget = Budget(Stage.ROLLBACK, Stat.MAX, "ms", clock, 1, 0, limit_ms)
-        row = StageBudget(Stage.ROLLBACK, clock, budget, self._strict).judge([event.rollback_instructions])
-        self.judge([row], [[float(event.rollback_instructions)]])
+        budget = Budget(Stage.ROLLBACK, Stat.MAX, "ms", taken.clock, 1, 0, limit_ms)
+        row = StageBudget(Stage.ROLLBACK, None, {taken.clock: budget}, self._strict).judge(taken)
+        self.judge([row], [list(taken)])
 
     # --- the figures -----------------------------------------------------------------------------------------------
 
@@ -325,13 +324,25 @@ class AssayLibrary(RobotAccount):
 
         Stages are those of the journey: ``generate``, ``verify``, ``jit``, ``deploy``, ``execute``, ``rollback``,
         ``adapt``, ``unadapted``. ``clock`` is only needed where a stage was measured on several. Too few samples skip
-        the test as ``inconclusive``; a stage without a budget on this board's clock skips it.
+        the test as ``inconclusive``, and so does a budget for another clock than the board's alone; a stage without
+        a budget skips it.
         """
         session = self._leased()
         row = session.judged(stage, Clock(clock) if clock else None)
-        if row.limit is None and row.verdict is not Verdict.SKIP:
+        if row.limit is None and row.verdict is Verdict.PASS:
             raise SkipExecution(f"{stage} has no budget on the {row.clock} clock: {row_text(row)}")
         self.judge([row], [session.samples(row)])
+
+    @keyword
+    def measurement_should_hold(self, name: str, *samples: float, clock: OptionalClock = "") -> None:
+        """Samples of a measurement of the lab's own keep the limit that the budget file has for its name.
+
+        They are in the unit of the file: ``Measurement Should Hold    boot_time    3.2    3.4``. ``clock`` is only
+        needed where the file has the name on several.
+        """
+        budgets = Budgets.load(self._budgets, strict=self._strict)
+        row = budgets(name, clock or None).judge(samples)
+        self.judge([row], [list(samples)])
 
     @keyword
     def every_budget_should_hold(self) -> None:

@@ -11,9 +11,9 @@ from typing import Final, Literal, Self
 from ai.scenarios import Situation, situation
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, ConfigError, KernelError, ProgramRejected
-from contracts.measurement import Clock
+from contracts.measurement import Clock, Samples, Verdict
 from contracts.program import Program
-from contracts.stages import Stage
+from contracts.stages import Side, Stage
 from contracts.telemetry import Telemetry
 from contracts.wire.events import RollbackCause, RollbackEvent
 from contracts.wire.image import ImageFlag
@@ -267,15 +267,23 @@ class Session:
 
     def judged(self, stage: str, clock: Clock | None = None) -> Judged:
         """All samples of a stage since the lease, judged by its budget on the clock that they were taken on."""
-        taken = [on for name, on in self.watch.samples if name == stage]
-        asked = self.budgets(stage, clock or (taken[0] if len(taken) == 1 else None))
+        asked = self.budgets(stage, clock)
+        if stage not in tuple(Stage):
+            raise ConfigError(
+                f"{stage} is a measurement of the lab's own",
+                expected="a stage of the journey, whose samples the session takes",
+                seen=stage,
+                do="give its samples: `Measurement Should Hold    NAME    SAMPLE ...`",
+            )
+        on = clock or (self.board.clock if Stage(stage).side is Side.BOARD else Clock.HOST)
         if Stage(stage).not_built:
-            return skipped(stage, Stage(stage).not_built, asked.clock)
+            return skipped(stage, Stage(stage).not_built, on)
         if stage == Stage.UNADAPTED:
             share = (100.0 * self.refused / self.tried,) if self.tried else ()
             return asked.judge(share, unit="%")
-        samples = self.watch.samples.get((stage, asked.clock), [])
-        waited = self.watch.waited.get(stage, ()) if asked.clock is Clock.HOST else ()
+        taken = tuple(self.watch.samples.get((stage, on), ()))
+        waited = self.watch.waited.get(stage, ()) if on is Clock.HOST else ()
+        samples = Samples(on, taken, self.watch.sources.get(on, ""))
         return asked.judge(samples, waited=waited, lost="; ".join(self.watch.lost.get(stage, ())))
 
     def samples(self, row: Judged) -> list[float]:
@@ -283,12 +291,15 @@ class Session:
         return list(self.watch.samples.get((row.name, row.clock), ()))
 
     def every_budget(self) -> list[Judged]:
-        """A row a budget of the file; one for a clock that this board does not have is `skip`."""
-        guest = pipeline.guest_clock(self.board)
+        """A row a stage that the file has a budget for, on the clock that this board measures it on.
+
+        A stage whose budget is for the board's other clock alone is `skip` where it has not run, and not judged where
+        it has. Measurements of the lab's own are not among them.
+        """
         rows = []
-        for stage, clock in self.budgets.entries:
-            if clock in (Clock.HOST, guest):
-                rows.append(self.judged(stage, clock))
-            else:
-                rows.append(skipped(stage, f"this board measures on the {guest} clock", clock))
+        for stage in dict.fromkeys(stage for (stage, _), b in self.budgets.entries.items() if not b.is_own):
+            row = self.judged(stage)
+            if row.verdict is Verdict.SKIP and not Stage(stage).not_built:
+                row = skipped(stage, f"this board measures on the {row.clock} clock", row.clock)
+            rows.append(row)
         return rows

@@ -5,8 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from contracts.record import Record
+from contracts.record import Record, StageRow
 from harness.terminal.style import VERDICT_STYLE, figure_text
+
+
+def clock_text(row: StageRow) -> str:
+    """A row's clock, and what stood in for a board where something did."""
+    source = row.get("source", "")
+    return f"{row['clock']} ({source})" if source else row["clock"]
 
 
 def stage_table(document: Record) -> Table:
@@ -30,13 +36,14 @@ def stage_table(document: Record) -> Table:
     for board in document["boards"]:
         for row in board["stages"]:
             stretch = figure_text(row["stretch"]) + (" missed" if row["missed_stretch"] else "")
-            verdict = row["verdict"] if row["limit"] is not None or row["verdict"] == "skip" else "reported"
+            reported = row["limit"] is None and row["verdict"] == "pass"
+            verdict = "reported" if reported else row["verdict"]
             table.add_row(
                 board["kind"],
                 row["name"],
                 figure_text(row["value"]),
                 row["unit"],
-                row["clock"] if row["value"] is not None else "",
+                clock_text(row) if row["value"] is not None else "",
                 row["stat"] or "",
                 str(row["samples"] or ""),
                 figure_text(row["limit"]),

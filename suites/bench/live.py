@@ -81,16 +81,15 @@ def measure(board: Board, key: LabKey, cases: list[Case], watch: Stopwatch) -> i
         except ProgramRejected:
             continue
         accepted += 1
-        clock = pipeline.guest_clock(board)
-        watch.add("trial", clock, pipeline.run_trial(board, loaded)[0].trial_instructions)
-        watch.add("deploy", clock, pipeline.deploy(board, loaded).swap_instructions)
+        watch.take("trial", board.samples("trial", pipeline.run_trial(board, loaded)[0]))
+        watch.take("deploy", board.samples("deploy", pipeline.deploy(board, loaded)))
         replay = board.client.replay()
         if replay.contained or not replay.program_invocations:
             raise KernelError(
                 f"{case.program.name}: {replay.contained} contained, {replay.program_invocations} calls"
             )
-        watch.add("execute" if case.is_extension else RANDOM, clock, replay.instructions_max)
-        watch.add("rollback", clock, board.client.rollback().swap_instructions)
+        watch.take("execute" if case.is_extension else RANDOM, board.samples("execute", replay))
+        watch.take("rollback", board.samples("rollback", board.client.rollback()))
     return accepted
 
 
@@ -105,7 +104,7 @@ def provoke(board: Board, key: LabKey, case: Case, watch: Stopwatch) -> list[tup
         board.client.replay()
         event = board.client.wait_event(Event.ROLLBACK).record
         assert isinstance(event, RollbackEvent)
-        watch.add("rollback", pipeline.guest_clock(board), event.rollback_instructions)
+        watch.take("rollback", board.samples("rollback", event))
         out.append((flag.name or "", event))
     return out
 

@@ -125,7 +125,7 @@ class SimBoard:
         command += ["-cpu", machine.cpu] if machine.cpu is not None else []
         command += ["-nodefaults", "-display", "none", "-no-reboot", "-kernel", str(kernel)]
         command += ["-chardev", f"socket,id=uart,fd={uart}", "-serial", "chardev:uart", "-monitor", "none"]
-        command += ["-icount", "shift=0,sleep=off"] if self.options.icount else []
+        command += ["-icount", "shift=0,sleep=off"] if self.options.icount and machine.icount else []
         return [*command, "-seed", str(self.options.seed), *machine.extra]
 
     def off(self, why: str = "power off") -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.board_kinds("qemu-virt")
 
 JUDGES = """
 def test_within(board, budget):
-    judged = budget("verify").judge([70_000, 50_000])
+    judged = budget("verify", "virtual").judge([70_000, 50_000])
     assert (judged.verdict, round(judged.value, 6), judged.unit) == ("pass", 0.07, "ms")
 def test_near(budget):
     budget("verify").judge([9_500_000], clock="virtual")
@@ -21,16 +21,20 @@ def test_above(budget):
     budget("verify", "virtual").judge([1_000_000, 12_500_000])
 def test_above_and_caught(budget):
     try:
-        budget("verify").judge([12_500_000])
+        budget("verify", "virtual").judge([12_500_000])
     except Exception:
         pass
 def test_too_few(budget):
     budget("generate").judge([1e6])
     assert False, "not reached"
 def test_stretch(budget):
-    assert budget("verify").judge([5_000_000]).missed_stretch
-def test_another_clock(budget):
-    assert budget("verify").judge([1e12], clock="hardware").limit is None
+    assert budget("verify", "virtual").judge([5_000_000]).missed_stretch
+def test_without_a_budget(budget):
+    assert budget("unseal").judge([1e12], clock="hardware").limit is None
+def test_another_clock(board, budget):
+    budget("verify").judge([1e3] * 17, clock="hardware")
+def test_no_clock(budget):
+    budget("verify").judge([1e3])
 def test_typo(budget):
     budget("verfy").judge([1])
 """
@@ -47,10 +51,16 @@ def test_each_verdict_is_what_the_table_says(board_spec: BoardSpec, lab: Lab) ->
         "test_above_and_caught": "fail",
         "test_too_few": "inconclusive",
         "test_stretch": "pass",
-        "test_another_clock": "pass",
+        "test_without_a_budget": "pass",
+        "test_another_clock": "fail",
+        "test_no_clock": "fail",
         "test_typo": "fail",
     }
     assert "1 inconclusive" in done.text
+    assert (
+        "the virtual clock, which this test's board measures on" in done.rows["test_another_clock"]["message"]
+    )
+    assert "samples of verify without a clock" in done.rows["test_no_clock"]["message"]
     above = done.rows["test_above"]
     for word in ("p50 1 ms", "p99 12.5 ms", "max 12.5 ms", "10 ms", "2 samples"):
         assert word in above["message"], word

@@ -19,9 +19,9 @@ def test_a_program_keeps_the_budget_of_every_stage(
     client = board.client
     client.upload_trace(trace)
     loaded = client.load(seal(program, lab_key, seed=3))
-    budget("verify").judge([loaded.verify_instructions])
-    budget("jit").judge([loaded.jit_instructions])
-    budget("deploy").judge([client.deploy(loaded.handle, 20).swap_instructions])
+    budget("verify").judge(board.samples("verify", loaded))
+    budget("jit").judge(board.samples("jit", loaded))
+    budget("deploy").judge(board.samples("deploy", client.deploy(loaded.handle, 20)))
     # Packets 1 us apart; the timer calls once in nine of them.
-    budget("execute").judge([client.replay(timer_period_ns=9_000).instructions_max])
-    budget("rollback").judge([client.rollback().swap_instructions])
+    budget("execute").judge(board.samples("execute", client.replay(timer_period_ns=9_000)))
+    budget("rollback").judge(board.samples("rollback", client.rollback()))

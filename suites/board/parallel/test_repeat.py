@@ -32,8 +32,8 @@ def test_figures(board, lab_key, budget, length):
         os.kill(board.pid, signal.SIGKILL)
     program = Program(f"moves{length}", Hook.NET_RX, assemble([mov64(R0, 1)] * length + [mov64(R0, 2), exit_()]))
     response = pipeline.load(board, program, seal(program, lab_key)).response
-    budget("verify").judge([response.verify_instructions])
-    budget("jit").judge([response.jit_instructions])
+    budget("verify").judge(board.samples("verify", response))
+    budget("jit").judge(board.samples("jit", response))
 """
 OWN = {"duration_s", "worker", "attempts", "transcript", "sections"}
 """What belongs to one session: how fast the host was, who ran the test, and where."""
