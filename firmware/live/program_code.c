@@ -15,6 +15,12 @@
 #define BOUND_MAX_NS   1000000000u
 
 /*
+ * Where no instructions are counted an emulator runs at its host's pace: what it has not translated yet, or a processor
+ * that the host has taken away, is no overrun of the program's.
+ */
+#define BOUND_MIN_UNCOUNTED_NS 200000000u
+
+/*
  * What a slot refers to is read from `original`, the image's own instructions: an lddw that the verifier has rewritten
  * looks like any constant. A reference to no map is met only where the verifier was skipped.
  */
@@ -50,7 +56,8 @@ static void set_bound(struct extension *extension, uint64_t wcet, uint32_t max_p
 {
     wcet = wcet < BOUND_MAX_NS ? wcet : BOUND_MAX_NS;
     uint64_t bound = (wcet * max_per_slot + CALL_ALLOWANCE) * BOUND_FACTOR;
-    bound = bound < BOUND_MIN_NS ? BOUND_MIN_NS : bound;
+    uint64_t least = pmu_counts_instructions() ? BOUND_MIN_NS : BOUND_MIN_UNCOUNTED_NS;
+    bound = bound < least ? least : bound;
     extension->bound_ns = bound > BOUND_MAX_NS ? BOUND_MAX_NS : bound;
     extension->bound_ticks = timer_ns_to_ticks(extension->bound_ns) + 1;
 }

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+from typing import Final
+
 import pytest
 
-from assay_lab import Board, LabKey, Program, TestBudgets, Trace, seal
-from contracts.board import EXACT
+from assay_lab import Board, Clock, LabKey, Program, TestBudgets, Trace, seal
 from harness.bpf.samples import counter, record_time, tally_by_lookup
 
+STAGES: Final = ("verify", "jit", "deploy", "execute", "rollback")
+ROUNDS: Final = {Clock.VIRTUAL: 1, Clock.HARDWARE: 20}
+"""A modelled figure is the same each time; of a board's time the budgets ask for a percentile after a warm-up."""
 
-@pytest.mark.needs(EXACT)
+
 @pytest.mark.parametrize(
     "program", [counter(), tally_by_lookup(), record_time()], ids=lambda program: str(program.name)
 )
 def test_a_program_keeps_the_budget_of_every_stage(
     board: Board, lab_key: LabKey, budget: TestBudgets, trace: Trace, program: Program
 ) -> None:
-    client = board.client
-    client.upload_trace(trace)
-    loaded = client.load(seal(program, lab_key, seed=3))
-    budget("verify").judge(board.samples("verify", loaded))
-    budget("jit").judge(board.samples("jit", loaded))
-    budget("deploy").judge(board.samples("deploy", client.deploy(loaded.handle, 20)))
-    # Packets 1 us apart; the timer calls once in nine of them.
-    budget("execute").judge(board.samples("execute", client.replay(timer_period_ns=9_000)))
-    budget("rollback").judge(board.samples("rollback", client.rollback()))
+    client, rounds = board.client, []
+    image = seal(program, lab_key, seed=3)
+    for _ in range(ROUNDS[board.clock]):
+        board.pristine()
+        client.upload_trace(trace)
+        loaded = client.load(image)
+        deployed = client.deploy(loaded.handle, 20)
+        # Packets 1 us apart; the timer calls once in nine of them.
+        replayed = client.replay(timer_period_ns=9_000)
+        rounds.append((loaded, loaded, deployed, replayed, client.rollback()))
+    for stage, answers in zip(STAGES, zip(*rounds, strict=True), strict=True):
+        budget(stage).judge(reduce(add, (board.samples(stage, answer) for answer in answers)))

@@ -21,6 +21,7 @@ from harness.boards.rack import needs_rack, rack, request, simulator
 from harness.boards.registry import select
 from harness.config.keys import LabKey
 from harness.kernel.build import KernelImage
+from suites.board.user_session import Lab
 
 HOLDER = """
 import os, sys, time
@@ -185,3 +186,27 @@ def test_every_byte_passes_the_line_unchanged(spec: BoardSpec, lab_key: LabKey, 
         board.client.upload(BlobKind.WORKLOAD, data * 80)
         status = board.client.status()
         assert (status.crc_errors, status.malformed, status.oversized, status.overruns) == (0, 0, 0, 0)
+
+
+def test_a_board_of_hardware_is_judged_in_its_own_time_by_the_shipped_suite_and_says_who_stood_in(
+    lab: Lab,
+) -> None:
+    budgets = (ROOT / "lab-config" / "budgets.yaml").read_text()
+    generous = re.sub(r"(clock: hardware.*limit: \d+), stretch: [\d.]+", r"\g<1>00000", budgets)
+    assert generous.count("00000}") >= 6
+    (lab.folder / "generous.yaml").write_text(generous)
+    suite = (ROOT / "suites" / "board" / "live" / "test_budgets.py").read_text()
+    trace = (
+        "\n\n@pytest.fixture\ndef trace():\n    from contracts.trace import TracePacket\n"
+        "    return Trace(tuple(TracePacket(1000 * n, bytes(64)) for n in range(1, 41)))\n"
+    )
+    options = ("--board", "rpi4-sim", "-k", "tally")
+    with simulator(select(["rpi4-sim"], lab=[]), instances=1, icount=False) as running:
+        chosen = (*options, "--lab", str(running.lab_file), "--budgets", str(lab.folder / "generous.yaml"))
+        done = lab.run(suite + trace, *chosen)
+    assert done.code == 0, done.text
+    (row,) = done.rows.values()
+    assert {
+        (figure["name"], figure["clock"], figure["source"], figure["stat"]) for figure in row["measurements"]
+    } == {(stage, "hardware", "QEMU", "p99") for stage in ("verify", "jit", "deploy", "execute", "rollback")}
+    assert all(figure["limit"] and figure["samples"] == 19 for figure in row["measurements"])
