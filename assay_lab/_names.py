@@ -24,7 +24,7 @@ from contracts.errors import (
     RequestRefused,
     SetupError,
 )
-from contracts.measurement import Budget, Clock, Measurement, Stat, Verdict
+from contracts.measurement import Budget, Clock, Direction, Measurement, Samples, Stat, Verdict
 from contracts.program import Hook, MapDef, MapFlags, MapType, Program
 from contracts.telemetry import Telemetry, TopPort, TopSource
 from contracts.trace import Trace, TracePacket
@@ -114,6 +114,7 @@ __all__ = [
     "CompiledObject",
     "ConfigError",
     "Diagnosis",
+    "Direction",
     "Event",
     "FaultEvent",
     "Generated",
@@ -153,6 +154,7 @@ __all__ = [
     "RollbackEvent",
     "RunMode",
     "RunResponse",
+    "Samples",
     "SealedImage",
     "SerialLine",
     "SetupError",

@@ -26,9 +26,8 @@
 #define A64_B_SELF     0x14000000u
 #define PROBE_WORDS    1024u
 #define PROBE_ALARM_NS 500u
-#define TIMED_ALARM_NS                                                                                       \
-    200000u /* where time is taken: cold caches, or a translator, come before the probe's code */
-#define TIMED_PROBES 4u
+#define TIMED_ALARM_NS 200000u /* where time is taken: caches are cold, or a translator comes first */
+#define TIMED_PROBES   4u
 
 extern const uint8_t invoke_leave[];
 

@@ -15,7 +15,7 @@ from contracts.errors import ConfigError, did_you_mean
 from harness.boards.files import BoardFile, LabFile, form_of
 from harness.boards.registry import BOARDS, LABS, load_board, load_boards, load_lab
 from harness.config.keys import DEVELOPMENT_KEY, load_key
-from harness.config.strict import every_error, place_of
+from harness.config.strict import every_error, keys_of, place_of
 from harness.judge.budgets import DEFAULT_BUDGETS, BudgetFile, load_budgets
 from harness.kernel.golden import GOLDEN, MANIFEST, GoldenFile, check_golden
 
@@ -24,6 +24,7 @@ SCHEMAS: Final[dict[str, TypeAdapter[Any]]] = {
     "budgets": TypeAdapter(BudgetFile),
     "lab": TypeAdapter(LabFile),
 }
+_BOARD_KEYS: Final = frozenset({"kind", "places"})
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -37,14 +38,15 @@ def lab_files() -> list[Path]:
 def check_file(path: Path) -> list[ConfigError]:
     """All that is wrong with one file.
 
-    Its name says what it is: `*.key`, `budgets*.yaml`, `golden.yaml` (its images with it); else a board, or a lab
-    when it has `places` and no `kind`.
+    What it holds says what it is: `budgets`, `images` (golden ones, looked at with it), a board, or a lab when it has
+    `places` and no `kind`. Its name says so for keys (`*.key`), and where what it holds does not.
     """
     if path.suffix == ".key":
         return _raised(load_key, path)
-    if path.name.startswith("budgets"):
+    keys = keys_of(path)
+    if "budgets" in keys or (not keys & _BOARD_KEYS and path.name.startswith("budgets")):
         return every_error(path, BudgetFile) or _raised(load_budgets, path)
-    if path.name == MANIFEST:
+    if "images" in keys or path.name == MANIFEST:
         boards = load_boards() if path.parent.resolve() == GOLDEN else []
         return every_error(path, GoldenFile) or check_golden(path, boards)
     form = form_of(path)

@@ -1,4 +1,4 @@
-"""One figure before and after: counts of instructions that may not grow, host times that are told and never judged."""
+"""One figure before and after: exact ones that may not get worse, times that are told and never judged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from contracts.measurement import Clock, Direction
+
 DEFAULT_THRESHOLD: Final = 2.0
 """By how many percent a virtual figure may grow."""
 
@@ -20,11 +22,15 @@ _RESAMPLES: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One figure in both documents, in ns; virtual ones are instructions."""
+    """One figure in both documents: in ns (virtual: instructions), one of the lab's own in its unit.
+
+    `direction` is that of its budget: which way is worse.
+    """
 
     stage: str
     before: float
     after: float
+    direction: Direction = Direction.AT_MOST
 
     @property
     def ratio(self) -> float:
@@ -33,23 +39,40 @@ class Change:
             return math.inf if self.after > 0 else 1.0
         return self.after / self.before
 
+    @property
+    def harm(self) -> float:
+        """The ratio, turned so that above 1 is worse."""
+        if self.direction is Direction.AT_MOST:
+            return self.ratio
+        return 1 / self.ratio if self.ratio else math.inf
+
     def grew_by_more_than(self, percent: float) -> bool:
-        """Whether it is a regression at a threshold of `percent`; exact for counts of instructions."""
+        """Whether it is a regression at a threshold of `percent`; exact for counts of instructions.
+
+        What has to be large enough regresses by shrinking.
+        """
+        if self.direction is Direction.AT_LEAST:
+            return self.after * 100 < self.before * (100 - percent)
         return self.after * 100 > self.before * (100 + percent)
 
     @property
     def is_improvement(self) -> bool:
-        """Smaller at all: virtual figures are exact."""
-        return self.ratio < 1
+        """Better at all: virtual figures are exact."""
+        return self.harm < 1
 
 
 @dataclass(frozen=True, slots=True)
 class HostChange:
-    """A stage of a board or a test on the host clock: medians in ns, a 95% interval of their ratio (None: few samples)."""
+    """A figure of a board or a test on the host or hardware clock: medians, a 95% interval of their ratio.
+
+    `interval` is None for few samples. Medians are in ns, or in the `unit` of a measurement of the lab's own.
+    """
 
     kind: str
     figure: Change
     interval: tuple[float, float] | None
+    clock: Clock = Clock.HOST
+    unit: str = ""
 
     @property
     def reading(self) -> str:
@@ -57,7 +80,11 @@ class HostChange:
         if self.interval is None:
             return f"fewer than {_MIN_HOST_SAMPLES} samples"
         low, high = self.interval
-        return "slower" if low > 1 else "faster" if high < 1 else "no difference seen"
+        if low <= 1 <= high:
+            return "no difference seen"
+        if not self.unit:
+            return "slower" if low > 1 else "faster"
+        return "worse" if (low > 1) is (self.figure.direction is Direction.AT_MOST) else "better"
 
 
 def ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float] | None:
@@ -82,11 +109,18 @@ def percent_text(ratio: float) -> str:
     return "new" if math.isinf(ratio) else f"{ratio - 1:+.1%}" if ratio != 1 else "="
 
 
+def _median(value: float, unit: str) -> str:
+    return f"{value:,.3g} {escape(unit)}" if unit else f"{value / 1e6:,.3g}"
+
+
 def host_table(changes: Sequence[HostChange], of: str = "board") -> Table:
-    """Stages on the host clock: medians, and what the interval of their ratio says."""
-    table = Table(title="host medians in ms, reported and never judged", title_justify="left")
+    """Figures on the host and hardware clocks: medians, and what the interval of their ratio says."""
+    clocks = [str(clock) for clock in Clock if any(change.clock is clock for change in changes)]
+    title = f"{' and '.join(clocks)} medians in ms, reported and never judged"
+    table = Table(title=title, title_justify="left")
     table.add_column(of, no_wrap=of == "board", overflow="fold")
     table.add_column("stage", no_wrap=True)
+    table.add_column("clock", no_wrap=True)
     for column in ("before", "after", "change", "95% interval"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("reading", no_wrap=True)
@@ -97,8 +131,9 @@ def host_table(changes: Sequence[HostChange], of: str = "board") -> Table:
         table.add_row(
             escape(change.kind),
             change.figure.stage,
-            f"{change.figure.before / 1e6:,.3g}",
-            f"{change.figure.after / 1e6:,.3g}",
+            change.clock.value,
+            _median(change.figure.before, change.unit),
+            _median(change.figure.after, change.unit),
             percent_text(change.figure.ratio),
             between,
             change.reading,

@@ -11,6 +11,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from contracts.errors import Cause, InfraError
+from contracts.measurement import Direction
 from contracts.record import CaseAttemptRow, MeasuredRow
 from harness.pytest_lab.soak import plan_of, repeated
 from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
@@ -210,10 +211,14 @@ def _told(number: int, told: CaseAttemptRow) -> str:
     return f"attempt {number}: {told['verdict']}{where}"
 
 
+def _bound(row: MeasuredRow) -> str:
+    return "at least" if row.get("direction") == Direction.AT_LEAST else "limit"
+
+
 def _figure(row: MeasuredRow) -> str:
     if row["value"] is None:
         return f"{row['verdict']}: {row['reason']}"
-    limit = "" if row["limit"] is None else f", limit {row['limit']:g}"
+    limit = "" if row["limit"] is None else f", {_bound(row)} {row['limit']:g}"
     stretch = ", misses its stretch" if row["missed_stretch"] else ""
     return f"{row['value']:.6g} {row['unit']} ({row['stat']} of {row['samples']}{limit}{stretch}): {row['verdict']}"
 

@@ -109,8 +109,9 @@ def budget_bar(stage: StageView, axis: Axis) -> Markup:
     value = in_ns(stage.value, stage.unit)
     if limit is not None:
         x = axis.place(limit)
+        begin, width = (x, 100 - x) if stage.direction == "at_most" else (0, x)
         parts.append(
-            f'<rect class="beyond" x="{x:.4g}%" y="0" width="{100 - x:.4g}%" height="{_BAR_HEIGHT}"/>'
+            f'<rect class="beyond" x="{begin:.4g}%" y="0" width="{width:.4g}%" height="{_BAR_HEIGHT}"/>'
         )
     if value is not None:
         parts.append(

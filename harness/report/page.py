@@ -85,9 +85,9 @@ def _stage_of(board: BoardView | KindView, name: str) -> StageView | None:
 
 def _share(stage: StageView) -> str:
     """How much of its budget a figure takes."""
-    if stage.value is None or not stage.limit:
+    if stage.used is None or math.isinf(stage.used):
         return ""
-    share = 100.0 * stage.value / stage.limit
+    share = 100.0 * stage.used
     return "<0.1 %" if 0 < share < 0.1 else f"{share:.2g} %" if share < 100 else f"{share:.0f} %"
 
 
@@ -161,7 +161,7 @@ def measured(view: SessionView) -> tuple[tuple[str, str, charts.Axis | None, tup
     found = []
     for (kind, clock), rows in sorted(groups.items()):
         axis = charts.axis_of([stage for _, stage in rows])
-        ordered = sorted(rows, key=lambda row: -(row[1].value or 0.0) / (row[1].limit or math.inf))
+        ordered = sorted(rows, key=lambda row: -(row[1].used or 0.0))
         found.append((kind, clock, axis, tuple(MeasuredRow(test, stage, axis) for test, stage in ordered)))
     return tuple(found)
 

@@ -11,8 +11,8 @@ from typing import Final
 from urllib.parse import quote
 
 from contracts.errors import ConfigError
-from contracts.measurement import Verdict
-from contracts.stages import place_in_journey
+from contracts.measurement import NS_PER_UNIT, Verdict
+from contracts.stages import Stage, place_in_journey
 from harness.config.json_file import read_json
 from harness.judge.budgets import worst
 from harness.report.fields import (
@@ -177,7 +177,7 @@ def _test(reader: Reader, number: int, row: Mapping[str, object], *, in_full: bo
         attempts=attempts,
         sections=_sections(reader.room, row.get("sections")) if full else (),
         measurements=tuple(
-            stage_of(entry, tuple(Sample(n, False, value) for n, value in enumerate(numbers_of(entry.get("samples_list")))))
+            stage_of(entry, tuple(Sample(n, False, value) for n, value in enumerate(_samples(entry))))
             for entry in maps_of(row.get("measurements"))
         ),
         frames=frames,
@@ -237,6 +237,15 @@ def _kinds(tests: Sequence[TestView]) -> tuple[KindView, ...]:
     return tuple(views)
 
 
+def _samples(row: Mapping[str, object]) -> Sequence[float]:
+    """The samples of a row, times in ns; none where they are no times, which no strip has a scale for."""
+    taken = numbers_of(row.get("samples_list"))
+    if text_of(row.get("name")) in tuple(Stage):
+        return taken
+    scale = NS_PER_UNIT.get(text_of(row.get("unit")))
+    return [value * scale for value in taken] if scale else ()
+
+
 def _nearest(rows: Sequence[StageView]) -> tuple[StageView, ...]:
     """Of each stage and clock with a budget the row that is worst, then nearest to its limit."""
     chosen: dict[tuple[str, str], StageView] = {}
@@ -249,4 +258,4 @@ def _nearest(rows: Sequence[StageView]) -> tuple[StageView, ...]:
 
 
 def _nearness(row: StageView) -> tuple[int, float]:
-    return (-_BAD_FIRST.index(row.verdict), (row.value or 0.0) / (row.limit or 1.0))
+    return (-_BAD_FIRST.index(row.verdict), row.used or 0.0)

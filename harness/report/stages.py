@@ -26,4 +26,6 @@ def stage_of(row: Mapping[str, object], samples: tuple[Sample, ...]) -> StageVie
         verdict=verdict_of(row.get("verdict")),
         reason=text_of(row.get("reason")),
         samples=samples,
+        direction=text_of(row.get("direction")) or "at_most",
+        source=text_of(row.get("source")),
     )

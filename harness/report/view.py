@@ -47,6 +47,22 @@ class StageView:
     verdict: str
     reason: str
     samples: tuple[Sample, ...]
+    direction: str = "at_most"
+    source: str = ""
+
+    @property
+    def used(self) -> float | None:
+        """The share of its limit that a figure takes, above 1 beyond it; None without a limit above 0."""
+        if self.value is None or self.limit is None or self.limit <= 0:
+            return None
+        if self.direction == "at_most":
+            return self.value / self.limit
+        return self.limit / self.value if self.value > 0 else float("inf")
+
+    @property
+    def shown_clock(self) -> str:
+        """The clock, and what stood in for a board on it."""
+        return f"{self.clock} ({self.source})" if self.source else self.clock
 
     @property
     def shown_verdict(self) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.errors import ConfigError
-from contracts.measurement import NS_PER_UNIT, Clock, Stat, Verdict
+from contracts.measurement import Clock, Stat, Verdict
 from contracts.stages import Stage as JourneyStage
 from harness.judge.budgets import percentile
 from harness.judge.change import (
@@ -25,7 +25,7 @@ from harness.judge.change import (
     ratio_interval,
 )
 from harness.runs.compare_tests import compare_sessions
-from harness.runs.figures import Board, Figures, Situation, Stage, load
+from harness.runs.figures import Board, Figures, Situation, load
 
 _SHOWN: Final = 5  # situations named for a stage, worst first
 
@@ -123,7 +123,7 @@ def _virtual(
         )
         stat = row.stat or Stat.MAX
         if len(pairs) == total and row.stat is news[stage].stat:
-            figure = Change(stage, _ns(row), _ns(news[stage]))
+            figure = Change(stage, row.in_samples_unit, news[stage].in_samples_unit)
         elif changes:
             figure = Change(
                 stage,
@@ -137,28 +137,26 @@ def _virtual(
     return out, notes
 
 
-def _ns(row: Stage) -> float:
-    return round((row.value or 0.0) * NS_PER_UNIT.get(row.unit, 1.0), 6)
-
-
 def _statistic(stat: Stat, samples: Sequence[float]) -> float:
     """A stage's statistic over the shared inputs, by the rules of `harness.judge.budgets`."""
-    return percentile(samples, {Stat.MAX: 100, Stat.P99: 99, Stat.MEDIAN: 50}[stat])
+    ranks = {Stat.MAX: 100, Stat.P99: 99, Stat.MEDIAN: 50, Stat.P1: 1, Stat.MIN: 0}
+    return percentile(samples, ranks[stat])
 
 
 def _host(old: Board, new: Board) -> list[HostChange]:
-    """The host stages of one kind, by the samples of their situations after the warm-up."""
+    """The stages of one kind on the clocks that are not exact, by their situations' samples after the warm-up."""
     out = []
     for stage in JourneyStage:
-        before, after = _host_samples(old, stage), _host_samples(new, stage)
-        if before and after:
-            figure = Change(stage, statistics.median(before), statistics.median(after))
-            out.append(HostChange(old.kind, figure, ratio_interval(before, after)))
+        for clock in (Clock.HOST, Clock.HARDWARE):
+            before, after = _samples(old, stage, clock), _samples(new, stage, clock)
+            if before and after:
+                figure = Change(stage, statistics.median(before), statistics.median(after))
+                out.append(HostChange(old.kind, figure, ratio_interval(before, after), clock))
     return out
 
 
-def _host_samples(board: Board, stage: str) -> list[float]:
-    return [value for s in board.situations if not s.warmup for value in s.host.get(stage, [])]
+def _samples(board: Board, stage: str, clock: Clock) -> list[float]:
+    return [value for s in board.situations if not s.warmup for value in s.samples(clock).get(stage, [])]
 
 
 def _reading(change: StageChange) -> str:

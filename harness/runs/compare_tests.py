@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.measurement import NS_PER_UNIT, Clock, Verdict
+from contracts.measurement import Clock, Direction, Verdict
 from harness.judge.change import Change, HostChange, host_table, percent_text, ratio_interval
 from harness.runs.figures import Figures, Measured, TestRow
 
@@ -34,8 +34,8 @@ class TestChange:
 
     @property
     def worst(self) -> float:
-        """The greatest ratio among the figure and its samples."""
-        return max(self.figure.ratio, *(sample.ratio for sample in self.samples), 0.0)
+        """How much worse the figure, or the worst of its samples, has become: 1 for not at all."""
+        return max(self.figure.harm, *(sample.harm for sample in self.samples), 0.0)
 
     @property
     def is_regression(self) -> bool:
@@ -48,7 +48,8 @@ class TestChange:
         if self.is_regression:
             return "[bold red]regression[/]"
         if self.worst > 1:
-            return f"grew, within {self.threshold:g}%"
+            grew = "grew" if self.figure.direction is Direction.AT_MOST else "shrank"
+            return f"{grew}, within {self.threshold:g}%"
         better = self.figure.is_improvement or any(sample.is_improvement for sample in self.samples)
         return "[green]improvement[/]" if better else "same"
 
@@ -88,13 +89,15 @@ def session_changes(
         if key not in new:
             continue
         now = new[key][1]
-        if was.clock is Clock.HOST:
+        if was.own_unit and was.unit != now.unit:
+            notes.append(f"{_name(key)}: not judged, in {was.unit} before, in {now.unit} after")
+        elif was.clock is not Clock.VIRTUAL:
             host += _host_change(test.id, was, now)
-        elif was.clock is Clock.VIRTUAL and (was.stat, was.samples) == (now.stat, now.samples):
+        elif (was.stat, was.samples) == (now.stat, now.samples):
             alike = len(was.samples_list) == len(now.samples_list)
             pairs = zip(was.samples_list, now.samples_list, strict=True) if alike else ()
-            samples = tuple(Change(was.name, first, second) for first, second in pairs)
-            figure = Change(was.name, _ns(was), _ns(now))
+            samples = tuple(Change(was.name, first, second, now.direction) for first, second in pairs)
+            figure = Change(was.name, was.in_samples_unit, now.in_samples_unit, now.direction)
             stat = was.stat.value if was.stat else ""
             virtual.append(TestChange(test.id, stat, figure, samples, threshold))
         else:
@@ -108,19 +111,18 @@ def _name(key: _Key) -> str:
 
 
 def _why(was: Measured, now: Measured) -> str:
-    if was.clock is Clock.HARDWARE:
-        return "a board's own counters are not exact"
     return f"{was.stat} of {was.samples} samples before, {now.stat} of {now.samples} after"
 
 
-def _ns(row: Measured) -> float:
-    return round((row.value or 0.0) * NS_PER_UNIT.get(row.unit, 1.0), 6)
-
-
 def _host_change(test: str, was: Measured, now: Measured) -> list[HostChange]:
-    before, after = was.samples_list or [_ns(was)], now.samples_list or [_ns(now)]
-    figure = Change(was.name, statistics.median(before), statistics.median(after))
-    return [HostChange(test, figure, ratio_interval(before, after))]
+    before = was.samples_list or [was.in_samples_unit]
+    after = now.samples_list or [now.in_samples_unit]
+    figure = Change(was.name, statistics.median(before), statistics.median(after), now.direction)
+    return [HostChange(test, figure, ratio_interval(before, after), was.clock, now.own_unit)]
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.6g}"
 
 
 def _virtual_table(changes: list[TestChange], before: str, after: str) -> Table:
@@ -136,10 +138,12 @@ def _virtual_table(changes: list[TestChange], before: str, after: str) -> Table:
             escape(change.test),
             change.figure.stage,
             change.stat,
-            f"{change.figure.before:,.0f}",
-            f"{change.figure.after:,.0f}",
+            _count(change.figure.before),
+            _count(change.figure.after),
             percent_text(change.figure.ratio),
-            percent_text(max(sample.ratio for sample in change.samples)) if change.samples else "-",
+            percent_text(max(change.samples, key=lambda sample: sample.harm).ratio)
+            if change.samples
+            else "-",
             change.reading,
         )
     return table

@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import ConfigError, did_you_mean
-from contracts.measurement import Clock, Stat, Verdict
+from contracts.measurement import NS_PER_UNIT, Clock, Direction, Stat, Verdict
 from contracts.root import ROOT
+from contracts.stages import Stage as JourneyStage
 from harness.config.json_file import read_json
 from harness.runs.record import DEFAULT_RESULTS, Job, find_run
 
@@ -39,6 +40,18 @@ class Stage(_Read):
     samples: int
     limit: float | None = None
     verdict: Verdict
+    direction: Direction = Direction.AT_MOST
+
+    @property
+    def own_unit(self) -> str:
+        """The unit of a measurement of the lab's own; empty for a stage of the journey."""
+        return "" if self.name in tuple(JourneyStage) else self.unit
+
+    @property
+    def in_samples_unit(self) -> float:
+        """The value in the unit of its samples: ns, or that of a measurement of the lab's own."""
+        scale = 1.0 if self.own_unit else NS_PER_UNIT.get(self.unit, 1.0)
+        return round((self.value or 0.0) * scale, 6)
 
 
 class Program(_Read):
@@ -63,7 +76,12 @@ class Situation(_Read):
     attempts: list[Attempt]
     program: Program | None = None
     virtual: dict[str, list[float]]
+    hardware: dict[str, list[float]] = {}
     host: dict[str, list[float]] = {}
+
+    def samples(self, clock: Clock) -> dict[str, list[float]]:
+        """Its samples on one clock, by stage."""
+        return {Clock.VIRTUAL: self.virtual, Clock.HARDWARE: self.hardware, Clock.HOST: self.host}[clock]
 
     @property
     def identity(self) -> tuple[str, int, str, tuple[str, ...]]:
@@ -73,7 +91,7 @@ class Situation(_Read):
 
 
 class Measured(Stage):
-    """What a test asked a budget about: the row, and its samples in ns (warm-up included)."""
+    """What a test asked a budget about: the row, and its samples, warm-up included."""
 
     samples_list: list[float] = []
 

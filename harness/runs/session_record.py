@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 
 from contracts.errors import InfraError
-from contracts.measurement import Verdict
+from contracts.measurement import Direction, Verdict
 from contracts.record import CaseAttemptRow, CaseRow, MeasuredRow, Record, SoakRow
 from harness.runs.plain import plain, shortened
 from harness.runs.rows import RowFile
@@ -262,8 +262,9 @@ def _row(nodeid: str, worker: str, phases: _Phases) -> CaseRow:
 
 def _figure(figure: MeasuredRow) -> str:
     stretch = f", stretch {figure['stretch']:g}" if figure["stretch"] is not None else ""
+    bound = "at least" if figure.get("direction") == Direction.AT_LEAST else "limit"
     missed = ", stretch missed" if figure["missed_stretch"] else ""
     return (
         f"{figure['value']:.4g} {figure['unit']}, {figure['stat']} of {figure['samples']}: {figure['verdict']}"
-        f" (limit {figure['limit']:g}{stretch}){missed}"
+        f" ({bound} {figure['limit']:g}{stretch}){missed}"
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from contracts.board import BoardSpec
+from contracts.root import ROOT
 from suites.board.user_session import Lab
 
 pytestmark = pytest.mark.board_kinds("qemu-virt")
@@ -100,6 +104,92 @@ def test_a_budget_file_of_ones_own_and_a_session_that_is_only_inconclusive(
     )
     assert done.code == 76, done.text
     assert "3 needed" in done.text
+
+
+OWN = """
+def test_boot(board, budget):
+    budget("boot_time").judge([9.0, 1.5, 1.75, 1.25])
+def test_slow(budget):
+    budget("throughput").judge([1200.0, 900.0])
+def test_too_few(budget):
+    budget("boot_time").judge([1.0])
+def test_name(budget):
+    budget("boot_tiem").judge([1.0])
+"""
+OWN_FILE = """schema: 1
+budgets:
+  - {name: boot_time, stat: p99, unit: s, clock: host, min_samples: 3, warmup: 1, at_most: 4}
+  - {name: throughput, stat: min, unit: packets/s, clock: host, min_samples: 2, warmup: 0, at_least: 1000}
+"""
+
+
+def test_measurements_of_ones_own_are_judged_recorded_compared_and_shown_like_ours(
+    board_spec: BoardSpec, lab: Lab
+) -> None:
+    path = lab.folder / "mine.yaml"
+    path.write_text(OWN_FILE)
+    done = lab.run(OWN, "--board", board_spec.kind, "--budgets", str(path))
+    assert done.code == 1, done.text
+    assert {name: row["verdict"] for name, row in done.rows.items()} == {
+        "test_boot": "pass",
+        "test_slow": "fail",
+        "test_too_few": "inconclusive",
+        "test_name": "fail",
+    }
+    (boot,) = done.rows["test_boot"]["measurements"]
+    assert (boot["value"], boot["unit"], boot["limit"], boot["direction"]) == (1.75, "s", 4, "at_most")
+    assert boot["samples_list"] == [9.0, 1.5, 1.75, 1.25], "in the unit of the file"
+    (slow,) = done.rows["test_slow"]["measurements"]
+    assert (slow["value"], slow["unit"], slow["direction"]) == (900, "packets/s", "at_least")
+    assert "900 packets/s is below the limit of 1000 packets/s" in done.rows["test_slow"]["message"]
+    assert "did you mean 'boot_time'" in done.rows["test_name"]["message"]
+    assert "at least 1000" in done.text
+    worse = OWN.replace("1.5, 1.75, 1.25", "2.5, 2.75, 2.25").replace("1200.0, 900.0", "1700.0, 1600.0")
+    again = lab.run(worse, "--board", board_spec.kind, "--budgets", str(path))
+    assert again.code == 1, again.text
+    told_by: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+        (
+            ("compare", *(str(folder) for folder in again.folders if folder.is_dir())),
+            ("boot_time", "packets/s", "host medians"),
+        ),
+        (("history", "--stage", "throughput"), ("1,600", "packets/s")),
+        (("history", "--stage", "boot_time"), ("2.75",)),
+        (("report", "last"), ("report.html",)),
+    )
+    for command, words in told_by:
+        results = () if command[0] == "compare" else ("--results", str(lab.results))
+        told = subprocess.run(
+            [sys.executable, "-m", "harness.cli", *command, *results],
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for word in words:
+            assert word in told.stdout, (command, told.stdout, told.stderr)
+    (page,) = (path.read_text() for path in lab.results.glob("*/report.html"))
+    for shown in ("throughput", "packets/s", "at least 1,000"):
+        assert shown in page, shown
+    assert "boot_time" in page[page.index("trend") :], "its trend over sessions is plotted"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("stage: verfy, unit: ms, clock: virtual, limit: 1", "did you mean 'verify'"),
+        ("name: boot_time, unit: s, clock: host", "`at_most` or `at_least`"),
+    ],
+)
+def test_a_bad_budget_file_ends_with_4_before_a_board_is_leased(lab: Lab, row: str, says: str) -> None:
+    path = lab.folder / "mine.yaml"
+    path.write_text(f"schema: 1\nbudgets:\n  - {{{row}, stat: max, min_samples: 1, warmup: 0}}\n")
+    done = lab.run(OWN, "--board", "qemu-virt", "--budgets", str(path))
+    assert done.code == 4, done.text
+    assert f"{path}:3" in done.text
+    assert says in done.text
+    assert not (lab.folder / "leases").exists(), "nothing was leased"
 
 
 SEVERAL_ERRORS = """

@@ -91,6 +91,23 @@ def test_one_bad_file_does_not_hide_another(tmp_path: Path) -> None:
     assert "nowhere.yaml cannot be read" in text
 
 
+def test_what_a_file_holds_says_what_kind_it_is_whatever_its_name(tmp_path: Path) -> None:
+    bench = tmp_path / "bench-limits.yaml"
+    bench.write_text(
+        "schema: 1\nbudgets:\n  - {name: current_ma, stat: max, unit: mA, clock: host, min_samples: 1, warmup: 0}\n"
+    )
+    (error,) = check_file(bench)
+    assert "bench-limits.yaml:3" in error.what
+    assert "`at_most` or `at_least`" in str(error)
+    bench.write_text(bench.read_text().replace("warmup: 0}", "warmup: 0, at_most: 800}"))
+    assert check_file(bench) == []
+    board = tmp_path / "budgets-of-a-board.yaml"
+    board.write_text(
+        VIRT.read_text().replace("kind: qemu-virt", "kind: budgets-board").replace("cores", "corse")
+    )
+    assert any("'cores'" in str(error) for error in check_file(board)), "a board, for it has a kind"
+
+
 def test_what_the_loader_takes_the_check_takes(tmp_path: Path) -> None:
     twice = tmp_path / "budgets.yaml"
     row = "  - {stage: jit, stat: max, unit: ms, clock: virtual, min_samples: 1, warmup: 0, limit: 5}\n"

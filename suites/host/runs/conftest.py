@@ -141,8 +141,9 @@ def record_session(tmp_path: Path) -> RecordSession:
             figures += [("generate", [45e6 + 1e5 * (n % 7) for n in range(21)])]
             measurements = []
             for stage, samples in figures:
+                clock = "virtual" if stage == "verify" else "host"
                 taken = [round(value * factors.get(stage, 1.0)) for value in samples]
-                measurements.append(budget(stage).judge(taken).to_json() | {"samples_list": taken})
+                measurements.append(budget(stage, clock).judge(taken).to_json() | {"samples_list": taken})
             rows.append(
                 {
                     "id": f"suites/board/test_budgets.py::test_verify[{kind}]",

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from contracts.errors import ConfigError
+from contracts.measurement import Direction
 from harness.boards.registry import select
-from harness.judge.change import ratio_interval
+from harness.judge.change import Change, HostChange, ratio_interval
 from harness.runs.baseline import write_baseline
 from harness.runs.compare import compare, compare_runs
 from harness.runs.figures import BASELINE, load
@@ -327,3 +328,16 @@ def test_the_last_run_is_one_of_the_job_that_is_asked_for(
         for name in ("run-02", "run-04"):
             (results / name / "run.json").unlink()
         load("last", results, job="tests")
+
+
+def test_what_has_to_be_large_enough_regresses_by_shrinking() -> None:
+    fewer = Change("throughput", 1000, 970, Direction.AT_LEAST)
+    more = Change("throughput", 1000, 1100, Direction.AT_LEAST)
+    assert fewer.grew_by_more_than(2)
+    assert not fewer.grew_by_more_than(3)
+    assert not fewer.is_improvement
+    assert more.is_improvement
+    assert not more.grew_by_more_than(0)
+    assert HostChange("b", fewer, (0.95, 0.99), unit="packets/s").reading == "worse"
+    assert HostChange("b", more, (1.05, 1.2), unit="packets/s").reading == "better"
+    assert HostChange("b", Change("adapt", 1, 2), (1.5, 2.5)).reading == "slower"
