@@ -66,8 +66,9 @@ static void contain(struct trap_frame *frame, struct invocation *invocation, uin
     invocation->rolled_back = false;
     if (invocation->binding == &extension->bindings[EXTENSION_LIVE]) {
         invocation->rolled_back = config_take_back(extension);
+        struct pmu_cost cost = pmu_end(invocation->entered);
         invocation->released = pmu_begin();
-        invocation->rollback = pmu_sum(before, pmu_end(invocation->entered));
+        invocation->rollback = pmu_sum(before, cost);
         watch_close(extension);
     }
     invocation->cause = cause;
