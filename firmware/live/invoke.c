@@ -18,6 +18,8 @@
 
 #define BATCH_ALARM_NS  1000000000u /* before the first call of a batch moves it */
 #define HELPER_ALARM_NS 1000u       /* an alarm that found a helper running comes again after this */
+#define LOOKS           31u         /* an odd number of pauses, each longer than the one before ... */
+#define LOOK_STEP_NS    17u         /* ... by this */
 #define SPSR_DAIF       0x3c0u
 
 /* For the calibration at boot (ARM DDI 0487 C6.2). */
@@ -40,6 +42,7 @@ static struct invocation invocations[CPU_MAX];
 
 /* Instructions from the one that was stopped to the first of live_contain_fault, or of `expired`. */
 static struct pmu_cost fault_entry_cost, alarm_entry_cost;
+static uint32_t looks; /* of the batch under way, at calls whose helper was running */
 
 static bool in_code(const struct invocation *invocation, uint64_t pc)
 {
@@ -96,6 +99,21 @@ bool live_contain_fault(struct trap_frame *frame)
     return true;
 }
 
+static void expired(struct trap_frame *frame, void *arg);
+
+/*
+ * Arms the next look at a call whose helper was running. Under -icount all is periodic: a loop of a helper's length, the
+ * ticks, and this handler. With a pause that is always the same, the alarm could find the helper each time, for ever;
+ * so it is made longer by some ticks, and by some instructions between two ticks.
+ */
+static void come_again(void)
+{
+    uint32_t turn = looks++ % LOOKS;
+    for (uint32_t i = 0; i < turn; i++)
+        __asm__ volatile("nop");
+    timer_arm_ns(HELPER_ALARM_NS + turn * LOOK_STEP_NS, expired, NULL);
+}
+
 /* The watchdog's alarm, in interrupt context. */
 static void expired(struct trap_frame *frame, void *arg)
 {
@@ -107,7 +125,7 @@ static void expired(struct trap_frame *frame, void *arg)
         return;
     }
     if ((int64_t)(timer_ticks() - invocation->deadline) < 0 || !in_code(invocation, frame->elr)) {
-        timer_arm_ns(HELPER_ALARM_NS, expired, NULL);
+        come_again();
         return;
     }
     invocation->entered = entered;
@@ -117,6 +135,7 @@ static void expired(struct trap_frame *frame, void *arg)
 
 void invoke_batch_begin(void)
 {
+    looks = 0;
     timer_arm_ns(BATCH_ALARM_NS, expired, NULL);
 }
 

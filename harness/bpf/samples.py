@@ -118,9 +118,10 @@ def endless(hook: Hook = Hook.NET_RX) -> Program:
     return Program("endless", hook, assemble([Label("on"), ja("on"), exit_()]))
 
 
-def endless_in_helpers(hook: Hook = Hook.NET_RX) -> Program:
-    """Loops for ever, most of the time inside a helper."""
-    return Program("busy", hook, assemble([Label("on"), call(KTIME_GET_NS), ja("on"), exit_()]))
+def endless_in_helpers(hook: Hook = Hook.NET_RX, moves: int = 0) -> Program:
+    """Loops for ever, most of the time inside a helper; `moves` more instructions a turn."""
+    work = [mov64(R2, n) for n in range(moves)]
+    return Program("busy", hook, assemble([Label("on"), call(KTIME_GET_NS), *work, ja("on"), exit_()]))
 
 
 def helper_given_nonsense(address: int = 0x10, hook: Hook = Hook.NET_RX) -> Program:

@@ -115,6 +115,16 @@ def test_a_trial_that_has_to_be_contained_ends_there_and_deploys_nothing(
     assert (status.rollbacks, status.generation, status.deployed_programs) == (0, 1, 1)
 
 
+def test_a_loop_that_keeps_step_with_the_alarm_is_found_outside_its_helper(
+    testing_board: Board, load: Loads
+) -> None:
+    # Under -icount everything is periodic: turns of any length, a tick's 16 instructions, the handler's own.
+    for moves in range(18):
+        handle = load(endless_in_helpers(moves=moves), UNVERIFIED)
+        assert testing_board.client.trial(handle)[0].contained == 1
+        testing_board.client.unload(handle)
+
+
 @pytest.mark.parametrize("program", [wild_load(), endless(), endless_in_helpers()], ids=lambda p: p.name)
 def test_unverified_code_is_taken_back_at_its_first_packet(
     testing_board: Board, load: Loads, program: Program
