@@ -151,7 +151,7 @@ def test_what_is_wrong_with_a_mark_ends_a_session_with_workers_too(board_spec: B
 def test_a_failure_ends_at_the_tests_own_line_unless_the_full_trace_is_asked_for(
     board_spec: BoardSpec, lab: Lab
 ) -> None:
-    text = "def test_one(board, budget): budget('verify').judge([10**12])"
+    text = "def test_one(board, budget): budget('verify', 'virtual').judge([10**12])"
     done = lab.run(text, "--board", board_spec.kind)
     assert done.code == 1, done.text
     assert "contracts.errors.BudgetExceeded: verify missed its budget" in done.text

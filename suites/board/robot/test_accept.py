@@ -113,7 +113,7 @@ def _budgets(folder: Path, **limits: float) -> Path:
         text, found = re.subn(
             rf"(stage: {stage}, .*?limit: )[^,}}]+(, stretch: [^}}]+)?", rf"\g<1>{limit:.9f}", text
         )
-        assert found == 1
+        assert found, "a row a clock"
     path = folder / "budgets.yaml"
     path.write_text(text)
     return path
