@@ -1,1 +1,1 @@
-"""From telemetry to a program: scenarios, diagnosis, prompt, grammar, and the small Llama that writes."""
+"""From telemetry to a program: scenarios, diagnosis, prompt, grammar, and the small Llama that writes programs."""

@@ -1,8 +1,8 @@
-"""The yardstick beside the model: rules that know every composition of the training split, and nothing else.
+"""The baseline for the model: rules that know every composition of the training split, and nothing else.
 
-For a diagnosis whose composition the rules know, they write the right program with its numbers filled in. For any other
-they write the nearest one that they know: the composition that differs in the fewest choices. (Rules that know how the
-parts compose are `ai.scenarios.programs.reference`: right by construction, and no yardstick.)
+For a known composition the rules write the correct program with its numbers filled in. For any other they write the
+nearest known one: the composition that differs in the fewest choices. (Rules that know how the parts compose are
+`ai.scenarios.programs.reference`: correct by construction, so they are not a baseline.)
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ai.scenarios.programs import reference
 from contracts.diagnosis import Diagnosis
 
 _ORDER: Final = ("filter", "action", "scale", "min_length", "window_ms", "key", "measure")
-"""Choices, the ones that a rule would sooner get wrong first."""
+"""Choices, those that a rule may rather get wrong first."""
 
 
 def write(diagnosis: Diagnosis) -> str:
-    """The source that the rules give. Raises ValueError for parameters outside the closed sets."""
+    """The source that the rules write. Raises ValueError for parameters outside the closed sets."""
     return reference(nearest_known(Parameters.from_text(diagnosis.bottleneck, diagnosis.parameters)))
 
 
 def nearest_known(parameters: Parameters) -> Parameters:
-    """`parameters` themselves when their composition is of the training split, else the nearest that are."""
+    """`parameters` if their composition is in the training split, else the nearest that are."""
     for changes in range(len(_ORDER) + 1):
         for names in combinations(_ORDER, changes):
             for values in product(*(_choices(parameters, name) for name in names)):

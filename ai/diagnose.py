@@ -1,4 +1,4 @@
-"""From telemetry to a diagnosis: stated thresholds on what the kernel counted itself.
+"""From telemetry to a diagnosis: fixed thresholds on the kernel's own counters.
 
 | bottleneck | when |
 |---|---|
@@ -7,8 +7,8 @@
 | `hotport` | one destination port gets 40% or more, and no source sends as much |
 | `latency` | none of these, and gaps between packets spread over 6 or more octaves |
 
-The protocol filter is what 70% or more of the packets are: TCP SYN, else TCP, UDP or ICMP, else any. What telemetry
-cannot show (how to group, where the limit lies, what to do) is the operator's `Policy`.
+The protocol filter is the protocol of 70% or more of the packets: TCP SYN, else TCP, UDP or ICMP, else any. What
+telemetry cannot show (grouping, limit, action) is the operator's `Policy`.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ DEFAULT_POLICIES: Final[Mapping[str, Policy]] = {
     "hotport": Policy("dport", "packets", 0, 256),
     "latency": Policy("source", "gap", 0, 256, scale="us", buckets=24),
 }
-"""What is done when the operator says nothing."""
+"""The default policies."""
 
 
 class NoBottleneck(AssayError):
-    """The telemetry shows nothing that a program would help with."""
+    """The telemetry shows no problem that a program could solve."""
 
 
 class PolicyRefused(NoBottleneck):
-    """The operator's policy does not fit the bottleneck: nothing is done that nobody asked for."""
+    """The operator's policy does not fit the bottleneck; no other program is written instead."""
 
 
 def diagnose(telemetry: Telemetry, policy: Policy | None = None) -> Diagnosis:
-    """The bottleneck that the telemetry shows, and the parameters of a program against it.
+    """The bottleneck in the telemetry, and the parameters of a program against it.
 
-    Without a `policy` the bottleneck's default policy is used. Raises PolicyRefused for one that does not fit the
-    bottleneck or its traffic, NoBottleneck when the table above names none or fewer than 32 packets were seen.
+    Without a `policy` the bottleneck's default policy applies. Raises PolicyRefused for one that does not fit the
+    bottleneck or its traffic, NoBottleneck if no row of the table above matches or there were fewer than 32 packets.
     """
     total = telemetry.rx_packets
     if total < PACKETS_MIN:
         raise NoBottleneck(
-            "too little traffic to diagnose",
+            "not enough traffic for a diagnosis",
             expected=f"{PACKETS_MIN} packets or more",
             seen=str(total),
             do="replay a longer workload",
@@ -98,7 +98,7 @@ def _filter(t: Telemetry) -> tuple[str, int]:
 
 
 def _parameters(bottleneck: str, chosen: str, policy: Policy | None) -> Parameters:
-    """The policy's choices, or those of the default policy; all of them, or none. Raises PolicyRefused."""
+    """The choices of the policy or, without one, of the default policy; never a mix. Raises PolicyRefused."""
     asked = DEFAULT_POLICIES[bottleneck] if policy is None else policy
     made = Parameters(
         family=bottleneck,
@@ -119,9 +119,9 @@ def _parameters(bottleneck: str, chosen: str, policy: Policy | None) -> Paramete
         whose = "the default policy" if policy is None else "the operator's policy"
         raise PolicyRefused(
             f"{whose} does not fit a {bottleneck} of {chosen} traffic",
-            expected="choices that a program against it can make (ai/scenarios/parameters.py lists them)",
+            expected="choices that a program against it supports (listed in ai/scenarios/parameters.py)",
             seen=str(error),
-            do="give a policy for this bottleneck, or none for the default one",
+            do="set a policy for this bottleneck, or none to use the default",
         ) from error
     return made
 

@@ -1,7 +1,7 @@
-"""How often a writer's first program passes verifier and trial, over situations that training never saw.
+"""How often a writer's first program passes verifier and trial, in situations that training never saw.
 
-The exam is 100 situations whose compositions or whole templates are held out of training by hash, so that no prompt and
-no program of theirs can have been trained on. What a program meets (compiler, verifier, trial) is passed in.
+The exam is 100 situations whose compositions or whole templates are held out of training by hash, so that training
+cannot contain their prompts or programs. The checks (compiler, verifier, trial) are passed in.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from contracts.diagnosis import Diagnosis, Refusal
 from contracts.errors import ProgramRejected
 
 EXAM_SEED: Final = 1_000_000
-"""Seeds of the exam begin here; a run's situations begin at its own `--seed`."""
+"""First seed of the exam; a run's situations start at its own `--seed`."""
 EXAM_SITUATIONS: Final = 100
 PASS_SHARE: Final = 0.80
-"""What the shipped model must reach at first attempt."""
+"""The share that the shipped model must pass on the first attempt."""
 
 Write = Callable[[Diagnosis], str]
 Attempt = Callable[[str, Situation], Refusal | None]
-"""Compiles, verifies and tries a source in a situation: None when all accept it, else who refused it and why."""
+"""Compiles, verifies and tries a source in a situation: None if all accept it, else the stage and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The outcome of one writer: counts of situations, by hold-out and by the stage that refused."""
+    """The result of one writer: counts of situations, by hold-out and by refusing stage."""
 
     writer: str
     passed: int
@@ -43,13 +43,13 @@ class Score:
 
     @property
     def share(self) -> float:
-        """Part of the situations that passed at first attempt."""
+        """Share of the situations that passed on the first attempt."""
         return self.passed / self.total if self.total else 0.0
 
     def __str__(self) -> str:
         splits = ", ".join(f"{name} {right}/{of}" for name, (right, of) in sorted(self.by_split.items()))
         refused = ", ".join(f"{stage} {n}" for stage, n in sorted(self.refused_by.items())) or "none"
-        return f"{self.writer}: {self.passed}/{self.total} at first attempt ({splits}; refused by: {refused})"
+        return f"{self.writer}: {self.passed}/{self.total} on the first attempt ({splits}; refused by: {refused})"
 
 
 def exam(total: int = EXAM_SITUATIONS) -> Iterator[Situation]:
@@ -59,13 +59,13 @@ def exam(total: int = EXAM_SITUATIONS) -> Iterator[Situation]:
 
 
 def natural(total: int) -> Iterator[Situation]:
-    """Situations as they come, four in five of compositions that training knows (with other traces and figures)."""
+    """Unselected situations, four in five with compositions from training (with other traces and figures)."""
     seeds = count(EXAM_SEED)
     return islice((situation(family, seed) for seed in seeds for family in families()), total)
 
 
 def score(writer: str, write: Write, attempt: Attempt, situations: Iterable[Situation]) -> Score:
-    """Scores `write` on one first attempt in each situation; a ProgramRejected of its own counts as a refusal."""
+    """Scores `write` on one first attempt per situation; a ProgramRejected from `write` counts as a refusal."""
     passed, total = 0, 0
     splits: dict[str, tuple[int, int]] = {}
     refused: Counter[str] = Counter()

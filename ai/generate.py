@@ -1,7 +1,7 @@
-"""A program from a diagnosis: greedy, under the grammar, bounded in tokens; the same input gives the same text.
+"""A program from a diagnosis: greedy, under the grammar, with a token limit; the same input gives the same text.
 
-After a refusal the refused programs are not written again: where the model nearly chose otherwise, the runner-up is
-taken and the rest written anew from there.
+After a refusal the refused programs are not written again: where the model was nearly undecided, the second-best token
+is taken and the rest is generated again from there.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from contracts.diagnosis import Diagnosis, Generated, Refusal
 from contracts.errors import ProgramRejected
 
 TOKENS_MAX: Final = 200
-"""Most tokens of a program by the shipped model (its programs take 40 to 90)."""
+"""Token limit for a program by the shipped model (its programs take 40 to 90)."""
 FOREIGN_TOKENS_MAX: Final = 640
 BRANCHES_MAX: Final = 4
-"""Most branches tried for a program that differs from what was refused."""
+"""Maximum number of branches tried for a program that differs from the refused ones."""
 
 
 class Generator:
-    """Writes programs with one loaded model. `promises_latency` is True for the shipped model alone."""
+    """Writes programs with one loaded model. `promises_latency` is True only for the shipped model."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -39,10 +39,10 @@ class Generator:
         self.promises_latency = model.path.resolve() == SHIPPED.resolve()
 
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> Generated:
-        """A syntactically complete program for `diagnosis`, heeding the latest refusal; another one than any refused.
+        """A syntactically complete program for `diagnosis` that takes the latest refusal into account.
 
-        Raises ProgramRejected (stage `generate`) when the model reaches no complete program within its bound of
-        tokens, ModelError when the prompt does not fit.
+        It differs from every refused program. Raises ProgramRejected (stage `generate`) if the model does not complete
+        a program within its token limit, ModelError if the prompt does not fit.
         """
         cpu, wall = time.thread_time(), time.perf_counter()
         text, tokens, bound = self._prompt(diagnosis, feedback)
@@ -60,7 +60,7 @@ class Generator:
         )
 
     def _prompt(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> tuple[str, list[int], int]:
-        """The prompt's text and tokens, and the bound of the answer's tokens."""
+        """The prompt's text and tokens, and the token limit of the answer."""
         model = self.model
         if model.compact:
             text = prompt.compact(diagnosis, feedback)
@@ -74,7 +74,7 @@ class Generator:
         return text, model.tokenise(text, special=True), FOREIGN_TOKENS_MAX
 
     def _write(self, tokens: Sequence[int], bound: int, refused: Collection[str]) -> tuple[str, int]:
-        """The first program that is not among the `refused`: greedy, then the branches that were closest calls."""
+        """The first program that is not `refused`: greedy first, then branches in order of the closest choice."""
         first = _Draft(self.model, tokens, bound)
         first.complete(self.model.begin(tokens), watch=bool(refused))
         if first.text not in refused:
@@ -87,12 +87,12 @@ class Generator:
                     if branch.text not in refused:
                         return branch.text, first.count + branch.count
             except ProgramRejected:
-                continue  # a branch without an end is no candidate; the next one may be
+                continue  # an incomplete branch is not a candidate; the next one may be
         return first.text, first.count
 
 
 class _Draft:
-    """One program in the making: its tokens, its grammar state, and where the model nearly chose otherwise."""
+    """One unfinished program: its tokens, its grammar state, and its close choices."""
 
     def __init__(self, model: Model, prompt_tokens: Sequence[int], bound: int) -> None:
         self.model = model
@@ -106,7 +106,7 @@ class _Draft:
         self._out = bytearray()
 
     def follow(self, tokens: Sequence[int], last: int) -> bool:
-        """Takes `tokens` as written and `last` after them; False when the grammar does not admit it."""
+        """Appends `tokens`, then `last`; False if the grammar does not admit it."""
         for token in tokens:
             self._take(token)
         if self.model.ends(last) or not self._rules.allows(last):
@@ -117,7 +117,7 @@ class _Draft:
         return True
 
     def complete(self, logits: NDArray[np.float32], *, watch: bool) -> None:
-        """Writes on, greedily, to the end of the program; `watch` notes the runner-up of every choice."""
+        """Continues greedily to the end of the program; `watch` records the second-best token of every choice."""
         try:
             while len(self.tokens) < self.bound:
                 token = self._rules.best(logits)
@@ -139,7 +139,7 @@ class _Draft:
             self._rules.close()
 
     def closest_calls(self) -> list[tuple[int, int]]:
-        """(position, runner-up token) of every choice, the closest first."""
+        """(position, second-best token) of every choice, closest first."""
         return [(at, token) for _, at, token in sorted(self._calls)]
 
     def _note(self, logits: NDArray[np.float32], chosen: int) -> None:
@@ -166,5 +166,5 @@ def _incomplete(reason: str, out: bytearray, count: int) -> ProgramRejected:
         reason=reason,
         expected="a program that ends in its closing brace",
         seen=f"{count} tokens, ending in {tail!r}",
-        do="use a model that was trained for this, or try another seed",
+        do="use a model that was trained for this task, or try another seed",
     )

@@ -1,7 +1,7 @@
-"""GGUF version 3, read with every length checked against the file, and written.
+"""Reads GGUF version 3, with every length checked against the file, and writes it.
 
-llama.cpp aborts or crashes on some malformed files, so a file is read here first: magic, version, metadata and tensor
-extents; `ai.llama_file` looks at what they say. Format: ggml/docs/gguf.md.
+llama.cpp aborts or crashes on some malformed files, so a file is checked here first: magic, version, metadata and tensor
+extents; `ai.llama_file` checks their meaning. Format: ggml/docs/gguf.md.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ Value = bool | int | float | str | list["Value"]
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor's place: `shape` with the fastest-varying dimension first, `offset` from the start of the file."""
+    """One tensor's location: `shape` with the fastest-varying dimension first, `offset` from the start of the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -84,7 +84,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Gguf:
-    """A file's metadata and tensor table; the data stay in the file.
+    """A file's metadata and tensor table; the data remain in the file.
 
     `kinds` has the type of each entry of the metadata, as the file numbers types: that of an array is (ARRAY, the type
     of its elements), of anything else (type, -1).
@@ -96,12 +96,12 @@ class Gguf:
     kinds: Mapping[str, tuple[int, int]]
 
     def text(self, key: str) -> str:
-        """A string of the metadata; "" when it is absent or of another type."""
+        """A string of the metadata; "" if it is absent or of another type."""
         value = self.metadata.get(key, "")
         return value if isinstance(value, str) else ""
 
     def number(self, key: str) -> int:
-        """A whole number of the metadata; 0 when it is absent or of another type."""
+        """An integer of the metadata; 0 if it is absent or of another type."""
         value = self.metadata.get(key, 0)
         return value if isinstance(value, int) else 0
 
@@ -151,7 +151,7 @@ class _Reader:
         return raw.decode("utf-8", "surrogateescape")
 
     def value(self, kind: int, what: str) -> tuple[Value, int]:
-        """A value and, of an array, the type of its elements (else -1)."""
+        """A value and, for an array, the type of its elements (else -1)."""
         if kind in _SCALARS:
             return self.scalar(_SCALARS[kind], what), -1
         if kind == STRING:
@@ -168,9 +168,9 @@ class _Reader:
 
 
 def read(path: Path) -> Gguf:
-    """The metadata and tensor table of a whole GGUF file.
+    """The metadata and tensor table of a complete GGUF file.
 
-    Raises ModelError, saying what was expected and seen, for a missing, truncated or malformed file.
+    Raises ModelError, with what was expected and seen, for a missing, truncated or malformed file.
     """
     try:
         with os.fdopen(open_plain(path), "rb") as file:
@@ -178,14 +178,14 @@ def read(path: Path) -> Gguf:
     except (OSError, ConfigError) as error:
         raise ModelError(
             f"no model at {path}",
-            expected="a GGUF file that can be read",
+            expected="a readable GGUF file",
             seen=error.seen if isinstance(error, ConfigError) else error.strerror or str(error),
-            do="name one with --model PATH, or leave --model away for the shipped one",
+            do="name one with --model PATH, or omit --model to use the shipped one",
         ) from error
 
 
 def read_open(path: Path, file: BinaryIO) -> Gguf:
-    """As `read`, of a file that is open; `path` is what it is called."""
+    """Like `read`, for an open file; `path` is its name."""
     return _read(_Reader(path, file, os.fstat(file.fileno()).st_size))
 
 
@@ -250,12 +250,12 @@ def _truncated(path: Path, wanted: str, size: int) -> ModelError:
         f"model {path} is truncated",
         expected=wanted,
         seen=f"a file of {size} bytes",
-        do="copy or download the file again, whole",
+        do="copy or download the complete file again",
     )
 
 
 def malformed(path: Path, expected: str, seen: str) -> ModelError:
-    """The error for a file that is not what it should be."""
+    """The error for an invalid file."""
     return ModelError(
         f"model {path} is not a usable GGUF", expected=expected, seen=seen, do="use a Llama GGUF file"
     )
@@ -275,9 +275,9 @@ def quantise(values: NDArray[np.float32]) -> bytes:
 def write(
     path: Path, metadata: Mapping[str, Value], tensors: Mapping[str, NDArray[np.float32]], *, q8: bool
 ) -> None:
-    """Writes a version 3 file. Matrices become Q8_0 when `q8` says so; vectors stay F32.
+    """Writes a version 3 file. With `q8`, matrices become Q8_0; vectors stay F32.
 
-    Whole numbers are written as u32, arrays by the type of their first element.
+    Integers are written as u32, arrays with the type of their first element.
     """
     head = [MAGIC, struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     head += [_packed_string(key) + _packed(value) for key, value in metadata.items()]

@@ -1,8 +1,8 @@
-"""The restricted C that a model may write, as a GBNF grammar: what follows the include, to the closing brace.
+"""The restricted C that a model may write, as a GBNF grammar: the text after the include, to the closing brace.
 
-Maps, then one program for `net_rx`; straight-line code with `if` up to three levels deep; no loops, no pointers but
-map values, layout fixed. Repetitions and nesting are bounded, so every sentence is finite. Names are checked by the
-compiler, types and memory by the verifier, meaning by the trial.
+Maps, then one program for `net_rx`; straight-line code with `if` up to three levels deep; no loops, no pointers except
+map values, fixed layout. Repetitions and nesting are bounded, so every sentence is finite. The compiler checks names,
+the verifier types and memory, the trial the meaning.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final
 ROOT: Final = "root"
 
 _STATEMENTS: Final = ((1, 20), (2, 6), (3, 3))
-"""(indentation, most statements of a block at that level)."""
+"""(indentation, maximum number of statements of a block at that level)."""
 
 
 def _block(level: int, most: int) -> str:
-    """Rules of the statements at one level of indentation."""
+    """Rules for the statements at one indentation level."""
     tab = "\\t" * level
     inner = level + 1
     leave = f' ret{level}? | ret{level}\nret{level} ::= "{tab}return " verdict ";\\n"' if level > 1 else ""

@@ -1,6 +1,6 @@
-"""What llama.cpp takes for granted in a Llama file, looked at before it sees one: it aborts where that does not hold.
+"""Checks what llama.cpp assumes about a Llama file before it opens one, because it aborts if an assumption is wrong.
 
-Read off its `llama_model_base::load_hparams`, `llama_model_llama`, `llama_vocab::impl::load` and the tokenisers
+Taken from its `llama_model_base::load_hparams`, `llama_model_llama`, `llama_vocab::impl::load` and the tokenisers
 (llama-cpp-python 0.3.36).
 """
 
@@ -35,10 +35,10 @@ _WHOLE: Final[Mapping[str, tuple[int, int]]] = {
     "rope.dimension_count": (1, 1 << 12),
     "rope.scaling.original_context_length": (1, 1 << 30),
     "vocab_size": (2, 1 << 20),
-    "expert_count": (0, 0),  # a mixture of experts is not checked here, and so is not taken
+    "expert_count": (0, 0),  # a mixture of experts is not checked here, so it is refused
     "expert_used_count": (0, 0),
 }
-"""Whole numbers below `llama.`, and between what bounds each may be."""
+"""Integers below `llama.`, with the bounds of each."""
 _REAL: Final[Mapping[str, tuple[float, float]]] = {
     "attention.layer_norm_rms_epsilon": (1e-12, 0.1),
     "rope.freq_base": (1.0, 1e9),
@@ -59,7 +59,7 @@ _NEEDED: Final = (
 _SCALINGS: Final = ("none", "linear", "yarn", "longrope")
 
 _MATRIX_TYPES: Final = (*range(4), *range(6, 9), *range(10, 24), 29, 30)
-"""Types of ggml that a matrix product takes: F32, F16, BF16 and the quantised ones, no whole or double numbers."""
+"""ggml types for a matrix product: F32, F16, BF16 and the quantised ones, no integers or doubles."""
 
 _BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
 _BYTE_TYPE: Final = 6
@@ -67,11 +67,11 @@ _TYPES: Final = range(7)
 
 
 def check_llama(file: Gguf) -> None:
-    """Raises ModelError unless the file says, consistently, that it holds a Llama with its own tokeniser."""
+    """Raises ModelError unless the file consistently describes a Llama with its own tokeniser."""
     architecture = file.text("general.architecture")
     if architecture != "llama":
         raise ModelError(
-            f"model {file.path} is of another architecture",
+            f"model {file.path} has another architecture",
             expected="general.architecture 'llama'",
             seen=repr(architecture)[:80],
             do="use a GGUF of a Llama model (TinyLlama, SmolLM2, ...)",
@@ -86,7 +86,7 @@ def check_llama(file: Gguf) -> None:
 
 
 def _check_numbers(file: Gguf) -> None:
-    """Every `llama.` entry is one that is known here, of its type and between its bounds."""
+    """Every `llama.` entry is known here, with its type and within its bounds."""
     for key, kind in file.kinds.items():
         name = key.removeprefix("llama.")
         if name == key:
@@ -115,7 +115,7 @@ def _check_numbers(file: Gguf) -> None:
 
 
 def _check_vocabulary(file: Gguf) -> list[str]:
-    """The tokens, once all that belongs to the tokeniser fits them."""
+    """The tokens, after all parts of the tokeniser were checked against them."""
     tokens = file.metadata.get("tokenizer.ggml.tokens")
     if file.kinds.get("tokenizer.ggml.tokens") != (ARRAY, STRING) or not isinstance(tokens, list):
         raise malformed(file.path, "a vocabulary in tokenizer.ggml.tokens", "none")
@@ -123,9 +123,9 @@ def _check_vocabulary(file: Gguf) -> list[str]:
         raise malformed(file.path, "a vocabulary in tokenizer.ggml.tokens", f"{len(tokens)} tokens")
     texts = [
         str(token).partition("\0")[0] or f"[EMPTY_{number}]" for number, token in enumerate(tokens)
-    ]  # as llama.cpp calls them
+    ]  # llama.cpp's names
     if len(set(texts)) != len(texts):
-        raise malformed(file.path, "a vocabulary without repetition", f"{len(texts)} tokens, some alike")
+        raise malformed(file.path, "a vocabulary without repetition", f"{len(texts)} tokens, some equal")
     count = len(texts)
     if file.number("llama.vocab_size") not in (0, count):
         raise malformed(file.path, f"llama.vocab_size {count}", str(file.number("llama.vocab_size")))
@@ -147,7 +147,7 @@ def _check_vocabulary(file: Gguf) -> list[str]:
 
 
 def _array(file: Gguf, key: str, kind: int, count: int) -> list[Value]:
-    """An optional list of the tokeniser: one value a token. llama.cpp reads it by the tokens' number, unasked."""
+    """An optional list of the tokeniser: one value per token. llama.cpp indexes it by token without a check."""
     values = file.metadata.get(key)
     if values is None:
         return []
@@ -158,7 +158,7 @@ def _array(file: Gguf, key: str, kind: int, count: int) -> list[Value]:
 
 
 def _check_bytes(file: Gguf, texts: list[str], kinds: list[Value]) -> None:
-    """A text falls back to bytes: each must be a token, and a token of that type must be called as one."""
+    """Text falls back to bytes: each byte must be a token, and a token of that type must have a byte's name."""
     known = set(texts)
     for byte in range(256):
         plain = bytes([byte]).decode("utf-8", "surrogateescape")
@@ -170,7 +170,7 @@ def _check_bytes(file: Gguf, texts: list[str], kinds: list[Value]) -> None:
 
 
 def _check_special(file: Gguf, count: int, model: str) -> None:
-    """Tokens that are named are there; one that is added to each text must be."""
+    """Named tokens exist; a token that is added to each text must exist."""
     for key, value in file.metadata.items():
         named = key.startswith("tokenizer.ggml.") and key.endswith("token_id")
         if named and (file.kinds[key] != (U32, -1) or not isinstance(value, int) or value >= count):
@@ -185,7 +185,7 @@ def _check_special(file: Gguf, count: int, model: str) -> None:
 
 
 def _check_tensors(file: Gguf, count: int) -> None:
-    """Every tensor that llama.cpp uses is there, with its shape and a type that it computes with."""
+    """Every tensor that llama.cpp uses exists, with its shape and a usable type."""
     width, layers = file.number("llama.embedding_length"), file.number("llama.block_count")
     heads, ffn = file.number("llama.attention.head_count"), file.number("llama.feed_forward_length")
     kv_heads = file.number("llama.attention.head_count_kv") or heads
@@ -243,7 +243,7 @@ def _check_tensors(file: Gguf, count: int) -> None:
 
 
 def _check_compact(file: Gguf, tokens: list[str]) -> None:
-    """A model with the compact prompt has this version's vocabulary: its tokens are used by number."""
+    """A model with the compact prompt has this version's vocabulary, because its tokens are used by number."""
     first = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256)), *(word for word in WORDS)]
     shown = [token.replace("\u2581", " ") for token in tokens[: len(first)]]
     if shown != first or len(tokens) < FIRST_WORD + len(WORDS) or max(BEGIN, PROGRAM) >= len(tokens):

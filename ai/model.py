@@ -1,4 +1,4 @@
-"""A Llama loaded by llama.cpp: tokens in, the next logits out, on one thread, with a grammar that is asked lazily."""
+"""A Llama loaded by llama.cpp: tokens in, next logits out, on one thread, with a lazily evaluated grammar."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOG_ERROR: Final = 4
 
 
 class _Library:
-    """llama.cpp, initialised once; keeps the log callback alive (it segfaults otherwise) and its last errors."""
+    """llama.cpp, initialised once; keeps a reference to the log callback (otherwise it segfaults) and its last errors."""
 
     def __init__(self) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -52,7 +52,7 @@ class _Library:
             self.errors = [*self.errors[-_LOG_LINES:], text.decode("utf-8", "replace").strip()]
 
     def last_error(self) -> str:
-        """What llama.cpp last complained of."""
+        """llama.cpp's last errors."""
         return " | ".join(self.errors[-2:]) or "no message"
 
 
@@ -60,7 +60,7 @@ _loaded: list[_Library] = []
 
 
 def library() -> _Library:
-    """llama.cpp, for whoever speaks to it without a `Model`. Raises ModelError when it does not load."""
+    """llama.cpp, for code that uses it without a `Model`. Raises ModelError if it does not load."""
     if not _loaded:
         _loaded.append(_Library())
     return _loaded[0]
@@ -69,13 +69,13 @@ def library() -> _Library:
 class Model:
     """One loaded model with its own context; a context manager. Not for use by two threads at once.
 
-    `compact` says that the file was trained here and reads the compact prompt. `hash` is the file's SHA-256.
+    `compact` is True if the file was trained with the compact prompt of this project. `hash` is its SHA-256.
     """
 
     def __init__(self, path: Path = SHIPPED, copy: ModelFile | None = None) -> None:
-        """Loads `path`, or a `copy` of one that was checked before.
+        """Loads `path`, or a `copy` that was checked before.
 
-        The file is read once; the first time that these bytes are seen, another process loads them first. Raises
+        The file is read once; if these bytes are new, another process loads them first. Raises
         ModelError for a file that is missing, truncated, malformed or not a Llama.
         """
         if copy is not None:
@@ -112,7 +112,7 @@ class Model:
         settings.n_threads = settings.n_threads_batch = 1
         settings.no_perf = True
         if self.compact:
-            # A small cache may be exact: logits then agree with training's to the last digits.
+            # An F32 cache is affordable: logits then agree with training's to the last digits.
             settings.type_k = settings.type_v = self._api.GGML_TYPE_F32
             settings.flash_attn_type = self._api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._context = self._api.llama_init_from_model(self._model, settings)
@@ -139,14 +139,14 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """Frees the context and the model; harmless when repeated."""
+        """Frees the context and the model; may be called twice."""
         if self._context:
             self._api.llama_free(self._context)
             self._api.llama_model_free(self._model)
             self._context = self._model = None
 
     def begin(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Logits after `tokens`, read from an empty context. Raises ModelError when they do not fit."""
+        """Logits after `tokens`, evaluated in an empty context. Raises ModelError if they do not fit."""
         if not 0 < len(tokens) < self.context_size:
             raise ModelError(
                 f"the prompt does not fit {self.path.name}",
@@ -162,7 +162,7 @@ class Model:
         return self._decode([token])
 
     def rewind(self, length: int) -> None:
-        """Forgets all but the first `length` tokens of the context."""
+        """Truncates the context to its first `length` tokens."""
         self._api.llama_memory_seq_rm(self._memory, 0, length, -1)
 
     def _decode(self, tokens: Sequence[int]) -> NDArray[np.float32]:
@@ -180,7 +180,7 @@ class Model:
         return view
 
     def tokenise(self, text: str, *, special: bool = False) -> list[int]:
-        """Token ids of `text`; `special` lets control tokens be named in it (chat templates)."""
+        """Token ids of `text`; with `special`, control tokens in it are recognised (chat templates)."""
         if self.tokeniser is not None and not special:
             return self.tokeniser.encode(text)
         raw = text.encode()
@@ -197,7 +197,7 @@ class Model:
         return list(buffer[:count])
 
     def piece(self, token: int) -> bytes:
-        """The bytes of a token, whole (llama-cpp-python's own detokeniser drops pieces over 32 bytes)."""
+        """All bytes of a token (llama-cpp-python's own detokeniser drops pieces over 32 bytes)."""
         piece = self._pieces.get(token)
         if piece is None:
             count = self._api.llama_token_to_piece(self._vocab, token, self._buffer, _PIECE_MAX, 0, False)
@@ -209,11 +209,11 @@ class Model:
         return bool(self._api.llama_vocab_is_eog(self._vocab, token))
 
     def grammar(self, gbnf: str, root: str) -> Grammar:
-        """A fresh recogniser of `gbnf` over this model's tokens."""
+        """A new recogniser of `gbnf` over this model's tokens."""
         return Grammar(self._api, self._vocab, gbnf, root)
 
     def chat(self, user: str) -> str | None:
-        """`user` as the model's chat template puts it, ready for the answer; None when it has no known template."""
+        """`user` formatted with the model's chat template, ready for the answer; None without a known template."""
         template = self._api.llama_model_chat_template(self._model, None)
         if not template:
             return None
@@ -225,14 +225,14 @@ class Model:
 
 
 def own_tokeniser(file: gguf.Gguf) -> Tokeniser:
-    """The tokeniser that a compact-prompt model carries."""
+    """The tokeniser in the file of a compact-prompt model."""
     texts = file.metadata["tokenizer.ggml.tokens"]
     assert isinstance(texts, list)
     return Tokeniser([str(text).replace("\u2581", " ") for text in texts[FIRST_WORD + len(WORDS) :]])
 
 
 class Grammar:
-    """Follows a GBNF grammar through tokens; asked about one token, and about the whole vocabulary only when needed."""
+    """Follows a GBNF grammar through tokens; checks one token, and the whole vocabulary only if needed."""
 
     def __init__(self, api: Any, vocab: Any, gbnf: str, root: str) -> None:
         self._api = api
@@ -245,7 +245,7 @@ class Grammar:
         self.scans = 0
 
     def close(self) -> None:
-        """Frees the recogniser; harmless when repeated."""
+        """Frees the recogniser; may be called twice."""
         if self._sampler:
             self._api.llama_sampler_free(self._sampler)
             self._sampler = None
@@ -258,7 +258,7 @@ class Grammar:
         return bool(np.isfinite(candidates.data[0].logit))
 
     def best(self, logits: NDArray[np.float32]) -> int | None:
-        """The allowed token with the highest logit, the lowest id among equals; None when none is allowed."""
+        """The allowed token with the highest logit, the lowest id among equals; None if none is allowed."""
         token = int(logits.argmax())
         if self.allows(token):
             return token
@@ -273,5 +273,5 @@ class Grammar:
         return token if np.isfinite(table["logit"][token]) else None
 
     def accept(self, token: int) -> None:
-        """Moves past `token`, which `allows` must have admitted."""
+        """Advances past `token`, which `allows` must have admitted."""
         self._api.llama_sampler_accept(self._sampler, token)

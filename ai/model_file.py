@@ -1,4 +1,4 @@
-"""A model file, read once: what is hashed, looked at and loaded are the same bytes, whatever becomes of the file."""
+"""A model file, read once: the same bytes are hashed, checked and loaded, whatever happens to the file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from contracts.plain_file import open_plain
 from contracts.root import ROOT
 
 PROBED: Final = ROOT / "build" / "models"
-"""One small file a model that has been loaded once without harm, named by its hash."""
+"""One small file per model that was loaded once without a crash, named by its hash."""
 
 PROBE_VERSION: Final = 1
-"""Changes with what a probe looks at, so that models are looked at again."""
+"""Changes with the checks of a probe, so that models are probed again."""
 PROBE_S: Final = 300.0
 _CHUNK: Final = 1 << 22
 _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -34,10 +34,10 @@ _MEMFD: Final = "/memfd:"
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A private copy in memory that nobody can change. `path` is what the file is called; `hash` its SHA-256.
+    """A private copy in memory that cannot be changed. `path` is the file's name; `hash` its SHA-256.
 
-    Where the process may not write files of that size (`ulimit -f`), it is the file itself: `sealed` is False then, and
-    who loads it maps no memory and asks `check_unchanged` afterwards.
+    If the process must not write files of that size (`ulimit -f`), it is the file itself: `sealed` is then False, and
+    the caller loads it without mmap and calls `check_unchanged` afterwards.
     """
 
     path: Path
@@ -47,32 +47,32 @@ class ModelFile:
 
     @property
     def place(self) -> Path:
-        """Where this process, and every other one of this user while this one lives, opens the copy."""
+        """The path of the copy for this process, and for other processes of this user while this one lives."""
         return Path(f"/proc/{os.getpid()}/fd/{self.descriptor}")
 
     @property
     def sealed(self) -> bool:
-        """Whether nobody can change the bytes."""
+        """Whether the bytes cannot be changed."""
         try:
             return fcntl.fcntl(self.descriptor, fcntl.F_GET_SEALS) & _SEALS == _SEALS
         except OSError:  # no file in memory
             return False
 
     def check_unchanged(self) -> None:
-        """Raise ModelError when the bytes are others than those of `hash`."""
+        """Raise ModelError if the bytes no longer match `hash`."""
         seen = _digest(self.descriptor)
         if seen != self.hash:
             raise ModelError(
                 f"model {self.path} was changed while it was read",
                 expected=f"SHA-256 {self.hash.hex()}",
                 seen=seen.hex(),
-                do="load it when nobody writes it",
+                do="load it when no process writes it",
             )
 
 
 @contextmanager
 def read_model(path: Path) -> Iterator[ModelFile]:
-    """The copy of a model file, checked, for as long as the context lasts.
+    """A checked copy of a model file, for the duration of the context.
 
     Raises ModelError for a file that is missing, truncated, malformed, not a Llama, or larger than the free memory.
     """
@@ -98,14 +98,14 @@ def _open(path: Path) -> int:
     except (OSError, ConfigError) as error:
         raise ModelError(
             f"no model at {path}",
-            expected="a GGUF file that can be read",
+            expected="a readable GGUF file",
             seen=error.seen if isinstance(error, ConfigError) else error.strerror or str(error),
-            do="name one with --model PATH, or leave --model away for the shipped one",
+            do="name one with --model PATH, or omit --model to use the shipped one",
         ) from error
 
 
 def _name(path: Path) -> Path:
-    """What a model is called: its path, or the name of a copy that another process of ours holds."""
+    """A model's name: its path, or the name of a copy that another Assay process holds."""
     if path.is_relative_to("/proc"):
         with suppress(OSError):
             target = str(path.readlink())
@@ -127,7 +127,7 @@ def _copied(source: int, name: Path) -> tuple[int, bytes]:
     descriptor = os.memfd_create(name.name[:200], os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     digest = hashlib.sha256()
     try:
-        left = size  # a file that grows meanwhile is taken as it was, one that shrinks is found truncated
+        left = size  # a file that grows is read up to its old size; one that shrinks is truncated
         while left > 0 and (part := os.read(source, min(left, _CHUNK))):
             digest.update(part)
             left -= len(part)
@@ -157,7 +157,7 @@ def _digest(descriptor: int) -> bytes:
 
 
 def _free_memory() -> int:
-    """Bytes that a process may still take without swapping (MemAvailable of proc_meminfo(5)); all there is if unknown."""
+    """Bytes available without swapping (MemAvailable of proc_meminfo(5)); all memory if unknown."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -166,9 +166,9 @@ def _free_memory() -> int:
 
 
 def probe(model: ModelFile) -> None:
-    """Load a model in a process of its own first, once for each hash: whatever ends that process ends no run.
+    """Load a model in a separate process first, once per hash, so that a crash does not end a run.
 
-    Raises ModelError when llama.cpp refuses the file, aborts, or does not come to an end.
+    Raises ModelError if llama.cpp refuses the file, aborts, or times out.
     """
     known = PROBED / f"{model.hash.hex()}-{version('llama-cpp-python')}-{PROBE_VERSION}"
     if known.is_file():
@@ -186,7 +186,7 @@ def probe(model: ModelFile) -> None:
         )
         seen = "" if done.returncode == 0 else _ended(done)
     except subprocess.TimeoutExpired:
-        seen = f"no end within {PROBE_S:.0f} s"
+        seen = f"no exit within {PROBE_S:.0f} s"
     if seen:
         raise ModelError(
             f"llama.cpp does not load {model.path}",
@@ -200,7 +200,7 @@ def probe(model: ModelFile) -> None:
 
 
 def _ended(done: subprocess.CompletedProcess[bytes]) -> str:
-    """How a probe ended, with the last of what it said."""
+    """How a probe ended, with the end of its output."""
     said = (done.stdout + done.stderr).decode("utf-8", "replace").strip()[-400:]
-    how = f"ended by signal {-done.returncode}" if done.returncode < 0 else ""
-    return ": ".join(part for part in (how, said) if part) or f"ended with {done.returncode}"
+    how = f"killed by signal {-done.returncode}" if done.returncode < 0 else ""
+    return ": ".join(part for part in (how, said) if part) or f"exited with {done.returncode}"

@@ -1,7 +1,7 @@
-"""`python -m ai.probe DESCRIPTOR NAME`: load a model that is inherited as an open file, and use it as a run would.
+"""`python -m ai.probe DESCRIPTOR NAME`: loads a model that is inherited as an open file, and uses it like a run.
 
-Ends with 0 when nothing was wrong, and with 1 and the reason on standard output otherwise. llama.cpp may abort the
-process: that is what it is there for. `ai.model_file.PROBE_VERSION` changes with what is looked at here.
+Exits with 0 on success, otherwise with 1 and the reason on standard output. llama.cpp may abort this process, which is
+the purpose of the probe. `ai.model_file.PROBE_VERSION` changes with the checks here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the model reads: a diagnosis as a few short lines, and what was refused before.
+"""The model's prompt: a diagnosis as a few short lines, and earlier refusals.
 
 The compact form is for the shipped model, which is trained on it. `explained` is the longer natural-language form for
 any other model.
@@ -16,7 +16,7 @@ from ai.tokens import WORDS
 from contracts.diagnosis import Diagnosis, Refusal
 
 REFUSAL_TEXT_MAX: Final = 160
-"""Characters of a refusal's reason that reach the model."""
+"""Maximum number of characters of a refusal's reason in the prompt."""
 
 _FILTER_WORDS: Final = {
     "any": "every IPv4 packet",
@@ -52,13 +52,13 @@ _EXAMPLES: Final = (
     Parameters("hotport", "proto", "udp", 96, "packets", 256),
     Parameters("flood", "dest", "syn", 0, "packets", 128, limit=20, action="tx"),
 )
-"""Shown to a model that was not trained here; never of the family that is asked for."""
+"""Examples for a model that was not trained here; never of the requested family."""
 
 
 def compact(diagnosis: Diagnosis, feedback: Sequence[Refusal] = ()) -> str:
-    """The prompt of the shipped model, without its end marker; only the latest refusal is told.
+    """The prompt of the shipped model, without its end marker; contains only the latest refusal.
 
-    Raises ValueError when the diagnosis lacks a parameter or holds one outside the closed sets.
+    Raises ValueError if the diagnosis lacks a parameter or has one outside the closed sets.
     """
     parameters = Parameters.from_text(diagnosis.bottleneck, diagnosis.parameters)
     text = compact_parameters(parameters, diagnosis.evidence)
@@ -86,9 +86,9 @@ def compact_parameters(p: Parameters, evidence: str) -> str:
 
 
 def _unlike_choices(evidence: str) -> str:
-    """The evidence with each figure that is also a choice (`udp 96%`, `96 bytes`) moved by one.
+    """The evidence with each figure that equals a choice (`udp 96%`, `96 bytes`) changed by one.
 
-    A choice is one token that the model copies into the program; a figure that looks like one gets copied by mistake.
+    A choice is one token that the model copies into the program; it would copy an equal figure by mistake.
     """
 
     def moved(figure: re.Match[str]) -> str:
@@ -99,7 +99,7 @@ def _unlike_choices(evidence: str) -> str:
 
 
 def refused(refusal: Refusal) -> str:
-    """A refusal as it follows the prompt: stage, reason cut to one line, then the program without its include."""
+    """A refusal after the prompt: stage, reason truncated to one line, then the program without its include."""
     reason = " ".join(refusal.reason.split())[:REFUSAL_TEXT_MAX]
     return f"refused by {refusal.stage}: {reason}\n{refusal.source.removeprefix(PREFIX)}"
 

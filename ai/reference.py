@@ -1,7 +1,7 @@
-"""A fixed evaluation by llama.cpp, of the kind that `generate` is made of: what tells a slow machine from slow code.
+"""A fixed evaluation by llama.cpp, similar to `generate`: it distinguishes a slow machine from slow code.
 
-It goes through llama.cpp's own interface and through nothing of ours: whatever makes `ai.generate` or `ai.model` slower
-leaves it as fast as it was.
+It uses only llama.cpp's own interface and none of our code: a change that makes `ai.generate` or `ai.model` slower does
+not affect it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contracts.errors import ModelError
 _CONTEXT: Final = 64
 _PROMPT: Final = 8
 _STEPS: Final = 6
-"""Tokens read at once, and tokens decoded one by one: about 1 ms in all, as `generate` does 10 to 60 times over."""
+"""Tokens read at once, and tokens decoded one by one: about 1 ms in total; `generate` does 10 to 60 times as much."""
 
 
 class Reference:
@@ -63,7 +63,7 @@ class Reference:
 
 
 def _key(model: Path, package: Path) -> str:
-    """Names model and library: the times of two builds of llama.cpp are not those of one machine."""
+    """Identifies model and library: times of two builds of llama.cpp are not comparable."""
     digest = hashlib.sha256(model.read_bytes())
     for path in sorted(package.rglob("*.so*")):
         about = path.stat()

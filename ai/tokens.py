@@ -1,10 +1,10 @@
-"""The tokeniser of the shipped model: SentencePiece-style merges over superwords, as llama.cpp runs them.
+"""The tokeniser of the shipped model: SentencePiece-style merges over superwords, compatible with llama.cpp.
 
 Vocabulary layout: 0 `<unk>`, 1 `<s>`, 2 `</s>`, 3 `<program>` (ends the prompt), 4 to 259 the bytes, then the
-closed-set words (never merged with what surrounds them), then merged pieces by falling score, single characters last.
+closed-set words (never merged with their neighbours), then merged pieces by falling score, single characters last.
 Text is split at the closed-set words, longest first; within a fragment the adjacent pair whose join has the best score
-is merged until none is left; what has no piece falls back to bytes. Spaces are ordinary characters, so a piece may span
-words.
+is merged until none is left; text without a piece falls back to bytes. Spaces are ordinary characters, so a piece may
+span words.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Tokeniser:
 
 
 def split_words(text: str, words: Sequence[str]) -> list[str]:
-    """`text` cut at every occurrence of `words`, taken in the order given; empty fragments are dropped."""
+    """`text` split at every occurrence of `words`, in the order given; without empty fragments."""
     fragments: list[tuple[str, bool]] = [(text, False)]
     for word in words:
         if word not in text:

@@ -1,7 +1,7 @@
 """What a suite imports: `from assay_lab import Board, Trace, seal, compile_program`.
 
-Everything here is defined elsewhere and documented there; `assay_lab.__all__` is the list of names that stay.
-`assay_lab.drivers` has what a driver of a lab's own needs, `assay_lab.robot` the library for Robot Framework.
+Everything here is defined and documented elsewhere; `assay_lab.__all__` is the list of stable names.
+`assay_lab.drivers` has what a lab's own driver needs, `assay_lab.robot` the library for Robot Framework.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from assay_lab._names import *  # noqa: F403
     from assay_lab._names import __all__ as __all__
 else:
-    # In a wheel this module is the parent of every other one (docs/decisions/wheel.md): it loads nothing by itself.
+    # In a wheel this module is the parent of every other one (docs/decisions/wheel.md), so importing it loads nothing.
     def __getattr__(name: str) -> object:
         if name.startswith("__") and name != "__all__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import assay_lab._names as names  # `from assay_lab import _names` would ask here for `_names`
+        import assay_lab._names as names  # `from assay_lab import _names` would call this function for `_names`
 
         try:
             return getattr(names, name)

@@ -1,4 +1,4 @@
-"""The names of `assay_lab`, imported from where they are defined. `assay_lab` loads this when one is asked for."""
+"""The names of `assay_lab`, imported from their modules. `assay_lab` loads this module when a name is first used."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """`open_writer` brings numpy and `TestBudgets` pytest: only a suite that names them loads those."""
+        """`open_writer` needs numpy and `TestBudgets` pytest: only a suite that uses them loads those."""
         if name == "open_writer":
             from harness.loop.writer import open_writer
 

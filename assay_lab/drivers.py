@@ -1,4 +1,4 @@
-"""What a driver of a lab's own is written against: its options, and the protocols of consoles, switches and boots."""
+"""The interface for a lab's own driver: its options, and the protocols of consoles, power switches and boot methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Robot Framework library, as a suite names it: `Library    assay_lab.robot.AssayLibrary`."""
+"""The Robot Framework library under its public name: `Library    assay_lab.robot.AssayLibrary`."""
 
 from __future__ import annotations
 

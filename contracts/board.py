@@ -1,4 +1,4 @@
-"""A board kind as its file describes it, after validation."""
+"""A board type (`kind`) as its file describes it, after validation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CAPABILITIES: Final[Mapping[str, str]] = {
     REGISTERS: "its cores can be read without the kernel's help",
     EXACT: "its time is virtual: figures repeat to the instruction",
 }
-"""What a kind may be able to do, beyond what every board does, and what each word means."""
+"""Capabilities beyond those of every board, with their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class QemuSpec:
-    """How to start the machine: QEMU machine and CPU names, RAM in MiB, cores, which kernel file form it boots.
+    """How to start the machine: QEMU machine and CPU names, RAM in MiB, cores, kernel file format.
 
     Without `icount` its time is this machine's: nothing is exact, and figures are on the `hardware` clock.
     """
@@ -38,7 +38,7 @@ class QemuSpec:
 
 @dataclass(frozen=True, slots=True)
 class DriverSpec:
-    """A driver by name (an entry point's, or `FILE.py:NAME`), with its options as the file gives them."""
+    """A driver's name (an entry point, or `FILE.py:NAME`) and its options from the file."""
 
     driver: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class DriverSpec:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One board of a kind, and where it is. A QEMU board is made when it is powered on and has a name alone.
+    """One board and how to reach it. A QEMU board is created at power on, so it has only a name.
 
     `console` is a device path or a pyserial URL, `probe` the debug probe's unique id.
     """
@@ -59,7 +59,7 @@ class Place:
 
     @property
     def identity(self) -> str:
-        """What a lease locks, fit for a file name: the device itself, so that two names for it meet in one lock."""
+        """The lock's name: the device itself, so that two names of one device use the same lock."""
         if not self.console:
             return self.name
         real = self.console if "://" in self.console else str(Path(self.console).resolve())
@@ -67,7 +67,7 @@ class Place:
 
     @property
     def lasting_identity(self) -> str:
-        """What stays with the board when devices are numbered anew: quarantine and reservations go by it.
+        """The identity that a board keeps when devices are renumbered: quarantine and reservations use it.
 
         A link that the lab or udev made is meant to last, so it counts as it is written; a bare device is known by its
         link in /dev/serial/by-id, where it has one. A pty has a number that the next program is given.
@@ -81,8 +81,8 @@ class Place:
 
 
 BY_ID: Final = Path("/dev/serial/by-id")
-"""Where udev names serial adapters by maker, product and serial number."""
-_NAME_MAX: Final = 180  # bytes of a file's name that are ours; suffixes follow, up to 255 in all
+"""Where udev names serial adapters by vendor, product and serial number."""
+_NAME_MAX: Final = 180  # bytes of a file's name that we use; suffixes follow, up to 255 in total
 _SAFE: Final = {ord(char): "-" for char in "/:?&=%* "}
 
 
@@ -102,7 +102,7 @@ def _file_name(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BoardSpec:
-    """One kind of board. `firmware` names the folder of firmware/boards; `console` is "unix" or "pty" on QEMU."""
+    """One board type. `firmware` names the folder of firmware/boards; `console` is "unix" or "pty" on QEMU."""
 
     kind: str
     firmware: str
@@ -115,11 +115,11 @@ class BoardSpec:
     qemu: QemuSpec | None = None
     scenario: str | None = None
     capabilities: frozenset[str] = frozenset()
-    sim: QemuSpec | None = None  # the machine that may stand in where a kind of hardware has no places
+    sim: QemuSpec | None = None  # the simulated machine to start when no lab file gives places
     sim_instances: int = 0
-    uart_hz: int | None = None  # the UART's reference clock, where it is not the firmware's own
+    uart_hz: int | None = None  # the UART's reference clock, if it differs from the firmware's
 
     @property
     def instances(self) -> int:
-        """How many boards of this kind the lab has."""
+        """Number of boards of this type in the lab."""
         return len(self.places)

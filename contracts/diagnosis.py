@@ -24,7 +24,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an earlier program was sent back: the stage, its reason, and the program's source."""
+    """Why an earlier program was refused: the stage, its reason, and the program's source."""
 
     stage: Stage
     reason: str
@@ -49,9 +49,9 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class TrialObservation:
-    """What a program did on the trial trace: a verdict a packet, then the contents of its maps by name.
+    """What a program did on the trial trace: one verdict per packet, and the contents of its maps by name.
 
-    Array maps are given whole (key is the u32 index, little-endian); keys and values are raw bytes.
+    Array maps are complete (key is the u32 index, little-endian); keys and values are raw bytes.
     """
 
     verdicts: tuple[int, ...]
@@ -60,7 +60,7 @@ class TrialObservation:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """Whether the observation is what the oracle asks; `reason` names the first difference in words."""
+    """Whether the observation matches the oracle; `reason` describes the first difference."""
 
     ok: bool
     reason: str = ""

@@ -1,4 +1,4 @@
-"""Errors, one small tree: the class says whose fault it is, the message what was expected, seen, and to do."""
+"""All errors, in one small tree: the class says who is at fault, the message what was expected, seen and to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORD_MAX: Final = 200
 class AssayError(Exception):
     """Root of every error that Assay raises on purpose.
 
-    `expected`, `seen` and `do` are kept apart so that reports can lay them out; `str()` joins them.
+    `expected`, `seen` and `do` are separate so that reports can format them; `str()` joins them.
     """
 
     exit_code = 1
@@ -38,44 +38,44 @@ class AssayError(Exception):
 
 
 class ConfigError(AssayError):
-    """The user's files or arguments are wrong. Raised before any board is leased; ends with exit code 4."""
+    """The user's files or arguments are invalid. Raised before any board is leased; exit code 4."""
 
     exit_code = 4
 
 
 class SetupError(AssayError):
-    """The machine cannot be set up (package, network, privilege). Ends with exit code 69."""
+    """The machine cannot be set up (package, network, privilege). Exit code 69."""
 
     exit_code = 69
 
 
 class BuildError(AssayError):
-    """The kernel or a program of ours does not build. Ends the run before a lease; exit code 1."""
+    """The kernel or one of our programs does not build. Ends the run before a lease; exit code 1."""
 
 
 class ModelError(AssayError):
-    """A model file is missing, truncated, of a wrong architecture, or does not load. Exit code 4."""
+    """A model file is missing, is truncated, has the wrong architecture, or does not load. Exit code 4."""
 
     exit_code = 4
 
 
 class Cause(StrEnum):
-    """Where a fault of the lab came from: decides whether a test is tried again, and whom two such faults blame."""
+    """The cause of a lab fault: it decides whether a test is retried, and what two such faults mean."""
 
     ITSELF = "itself"
-    """The board died or fell sick in mid-run, and nothing outside is known to have done it."""
+    """The board died or failed during the run, without a known outside cause."""
     OUTSIDE = "outside"
-    """Somebody took the board, ended or stopped its process, switched its supply, or used its console."""
+    """Somebody took the board, killed or stopped its process, switched its supply, or used its console."""
     LAB = "lab"
-    """Something around the board: its switch, its cable, its server. Another place may be in order."""
+    """Something around the board: its switch, its cable, its server. Another place may work."""
     MACHINE = "machine"
-    """This machine: no processor time, no room on its disk, no working QEMU. Another place would not do better."""
+    """This machine: no processor time, no free disk space, no working QEMU. Another place would not help."""
 
 
 class InfraError(AssayError):
-    """The lab's fault: a board that is lost, a killed QEMU, a full disk. Exit code 75.
+    """A lab fault: a lost board, a killed QEMU, a full disk. Exit code 75.
 
-    `cause` is the class's own unless one is given.
+    `cause` is the default of the class unless one is given.
     """
 
     exit_code = 75
@@ -88,34 +88,34 @@ class InfraError(AssayError):
         super().__init__(what, expected=expected, seen=seen, do=do)
 
     def renamed(self, what: str) -> Self:
-        """The same error, of the same class and cause, in other words."""
+        """The same error, of the same class and cause, with another message."""
         return type(self)(what, expected=self.expected, seen=self.seen, do=self.do, cause=self.cause)
 
 
 class ChannelError(InfraError):
-    """The debug channel gave no right answer in time (silent board, closed link)."""
+    """The debug channel gave no valid answer in time (silent board, closed link)."""
 
     usual_cause = Cause.ITSELF
 
 
 class MachineBusy(InfraError):
-    """This machine gave a board that is a process no time to answer: another board of it would fare no better."""
+    """The machine was too busy for a QEMU board to answer in time. Another board here would have the same problem."""
 
     usual_cause = Cause.MACHINE
 
 
 class BoardLost(InfraError):
-    """The board went away: its process was ended from outside, or its link closed."""
+    """The board is gone: its process was killed from outside, or its link closed."""
 
     usual_cause = Cause.ITSELF
 
 
 class KernelError(AssayError):
-    """The kernel under test died, hung or answered against its contract: a `fail`, exit code 1."""
+    """The kernel under test died, hung or violated its contract: a `fail`, exit code 1."""
 
 
 class KernelFault(KernelError):
-    """The kernel reported a fault of its own (panic) with registers; `report` is the full text."""
+    """The kernel reported its own fault (panic) with registers; `report` is the full text."""
 
     def __init__(
         self, what: str, *, report: str = "", expected: str = "", seen: str = "", do: str = ""
@@ -138,7 +138,7 @@ class RequestRefused(AssayError):
 class ProgramRejected(AssayError):
     """A program was refused by a stage (`compile`, `unseal`, `verify`, `trial`); the text can go back to a model.
 
-    `stage` may be given by its name. Raises ValueError for one that is not in the journey.
+    `stage` may be a name. Raises ValueError for a name that is not in the journey.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A ` (did you mean 'x'?)` suffix for the nearest of `known`, or an empty string."""
     from difflib import get_close_matches
 
-    if len(word) > _WORD_MAX:  # nobody's typo, and difflib takes its time
+    if len(word) > _WORD_MAX:  # too long for a typo, and difflib is slow
         return ""
     near = get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import Final
 
 NS_PER_UNIT: Final = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
-"""Units of time as they stand in budgets, records and reports."""
+"""Units of time in budgets, records and reports."""
 
 
 class Clock(StrEnum):
-    """Whose time it is: modelled (`-icount`), board counters, or the host's."""
+    """The time source: modelled (`-icount`), board counters, or the host."""
 
     VIRTUAL = "virtual"
     HARDWARE = "hardware"
@@ -30,14 +30,14 @@ class Stat(StrEnum):
 
 
 class Direction(StrEnum):
-    """Which side of its limit a figure has to stay on."""
+    """On which side of its limit a figure must stay."""
 
     AT_MOST = "at_most"
     AT_LEAST = "at_least"
 
 
 class Verdict(StrEnum):
-    """The one scale of outcomes; docs/verdicts.md maps it to pytest, JUnit, Robot and exit codes."""
+    """All outcomes; the table in docs/verdicts.md maps them to pytest, JUnit, Robot and exit codes."""
 
     PASS = "pass"  # noqa: S105
     MARGINAL = "marginal"
@@ -54,7 +54,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Figures that say whose clock they were taken on. Values are in ns; virtual ones are instructions at 1 ns each.
+    """Figures with their clock. Values are in ns; virtual ones are instructions at 1 ns each.
 
     `source` names what stood in for a board on the `hardware` clock (`QEMU`), empty where it was a board.
     """
@@ -70,11 +70,11 @@ class Samples:
         return len(self.values)
 
     def __add__(self, other: Samples) -> Samples:
-        """These and then those. Raises ValueError for samples of another clock or source."""
+        """These followed by `other`. Raises ValueError for samples of another clock or source."""
         if not isinstance(other, Samples):
             return NotImplemented
         if (self.clock, self.source) != (other.clock, other.source):
-            raise ValueError(f"samples of the {self.clock} and the {other.clock} clock do not add up")
+            raise ValueError(f"samples of the {self.clock} and the {other.clock} clock cannot be combined")
         return Samples(self.clock, self.values + other.values, self.source)
 
 
@@ -82,8 +82,8 @@ class Samples:
 class Measurement:
     """Samples of one stage. Values are in ns (`unit` "ns"); virtual ones are instructions at 1 ns each.
 
-    `waited` (host wall times only; empty or one a sample) is the part of each sample in which the stage's threads
-    were ready to run and had no processor, or in which nobody ran at all. Where that is known of all samples together
+    `waited` (host wall times only; empty or one per sample) is the time of each sample in which the stage's threads
+    were ready to run but had no processor, or in which nobody ran at all. Where that is known of all samples together
     alone, it is `lost_ns`. `lost` says why nobody ran, for people.
 
     Samples that were divided by the slow-down of the machine have what was measured in `raw`, and in `least` the least

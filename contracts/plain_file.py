@@ -1,4 +1,4 @@
-"""Files from outside, read without harm: ordinary files alone, never more than a bound, no wait for a pipe's other end."""
+"""Safe reading of external files: only ordinary files, with a size limit, without waiting for the other end of a pipe."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _KINDS: Final = (
 
 
 def open_plain(path: Path) -> int:
-    """A descriptor for reading an ordinary file. Raises OSError, and ConfigError for what is no ordinary file."""
+    """A descriptor for reading an ordinary file. Raises OSError, and ConfigError for any other type of file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except ValueError as error:  # a NUL in a name that came out of a file
+    except ValueError as error:  # a NUL in a name from a file
         raise FileNotFoundError(str(error)) from error
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no ordinary file")
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not an ordinary file")
     raise ConfigError(f"{path} cannot be read", expected="an ordinary file", seen=kind, do="check the path")
 
 
 def read_plain(path: Path, most: int) -> bytes:
     """The bytes of an ordinary file of at most `most` bytes.
 
-    Raises OSError as `open` does, and ConfigError for a pipe, a folder, a device, or a file that is larger.
+    Raises OSError like `open`, and ConfigError for a pipe, a folder, a device, or a larger file.
     """
     descriptor = open_plain(path)
     try:
@@ -51,14 +51,14 @@ def read_plain(path: Path, most: int) -> bytes:
         raise ConfigError(
             f"{path} cannot be read",
             expected=f"a file of at most {most:,} bytes",
-            seen="a larger one",
+            seen="a larger file",
             do="check the path",
         )
     return b"".join(parts)
 
 
 def tail_plain(path: Path, most: int) -> tuple[bytes, int]:
-    """The last `most` bytes of an ordinary file, and its size. Raises as `read_plain` does."""
+    """The last `most` bytes of an ordinary file, and its size. Raises like `read_plain`."""
     descriptor = open_plain(path)
     try:
         size = os.fstat(descriptor).st_size

@@ -25,7 +25,7 @@ class MapDef:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an instruction comes from: its slot, file and line, and the line's text (empty where it is not known)."""
+    """The source of an instruction: its slot, file and line, and the line's text (empty if unknown)."""
 
     slot: int
     file: str
@@ -37,10 +37,10 @@ class Place:
 class Program:
     """A program before sealing.
 
-    `insns` is the RFC 9669 encoding, 8 bytes a slot, little-endian. A map is referred to by an `lddw` with
+    `insns` is the RFC 9669 encoding, 8 bytes per slot, little-endian. An `lddw` refers to a map with
     src_reg 1 (imm = index into `maps`) or 2 (address of its value; next imm = offset), RFC 9669 section 5.4.
-    `lines` gives (slot, source line) pairs where the compiler left them, for lines of the program's own file;
-    `places` has them all, in the order of their slots, those of headers included.
+    `lines` holds the (slot, source line) pairs that the compiler emitted for the program's own file; `places` holds all
+    of them in slot order, including those of headers.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Program:
         return len(self.insns) // 8
 
     def place_of(self, slot: int) -> Place | None:
-        """Where the instruction at a slot comes from: the last place at or before it, None without debug information.
+        """The source of the instruction at a slot: the last place at or before it, None without debug information.
 
         Places follow one another inside a function; the first of each is its own declaration.
         """

@@ -1,4 +1,4 @@
-"""Progress of long work: what the loop reports and a terminal shows."""
+"""Progress of long operations: what the loop reports and a terminal shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of a board's work, for a live display: `done` of `total` situations, and what it does now.
+    """One step of a board's work, for a live display: `done` of `total` situations, and the current activity.
 
     `attempt` is the number of the program being written, 0 between programs.
     """

@@ -1,8 +1,8 @@
-"""What a run leaves in `run.json`, `tests.jsonl` and `records.jsonl`: docs/schemas/run.schema.json as types.
+"""The contents of `run.json`, `tests.jsonl` and `records.jsonl`: docs/schemas/run.schema.json as types.
 
-Writers make these; a reader of files that may be foreign or damaged goes through `harness.runs.figures` or
+Writers create these; readers of files that may be foreign or damaged use `harness.runs.figures` or
 `harness.report.fields`. A verdict, clock or statistic is the value of its enum (`contracts.measurement`). Keys that
-are not required were added after the first version of the schema, or belong to one job alone.
+are not required were added after the first version of the schema, or belong to only one job.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NotRequired, TypedDict
 
 
 class StageRow(TypedDict):
-    """A judged figure: value, percentiles and limits in `unit`; None where nothing was measured, or nothing promised.
+    """A judged figure: value, percentiles and limits in `unit`; None if not measured, or without a limit.
 
     `direction` is `at_most` where it is missing; `source` names what stood in for a board on the hardware clock.
     """
@@ -37,16 +37,16 @@ class StageRow(TypedDict):
 
 
 class MeasuredRow(StageRow):
-    """What a test measured: the figure and the samples that it was judged from, warm-up included.
+    """What a test measured: the figure and its samples, warm-up included.
 
-    Samples are in ns, those of a measurement of the lab's own in its `unit`.
+    Samples are in ns; those of a custom measurement are in its `unit`.
     """
 
     samples_list: NotRequired[list[float]]
 
 
 class CaseAttemptRow(TypedDict):
-    """One attempt at a test; `place` and `epoch` are None where no board was held."""
+    """One attempt at a test; `place` and `epoch` are None if no board was held."""
 
     verdict: str
     place: str | None
@@ -55,7 +55,7 @@ class CaseAttemptRow(TypedDict):
 
 
 class SpreadRow(TypedDict):
-    """How a figure varies over the runs of a soak; `stdev` is that of the values seen."""
+    """How a figure varies over the runs of a soak test; `stdev` is that of the measured values."""
 
     count: int
     min: float
@@ -67,7 +67,7 @@ class SpreadRow(TypedDict):
 
 
 class FigureSpreadRow(SpreadRow):
-    """A judged figure over the runs of a soak."""
+    """A judged figure over the runs of a soak test."""
 
     name: str
     clock: str
@@ -75,7 +75,7 @@ class FigureSpreadRow(SpreadRow):
 
 
 class FirstFailureRow(TypedDict):
-    """The first run of a soak that failed: its number, counted from 1, and the seconds after the first run began."""
+    """The first failed run of a soak test: its number, counted from 1, and the seconds since the first run began."""
 
     run: int
     after_s: float
@@ -84,7 +84,7 @@ class FirstFailureRow(TypedDict):
 
 
 class SoakRow(TypedDict):
-    """All runs of one test: how many, for how long, with which verdicts, and what of it varies.
+    """All runs of one test: their number, duration and verdicts, and what varies.
 
     `run_s` is a run's seconds; `memory_kib` and `descriptors` are those of the test's process after each run.
     """
@@ -143,7 +143,7 @@ class ProgramRow(TypedDict):
 
 
 class DiagnosisRow(TypedDict):
-    """What the telemetry meant (`contracts.diagnosis.Diagnosis`)."""
+    """The diagnosis of the telemetry (`contracts.diagnosis.Diagnosis`)."""
 
     bottleneck: str
     hook: str
@@ -180,7 +180,7 @@ class SituationRow(TypedDict):
 
 
 class BoardRow(TypedDict):
-    """What came of one board of a run."""
+    """The result of one board of a run."""
 
     kind: str
     instance: str
@@ -198,7 +198,10 @@ class BoardRow(TypedDict):
 
 
 class About(TypedDict):
-    """What a record says of its run. `exit` and `commit` are a session's; `situations`, `writer`, `model_hash` a run's."""
+    """A record's data about its run.
+
+    Only sessions have `exit` and `commit`; only runs have `situations`, `writer` and `model_hash`.
+    """
 
     job: NotRequired[str]
     name: str
@@ -217,7 +220,7 @@ class About(TypedDict):
 
 
 class Record(TypedDict):
-    """`run.json`: of `assay run` (boards), of a session of tests or of `assay accept` (tests)."""
+    """`run.json` of `assay run` (boards), of a test session or of `assay accept` (tests)."""
 
     schema: int
     run: About

@@ -1,4 +1,4 @@
-"""Where the project's files are: the one place that computes it."""
+"""The location of the project's files, computed only here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of an extension's journey: the one list of them, in order. A new stage is one line here."""
+"""The stages of an extension's journey, in order. A new stage is one line here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contracts.measurement import Clock
 
 
 class Side(Enum):
-    """Where a stage runs, and so which clocks its samples can come from."""
+    """Where a stage runs, which determines the clocks of its samples."""
 
     HOST = "a step on the host, before the kernel sees anything"
     BOARD = "a step inside the kernel, which measures it"
@@ -22,11 +22,11 @@ class Side(Enum):
 
 
 class Stage(StrEnum):
-    """A stage; as a text, and so in JSON, it is its name.
+    """A stage; as a text, also in JSON, it is its name.
 
-    `does` is one line for people. `unit` is that of its samples. `paced_by_model` says that its time depends on the
-    model, so that a model without a promise of latency is not judged by it. `not_built` is why a stage that later
-    work builds is shown as `skip`; empty for a stage that is there.
+    `does` is a description in one line. `unit` is that of its samples. `paced_by_model`: its time depends on the model,
+    so a model without a latency promise is not judged by it. `not_built` is the reason to show a missing stage as
+    `skip`; empty for an existing stage.
     """
 
     _value_: str
@@ -45,7 +45,7 @@ class Stage(StrEnum):
         paced_by_model: bool = False,
         not_built: str = "",
     ) -> Stage:
-        """One member; `Stage(name)` finds the member of a name, as every enum does. Raises ValueError for no stage."""
+        """One member; `Stage(name)` finds a member by name, like every enum. Raises ValueError for an unknown name."""
         stage = str.__new__(cls, name)
         stage._value_ = name
         stage.side, stage.does, stage.unit = side, does, unit
@@ -53,20 +53,20 @@ class Stage(StrEnum):
         return stage
 
     OBSERVE = "observe", Side.HOST, "read the kernel's telemetry"
-    DIAGNOSE = "diagnose", Side.HOST, "find the bottleneck in it"
+    DIAGNOSE = "diagnose", Side.HOST, "find the bottleneck in the telemetry"
     GENERATE = "generate", Side.HOST, "the model writes restricted C", "ns", True
-    COMPILE = "compile", Side.HOST, "clang makes eBPF of it"
+    COMPILE = "compile", Side.HOST, "clang compiles it to eBPF"
     REVIEW = "review", Side.HOST, "the model as critic", "ns", True, "the model as critic is not built yet"
     ANALYSE = "analyse", Side.HOST, "symbolic execution", "ns", False, "symbolic execution is not built yet"
     SEAL = "seal", Side.HOST, "sign the extension image"
     UNSEAL = "unseal", Side.BOARD, "the kernel checks signature and format"
     VERIFY = "verify", Side.BOARD, "the kernel proves the program safe and bounds its cost"
-    JIT = "jit", Side.BOARD, "the kernel makes A64 code of it"
+    JIT = "jit", Side.BOARD, "the kernel compiles it to A64 code"
     TRIAL = "trial", Side.BOARD, "the program runs on test traffic, and an oracle judges it"
     DEPLOY = "deploy", Side.BOARD, "swap the hook's configuration"
     EXECUTE = "execute", Side.BOARD, "one call of the program at its hook"
-    WATCH = "watch", Side.BOARD, "the configuration proves itself and is committed"
-    ROLLBACK = "rollback", Side.BOARD, "the previous configuration is back in force"
+    WATCH = "watch", Side.BOARD, "the configuration passes its watch window and is committed"
+    ROLLBACK = "rollback", Side.BOARD, "the previous configuration is active again"
     WASM_CALL = (
         "wasm_call",
         Side.BOARD,
@@ -81,11 +81,11 @@ class Stage(StrEnum):
 
     @property
     def clocks(self) -> tuple[Clock, ...]:
-        """The clocks that its samples can come from."""
+        """The possible clocks of its samples."""
         return self.side.clocks
 
 
 def place_in_journey(stage: str) -> int:
-    """Where a stage stands in the order; names that are no stage of ours come last."""
+    """A stage's position in the order; unknown names come last."""
     order = tuple(Stage)
     return order.index(Stage(stage)) if stage in order else len(order)

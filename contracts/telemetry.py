@@ -1,4 +1,4 @@
-"""What a kernel reports of the traffic it saw: counters, log2 histograms, heavy hitters."""
+"""What a kernel reports about its traffic: counters, log2 histograms, heavy hitters."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class TopPort:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Counts since the last `pristine`, over every packet that a replay brought to `net_rx`.
+    """Counts since the last `pristine`, over every packet that a replay delivered to `net_rx`.
 
-    Histograms have 32 buckets; bucket i counts values v with floor(log2(max(v, 1))) == i (the last one takes
-    all above). `size_hist` is in bytes, `gap_hist` in ns of virtual arrival time between packets.
+    Histograms have 32 buckets; bucket i counts values v with floor(log2(max(v, 1))) == i (the last one
+    also counts all larger values). `size_hist` is in bytes, `gap_hist` in ns of virtual arrival time between packets.
     `top_sources` and `top_ports` are ordered by packets, largest first.
     """
 

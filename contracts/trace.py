@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TracePacket:
-    """One Ethernet frame (14 to 1514 bytes) that arrives `arrival_ns` after the trace began (virtual ns)."""
+    """One Ethernet frame (14 to 1514 bytes) that arrives `arrival_ns` after the start of the trace (virtual ns)."""
 
     arrival_ns: int
     frame: bytes

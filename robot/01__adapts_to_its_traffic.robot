@@ -1,8 +1,8 @@
 *** Settings ***
-Documentation     The board watches its own traffic; a small model writes an extension for what it sees; the kernel
-...               checks it, takes it over while it runs, and every step keeps its budget.
+Documentation     The board observes its own traffic; a small model writes an extension for it; the running kernel
+...               checks and deploys the extension, and every step is within its budget.
 Resource          lab.resource
-Suite Setup       Take A Board That Is Warm
+Suite Setup       Lease A Board And Warm Up
 Test Setup        Flash Kernel    release
 Suite Teardown    Give Board Back
 Test Tags         loop
@@ -38,13 +38,13 @@ Every Stage Kept Its Budget
     Every Budget Should Hold
 
 *** Keywords ***
-Take A Board That Is Warm
+Lease A Board And Warm Up
     Lease Board
     Flash Kernel    release
     Warm Up
 
 The Board Adapts To
-    [Documentation]    Five situations of a family that differ in hosts, ports, rates and the operator's wishes.
+    [Documentation]    Five situations of a family with different hosts, ports, rates and operator policy.
     [Arguments]    ${family}
     Adapt To Situations    5    ${family}
     Budget Should Hold    unadapted

@@ -1,6 +1,6 @@
 *** Settings ***
-Documentation     An extension that goes wrong on the running kernel is taken back by the kernel itself, in time, and
-...               the board goes on as if nothing had been.
+Documentation     The kernel itself rolls back an extension that fails on the running kernel, in time, and the board
+...               continues to work.
 Resource          lab.resource
 Suite Setup       Lease Board
 Test Setup        Flash Kernel    testing
@@ -8,18 +8,18 @@ Suite Teardown    Give Board Back
 Test Tags         rollback
 
 *** Test Cases ***
-An Extension That Faults Is Taken Back
+An Extension That Faults Is Rolled Back
     [Tags]    smoke
     Deploy Extension That     faults
     Rollback Should Happen    within=100 ms
     Kernel Should Still Answer
 
-An Extension That Does Not Come To An End Is Taken Back
+An Extension That Does Not End Is Rolled Back
     Deploy Extension That     overruns
     Rollback Should Happen    within=100 ms
     Kernel Should Still Answer
 
-Rolling Back Keeps Its Budget Each Time
+Rolling Back Is Within Its Budget Each Time
     [Tags]    budgets
     Deploy Extension That     faults
     Rollback Should Happen

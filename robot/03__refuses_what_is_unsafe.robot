@@ -1,6 +1,6 @@
 *** Settings ***
-Documentation     The kernel takes an extension only when it was signed by this lab, arrives as it was signed, and can
-...               do no harm. It says why it refuses one, and goes on.
+Documentation     The kernel accepts an extension only if this lab signed it, it arrives unaltered, and it can do no
+...               harm. The kernel says why it refuses an extension, and continues to work.
 Resource          lab.resource
 Suite Setup       Lease Board
 Test Setup        Flash Kernel    release

@@ -1,6 +1,6 @@
 *** Settings ***
-Documentation     Nothing but the kernel that was built from these sources runs on the board, and what is made for
-...               tests alone does not work on the kernel that is shipped.
+Documentation     The board runs only the kernel that was built from these sources, and images made for tests do not
+...               work on the shipped kernel.
 Resource          lab.resource
 Suite Setup       Lease Board
 Suite Teardown    Give Board Back

@@ -1,1 +1,1 @@
-"""Boards: how to start one, reach it, look into it and end it. Knows nothing of the lab above."""
+"""Board drivers: start, connect to, inspect and stop a board. Independent of the lab above."""

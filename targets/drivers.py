@@ -1,6 +1,6 @@
-"""Finding a driver by its name, and making the board of a place out of its drivers.
+"""Finds a driver by name, and creates a place's board from its drivers.
 
-A name is an entry point of the groups below, or `FILE.py:NAME`: a class in a file of the lab's own.
+A name is an entry point of the groups below, or `FILE.py:NAME`: a class in a lab's own file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def is_file_driver(name: str) -> bool:
 
 
 def located_driver(name: str, folder: Path) -> str:
-    """A driver's name with its file, if it has one, as meant from `folder`."""
+    """A driver's name; its file, if any, is resolved relative to `folder`."""
     if not is_file_driver(name):
         return name
     file, _, attribute = name.rpartition(":")
@@ -60,7 +60,7 @@ def _module_of(path: Path) -> Any:
     name = f"assay_lab_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -72,7 +72,7 @@ def _module_of(path: Path) -> Any:
 
 
 def find_driver(group: str, name: str, at: str = "") -> type[Any]:
-    """The class of a driver. `at` (`FILE:LINE:COLUMN: `) begins the message. Raises ConfigError."""
+    """The class of a driver. `at` (`FILE:LINE:COLUMN: `) is the prefix of the message. Raises ConfigError."""
     word = group.rpartition(".")[2]
     if is_file_driver(name):
         file, _, attribute = name.rpartition(":")
@@ -83,7 +83,7 @@ def find_driver(group: str, name: str, at: str = "") -> type[Any]:
                 f"{at}the {word} driver's file {file} cannot be loaded",
                 expected="a Python file with the driver's class",
                 seen=f"{type(error).__name__}: {error}",
-                do="mend the file, or its path (relative to the file that names it)",
+                do="correct the file, or its path (relative to the file that names it)",
             ) from error
         found = getattr(module, attribute, None)
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
@@ -96,7 +96,9 @@ def find_driver(group: str, name: str, at: str = "") -> type[Any]:
                 f"{at}no {word} driver {name!r}{did_you_mean(name, known)}",
                 expected=f"one of {', '.join(known)}, or FILE.py:NAME" if known else "installed drivers",
                 seen=name if known else f"none: no entry point of the group {group}",
-                do="mend the name" if known else "run `./assay`, which installs the project's entry points",
+                do="correct the name"
+                if known
+                else "run `./assay`, which installs the project's entry points",
             )
         try:
             found = entry.load()
@@ -105,7 +107,7 @@ def find_driver(group: str, name: str, at: str = "") -> type[Any]:
                 f"{at}the {word} driver {name!r} cannot be loaded",
                 expected=entry.value,
                 seen=f"{type(error).__name__}: {error}",
-                do="mend or remove the package that brings it",
+                do="repair or remove the package that provides it",
             ) from error
         hint = ""
     needed = _METHODS[group]
@@ -115,16 +117,16 @@ def find_driver(group: str, name: str, at: str = "") -> type[Any]:
         lacks.append("Options (a pydantic model)")
     if not isinstance(found, type) or lacks:
         raise ConfigError(
-            f"{at}{name} is no {word} driver{hint}",
+            f"{at}{name} is not a {word} driver{hint}",
             expected=f"a class with {', '.join(needed)}" + ("" if group == CONSOLE else " and Options"),
-            seen="nothing of that name" if found is None else f"no {', '.join(lacks) or 'class'}",
-            do="see docs/boards.md, `A driver of your own`",
+            seen="no such name" if found is None else f"no {', '.join(lacks) or 'class'}",
+            do="see docs/boards.md, `Writing a driver`",
         )
     return found
 
 
 def split_console(console: str) -> tuple[str, str]:
-    """A place's console as driver and address: `DRIVER://ADDRESS`, or the path of a device."""
+    """A place's console as driver and address: `DRIVER://ADDRESS`, or a device path."""
     driver, separator, address = console.partition("://")
     return (driver, address) if separator else (DEVICE, console)
 
@@ -144,23 +146,25 @@ def _make(group: str, spec: DriverSpec) -> Any:
 def power_of(place: Place) -> Power:
     """The place's power switch. Raises ConfigError for a place without one."""
     if place.power is None:
-        raise ConfigError(f"place {place.name} has no power", expected="a `power` part", do="mend its file")
+        raise ConfigError(
+            f"place {place.name} has no power", expected="a `power` part", do="correct its file"
+        )
     power: Power = _make(POWER, place.power)
     return power
 
 
 def boot_of(place: Place) -> Boot:
-    """How the place gets its kernel. Raises ConfigError for a place without one."""
+    """The place's boot method. Raises ConfigError for a place without one."""
     if place.boot is None:
         raise ConfigError(
-            f"place {place.name} has no boot method", expected="a `boot` part", do="mend its file"
+            f"place {place.name} has no boot method", expected="a `boot` part", do="correct its file"
         )
     boot: Boot = _make(BOOT, place.boot)
     return boot
 
 
 def missing_parts(place: Place) -> list[AssayError]:
-    """All that a place of hardware lacks at this moment; empty when it can be used. Switches and writes nothing."""
+    """What a hardware place currently lacks; empty if it can be used. Switches and writes nothing."""
     out: list[AssayError] = []
     for part in (console_of, power_of, boot_of):
         try:
@@ -179,9 +183,9 @@ def make_target(
     icount: bool = True,
     seed: int | None = None,
 ) -> Target:
-    """The board at `place`, off: a QEMU process, or hardware behind the place's drivers.
+    """The board at `place`, off: a QEMU process, or hardware with the place's drivers.
 
-    Takes the kernel as ELF and as raw image and uses the form that the board boots. `icount` and `seed` are QEMU's.
+    Gets the kernel as ELF and as raw image and uses the format that the board boots. `icount` and `seed` are for QEMU.
     """
     if spec.qemu is not None:
         from targets.qemu import QemuBoard

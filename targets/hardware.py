@@ -1,4 +1,4 @@
-"""A board of hardware: a console that outlives power cycles, a supply that can be switched, a way to its kernel."""
+"""A hardware board: a console that survives power cycles, a switchable power supply, a boot method."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _POLL_S: Final = 0.02
 
 
 class HardwareBoard:
-    """The board at `place`: switched off, given its kernel, listened to, and then switched on.
+    """The board at `place`: switch it off, install its kernel, open its console, switch it on.
 
-    Made by `targets.drivers.make_target`. A context manager: ready inside it, off after.
+    Created by `targets.drivers.make_target`. A context manager: ready inside it, off after.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class HardwareBoard:
         self._console = console
         self._power = power
         self._boot = boot
-        self._started = False  # off is to be switched, come what may
+        self._started = False  # power off in any case
         self._on = False
         self._off_s = 0.0
         self._servers: list[int] = []
-        self._delays: dict[int, float] = {}  # what those had waited before this board was switched on
+        self._delays: dict[int, float] = {}  # how long those had waited before this board was switched on
 
     def __enter__(self) -> Self:
         self.start()
@@ -49,16 +49,16 @@ class HardwareBoard:
 
     @property
     def console_url(self) -> str:
-        """The place's console, as its file gives it."""
+        """The place's console from its file."""
         return self.place.console
 
     @property
     def pid(self) -> int:
-        """No process of this machine: 0."""
+        """0: not a process of this machine."""
         return 0
 
     def start(self) -> None:
-        """Switch the board off, whatever state it is in, and lay its kernel. Raises InfraError."""
+        """Switch the board off, in any state, and install its kernel. Raises InfraError."""
         with self._named():
             if not self._console.present():
                 self._console.check()
@@ -68,7 +68,7 @@ class HardwareBoard:
             self._boot.lay(self.spec, self.kernel)
 
     def open_console(self) -> Port:
-        """Open the line of the board that is off, and drop what an earlier life left in it. Raises InfraError."""
+        """Open the line while the board is off, and drop input from an earlier session. Raises InfraError."""
         with self._named():
             port = self._console.open(self.spec.baud)
         self._servers = servers_of(Path(self.place.console)) if "://" not in self.place.console else []
@@ -80,7 +80,7 @@ class HardwareBoard:
         return port
 
     def _drop_stale(self, port: Port) -> None:
-        """Read until nothing comes for a moment: an adapter hands over what it holds with a delay."""
+        """Read until no input arrives for a moment: an adapter delivers buffered input with a delay."""
         end_s = time.monotonic() + STALE_MAX_S
         quiet_s = time.monotonic() + _QUIET_S
         try:
@@ -93,10 +93,10 @@ class HardwareBoard:
                 quiet_s = time.monotonic() + _QUIET_S
                 if quiet_s > end_s:
                     raise InfraError(
-                        f"board {self.place.name} speaks although it is switched off",
+                        f"board {self.place.name} sends although it is switched off",
                         expected=f"a silent console within {STALE_MAX_S:g} s of power off",
-                        seen="bytes that keep coming",
-                        do="check that `power` and `console` of this place belong to one board",
+                        seen="bytes that keep arriving",
+                        do="check that `power` and `console` of this place belong to the same board",
                     )
         except OSError as error:
             raise BoardLost(
@@ -108,18 +108,18 @@ class HardwareBoard:
             ) from error
 
     def go(self) -> None:
-        """Switch on. Raises InfraError, also for a supply that has come on by itself."""
+        """Switch on. Raises InfraError, also for a supply that has switched on by itself."""
         with self._named():
-            if self._power.state():  # it would boot what an earlier life has left
+            if self._power.state():  # it would boot what an earlier run left
                 raise still_on(self._power, time.monotonic() - self._off_s)
             self._power.on()
         self._on = True
         self._delays = {pid: run_delay_s([pid]) for pid in self._servers}
 
     def stop(self) -> None:
-        """Switch off; may be called twice. Raises InfraError when the switch does not obey, asked twice.
+        """Switch off; may be called twice. Raises InfraError if the switch fails twice.
 
-        A board that stays on is asked again by the next call.
+        If the board stays on, the next call tries again.
         """
         self._on = False
         if not self._started:
@@ -127,7 +127,7 @@ class HardwareBoard:
         with self._named():
             try:
                 switch_off(self._power)
-            except InfraError:  # one that did not hear once: a board left on is worse than a second wait
+            except InfraError:  # one can miss a command: a board left on is worse than a second wait
                 switch_off(self._power)
         self._started = False
 
@@ -136,26 +136,26 @@ class HardwareBoard:
         self._started = False
 
     def registers(self) -> str:
-        """Raises InfraError: cores of hardware are read through a debug probe, which comes later."""
+        """Raises InfraError: reading the cores of hardware needs a debug probe, which is not supported yet."""
         raise InfraError(
-            f"board {self.place.name} shows no registers",
+            f"no registers of board {self.place.name} available",
             expected="a debug probe",
-            seen="none is driven yet",
-            do="read the transcript instead",
+            seen="probes are not supported yet",
+            do="see the transcript instead",
         )
 
     def exit_error(self, wait_s: float = 0.0) -> AssayError | None:
-        """Why the board went away, as far as its console device and its supply tell; None while both are there."""
+        """Why the board is gone, according to its console device and its power switch; None while both are present."""
         if not self._on:
             return None
         end_s = time.monotonic() + wait_s
         while True:
             if not self._console.present():
                 return BoardLost(
-                    f"board {self.place.name}: its console went away",
-                    expected=f"{self.place.console} until the board is given back",
+                    f"board {self.place.name}: its console disappeared",
+                    expected=f"{self.place.console} until the board is released",
                     seen="the device is gone",
-                    do="check the adapter's cable and the hub it hangs on",
+                    do="check the adapter's cable and its hub",
                     cause=Cause.LAB,
                 )
             try:
@@ -165,9 +165,9 @@ class HardwareBoard:
             if state is False:
                 return BoardLost(
                     f"board {self.place.name} lost its power",
-                    expected="a supply that is on until the board is given back",
-                    seen=f"the switch says {getattr(self._power, 'said', '') or 'off'}",
-                    do="find who switched it (another lab on this supply?) and run again",
+                    expected="a power supply that is on until the board is released",
+                    seen=f"the switch reports {getattr(self._power, 'said', '') or 'off'}",
+                    do="find what switched it off (another lab with this supply?) and run again",
                     cause=Cause.OUTSIDE,
                 )
             if time.monotonic() >= end_s:
@@ -175,21 +175,21 @@ class HardwareBoard:
             time.sleep(_POLL_S)
 
     def console_users(self) -> str:
-        """Who else has the console's device open, as far as the driver can tell."""
+        """The other programs that have the console's device open, as far as the driver can tell."""
         users = getattr(self._console, "users", None)
         return users() if users is not None else ""
 
     def processes(self) -> list[int]:
-        """What serves the console, where that is a pty of this machine: a simulator, and its machine of this board."""
+        """The processes that serve the console if it is a pty: a simulator, and its machine of this board."""
         return behind(self._servers, Path(self.place.console)) if self._servers else []
 
     def run_delay_s(self) -> float:
-        """Hardware has cores of its own: 0. What stands in for it has not."""
+        """0 for hardware, which has its own cores; a simulator shares ours."""
         return max((run_delay_s([pid]) - self._delays.get(pid, 0.0) for pid in self.processes()), default=0.0)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """Errors of a driver with the place's name before them."""
+        """Add the place's name to a driver's errors."""
         try:
             yield
         except InfraError as error:

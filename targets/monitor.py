@@ -1,7 +1,7 @@
-"""QEMU's monitor, as much of it as a board needs: one command at a time over a UNIX socket.
+"""The part of QEMU's monitor that a board needs: one command at a time over a UNIX socket.
 
-The human monitor, not QMP: a QMP socket brings a thread of its own into QEMU, which every byte on the UART wakes
-(31 wake-ups a 64-byte round trip, measured), and which costs a third of the channel's speed.
+The human monitor, not QMP: a QMP socket adds a thread to QEMU that every byte on the UART wakes (31 wake-ups per
+64-byte round trip, measured), which costs a third of the channel's speed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ESCAPES: Final = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")  # the monitor edits lin
 
 
 class Monitor:
-    """A connection to QEMU's monitor. Raises BoardLost when QEMU is gone."""
+    """A connection to QEMU's monitor. Raises BoardLost if QEMU is gone."""
 
     def __init__(self, path: Path, *, timeout_s: float = 5.0) -> None:
         self._timeout_s = timeout_s
@@ -34,7 +34,7 @@ class Monitor:
                 "QEMU's monitor cannot be opened",
                 expected="a listening monitor socket",
                 seen=str(error),
-                do="look at QEMU's own message",
+                do="see QEMU's own message",
             ) from error
         except BaseException:
             self._socket.close()
@@ -52,22 +52,24 @@ class Monitor:
                     "QEMU's monitor does not answer",
                     expected=f"its prompt within {self._timeout_s:g} s",
                     seen=repr(out[-200:]),
-                    do="see whether the machine is overloaded",
+                    do="check whether the machine is overloaded",
                 ) from error
             except OSError as error:
-                raise BoardLost("QEMU's monitor broke", expected="a running QEMU", seen=str(error)) from error
+                raise BoardLost(
+                    "QEMU's monitor failed", expected="a running QEMU", seen=str(error)
+                ) from error
             if not piece:
                 raise BoardLost("QEMU closed its monitor", expected="a running QEMU", seen="end of file")
             out += piece
         return out.removesuffix(_PROMPT)
 
     def execute(self, command: str) -> str:
-        """Run one command line and return what it printed. Raises InfraError when QEMU refuses it."""
+        """Run one command line and return its output. Raises InfraError if QEMU refuses it."""
         try:
             self._socket.settimeout(self._timeout_s)
             self._socket.sendall(command.encode() + b"\n")
         except OSError as error:
-            raise BoardLost("QEMU's monitor broke", expected="a running QEMU", seen=str(error)) from error
+            raise BoardLost("QEMU's monitor failed", expected="a running QEMU", seen=str(error)) from error
         text = _ESCAPES.sub(b"", self._until_prompt()).decode("utf-8", "replace").replace("\r\n", "\n")
         printed = text.partition("\n")[2]  # the first line is the command's echo
         if printed.startswith(("Error:", "unknown command:")):

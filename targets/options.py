@@ -1,4 +1,4 @@
-"""What drivers' options have in common: strict models, and paths that are meant from the file that names them."""
+"""Common parts of drivers' options: strict models, and paths relative to the file that names them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 FOLDERS = "folders"
-"""Key of the validation context: for each option the folder of the file that gives it."""
+"""Key of the validation context: for each option the folder of the file that contains it."""
 
 
 class Options(BaseModel):
-    """Options of a driver: unknown keys and values of another type are mistakes."""
+    """Options of a driver: unknown keys and values of the wrong type are mistakes."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -40,4 +40,4 @@ Seconds = Annotated[float, Field(gt=0, le=600)]
 """A time-out in seconds."""
 
 Pause = Annotated[float, Field(ge=0, le=60)]
-"""A wait in seconds, maybe none."""
+"""A wait in seconds; may be 0."""

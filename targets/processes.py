@@ -1,4 +1,4 @@
-"""Processes of this machine that a board runs in: stopped or not, kept waiting or not, and which serve a pty."""
+"""Processes of this machine that a board runs in: whether they are stopped or wait, and which ones serve a pty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MASTERS = ("/dev/ptmx", "/dev/pts/ptmx")
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped by a signal or a debugger (proc_pid_stat(5): `T`, `t`): it neither runs nor ends."""
+    """Whether a process is stopped by a signal or a debugger (proc_pid_stat(5): `T`, `t`): it neither runs nor exits."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
     except (OSError, IndexError):
@@ -20,7 +20,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def run_delay_s(pids: Iterable[int]) -> float:
-    """How long processes waited for a core: the thread that waited longest (scheduler/sched-stats). 0 if unknown."""
+    """How long processes waited for a core: their longest-waiting thread (scheduler/sched-stats). 0 if unknown."""
     waited_ns = 0
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
@@ -30,8 +30,8 @@ def run_delay_s(pids: Iterable[int]) -> float:
 
 
 def descriptors(process: Path) -> dict[str, str]:
-    """What a process (a folder of /proc) has open, by number. Raises OSError for one that is gone or another user's."""
-    folder = f"{process}/fd"  # by os alone: a machine has tens of thousands of these, and pathlib takes five times as long
+    """The open files of a process (a folder of /proc), by number. Raises OSError if it is gone or another user's."""
+    folder = f"{process}/fd"  # os: a machine has tens of thousands; pathlib is five times slower
     return {number: os.readlink(f"{folder}/{number}") for number in os.listdir(folder)}  # noqa: PTH115, PTH208
 
 
@@ -50,7 +50,7 @@ def serves(process: Path, links: Mapping[str, str], device: str) -> bool:
 
 
 def servers_of(console: Path) -> list[int]:
-    """Processes that have the other end of the pty that `console` leads to, as far as this user may see."""
+    """The processes that have the other end of the pty `console` and that this user can see."""
     device = os.path.realpath(console)
     found = []
     for process in Path("/proc").glob("[0-9]*") if device.startswith("/dev/pts/") else ():
@@ -61,7 +61,7 @@ def servers_of(console: Path) -> list[int]:
 
 
 def behind(servers: Iterable[int], console: Path) -> list[int]:
-    """The `servers` of a console and those of their children that work for it: whose command names its folder, or all."""
+    """The `servers` of a console and their children that work for it: those whose command names its folder, or all."""
     out = []
     for server in servers:
         children: dict[int, bytes] = {}

@@ -1,7 +1,7 @@
-"""What the lab may ask of a board of any make, and of what stands around one: its console, its power, its boot files.
+"""Interfaces of a board and of its surroundings: console, power, boot method.
 
-A driver is a class found by name (`targets.drivers`). It has `Options`, a strict pydantic model of what its part of a
-board or lab file may say, and is made from one instance of it. `check` is asked before a run, in well under a second.
+A driver is a class found by name (`targets.drivers`). Its `Options` is a strict pydantic model of its part of a board
+or lab file, and a driver is created from one instance of it. `check` runs before a session, in well under a second.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from contracts.errors import AssayError
 
 
 class Port(Protocol):
-    """What the lab uses of a pyserial port. Reads and writes raise OSError (SerialException) on a lost line."""
+    """The part of a pyserial port that the lab uses. Reads and writes raise OSError (SerialException) on a lost line."""
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that a read would get at once."""
+        """Number of bytes that a read would return at once."""
         ...
 
     def read(self, size: int = 1) -> bytes:
@@ -38,30 +38,30 @@ class Port(Protocol):
 
 
 class Console(Protocol):
-    """A board's serial line. Made from the address that follows `DRIVER://` in a place's `console`, or a path."""
+    """A board's serial line. Created from the address after `DRIVER://` in a place's `console`, or from a path."""
 
     def __init__(self, address: str) -> None: ...
 
     def check(self) -> None:
-        """Raise InfraError when the line is not there, cannot be opened, or is held by somebody else."""
+        """Raise InfraError if the line is missing, cannot be opened, or is held by another process."""
         ...
 
     def present(self) -> bool:
-        """Whether the line is there, as far as that can be seen without opening it."""
+        """Whether the line is present, as far as visible without opening it."""
         ...
 
     def open(self, baud: int) -> Port:
         """Open the line for one holder. Raises InfraError."""
         ...
 
-    # May have `users() -> str`: other programs that have the line open, for people; empty for none.
+    # May have `users() -> str`: other programs that have the line open, as readable text; empty for none.
 
 
 class Power(Protocol):
-    """The switch of a board's supply.
+    """The switch of a board's power supply.
 
-    A driver may have `label` (what it switches, for people: `port 1 of hub 1-1.4`) and `advice` (what to try when that
-    does not go off).
+    A driver may have `label` (the name of what it switches: `port 1 of hub 1-1.4`) and `advice` (what to try if that
+    does not switch off).
     """
 
     Options: ClassVar[type[BaseModel]]
@@ -69,7 +69,7 @@ class Power(Protocol):
     def __init__(self, options: BaseModel) -> None: ...
 
     def check(self) -> None:
-        """Raise InfraError when what the driver needs is not there. Switches nothing."""
+        """Raise InfraError if something that the driver needs is missing. Switches nothing."""
         ...
 
     def on(self) -> None:
@@ -77,49 +77,49 @@ class Power(Protocol):
         ...
 
     def off(self) -> None:
-        """Switch off and wait until the board has lost its charge. Raises InfraError."""
+        """Switch off and wait until the board is discharged. Raises InfraError."""
         ...
 
     def state(self) -> bool | None:
-        """Whether the supply is on; None where the driver cannot tell. Raises InfraError."""
+        """Whether the supply is on; None if the driver cannot tell. Raises InfraError."""
         ...
 
 
 class Boot(Protocol):
-    """How a kernel reaches a board that is off."""
+    """Installs a kernel on a board that is off."""
 
     Options: ClassVar[type[BaseModel]]
 
     def __init__(self, options: BaseModel) -> None: ...
 
     def check(self) -> None:
-        """Raise InfraError when what the driver needs is not there. Writes nothing that stays."""
+        """Raise InfraError if something that the driver needs is missing. Leaves no files."""
         ...
 
     def lay(self, spec: BoardSpec, kernel: Path) -> None:
-        """Put the raw image `kernel` where the board will boot it from. Raises InfraError."""
+        """Install the raw image `kernel` so that the board boots it. Raises InfraError."""
         ...
 
 
 class Target(Protocol):
-    """A board with power, a console and (maybe) a look into its cores. A context manager: on inside, off after."""
+    """A board with power, a console and optionally access to its cores. A context manager: on inside, off after."""
 
     @property
     def console_url(self) -> str:
-        """Where the debug channel's line is: a path or a URL, for people; valid while the board is on."""
+        """The path or URL of the debug channel's line, for display; valid while the board is on."""
         ...
 
     @property
     def pid(self) -> int:
-        """Process that is the board, 0 where there is none."""
+        """Process id of the board, 0 if it is not a process."""
         ...
 
     def start(self) -> None:
-        """Make ready to run the image: held before the first instruction, or laid and still off. Raises InfraError."""
+        """Prepare the image: held before its first instruction, or installed and still off. Raises InfraError."""
         ...
 
     def open_console(self) -> Port:
-        """The debug channel's line, with nothing of an earlier life in it. Raises InfraError."""
+        """The debug channel's line, without input from an earlier session. Raises InfraError."""
         ...
 
     def go(self) -> None:
@@ -127,7 +127,7 @@ class Target(Protocol):
         ...
 
     def stop(self) -> None:
-        """Power off; may be called twice, and when the board is lost."""
+        """Power off; may be called twice, also when the board is lost."""
         ...
 
     def leave_on(self) -> None:
@@ -135,23 +135,23 @@ class Target(Protocol):
         ...
 
     def registers(self) -> str:
-        """Registers of every core as text. Raises InfraError where none can be had."""
+        """Registers of every core as text. Raises InfraError if unavailable."""
         ...
 
     def exit_error(self, wait_s: float = 0.0) -> AssayError | None:
-        """Why the board went away by itself, or None while it is still there (after waiting `wait_s`)."""
+        """Why the board is gone, or None while it is present (after waiting `wait_s`)."""
         ...
 
     def console_users(self) -> str:
-        """Other programs of this machine that have the board's console open, for people; empty for none."""
+        """Other programs of this machine that have the board's console open, as readable text; empty for none."""
         ...
 
     def processes(self) -> Sequence[int]:
-        """Processes of this machine that the board runs in: itself, or what serves its pty; none for silicon."""
+        """Processes of this machine that the board runs in, or that serve its pty; none for real hardware."""
         ...
 
     def run_delay_s(self) -> float:
-        """Seconds since `start` that a board which is a process was ready to run and had no core of this machine."""
+        """Seconds since `start` that a QEMU board was ready to run but had no core of this machine."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -1,4 +1,4 @@
-"""A board that is a QEMU process: started, let go, looked into, and ended without ever leaving an orphan."""
+"""A board as a QEMU process: start it, run it, inspect it, and end it without leaving an orphan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from targets.serial import open_port
 
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 5.0
-KILL_TIMEOUT_S: Final = 60.0  # a machine may give it no core to end on for long
+KILL_TIMEOUT_S: Final = 60.0  # a busy machine may delay its exit
 _SUN_PATH_MAX: Final = 107  # bytes of a UNIX socket's path, unix(7)
 _POLL_S: Final = 0.005
 _CONSOLE_WAIT_S: Final = 5.0
@@ -36,7 +36,7 @@ def qemu_program() -> str:
         raise SetupError(
             f"{name} is not installed",
             expected="QEMU 9 or later for AArch64",
-            seen="nothing of that name on PATH",
+            seen="no such name in PATH",
             do="run `./assay doctor`, which says what to install",
         )
     return path
@@ -45,7 +45,7 @@ def qemu_program() -> str:
 def command_line(
     spec: BoardSpec, image: Path, folder: Path, *, icount: bool = True, seed: int | None = None
 ) -> list[str]:
-    """The whole command, `setpriv` included. Sockets `uart` and `monitor` lie in `folder`."""
+    """The whole command, including `setpriv`. The sockets `uart` and `monitor` are in `folder`."""
     if spec.qemu is None:
         raise ConfigError(f"board {spec.kind} is not a QEMU board", expected="a `qemu` part in its file")
     machine = spec.qemu
@@ -65,7 +65,7 @@ def command_line(
 
 
 def _private_folder() -> Path:
-    """A temporary folder whose sockets' paths are short enough."""
+    """A temporary folder with a path short enough for its sockets."""
     for parent in (None, "/tmp"):  # noqa: S108 - TMPDIR may be too deep for a socket
         folder = Path(tempfile.mkdtemp(prefix="assay-", dir=parent))
         if len(os.fsencode(folder / "monitor")) <= _SUN_PATH_MAX:
@@ -75,11 +75,11 @@ def _private_folder() -> Path:
 
 
 class QemuBoard:
-    """One QEMU board of `spec` with `image` (ELF or raw image, as the board file's `boot` says).
+    """One QEMU board of `spec` with `image` (ELF or raw image, according to `boot` in the board file).
 
     A context manager: inside it the machine exists, held before its first instruction until `go`. QEMU dies with
     the thread that called `start` (PR_SET_PDEATHSIG, prctl(2)): start a board in the thread that uses it.
-    `icount` False runs without virtual time: faster, nothing exact.
+    `icount` False runs without virtual time: faster, but not exact.
     """
 
     def __init__(self, spec: BoardSpec, image: Path, *, icount: bool = True, seed: int | None = None) -> None:
@@ -102,7 +102,7 @@ class QemuBoard:
 
     @property
     def pid(self) -> int:
-        """QEMU's process id; 0 while it is not started."""
+        """QEMU's process id; 0 before the start."""
         return self._process.pid if self._process else 0
 
     @property
@@ -113,7 +113,7 @@ class QemuBoard:
     def start(self) -> None:
         """Start QEMU with its cores held. Raises SetupError, BoardLost with QEMU's own message, InfraError."""
         if self._process is not None:
-            raise InfraError(f"board {self.spec.kind} is started already")
+            raise InfraError(f"board {self.spec.kind} is already started")
         self._folder = _private_folder()
         command = command_line(self.spec, self.image, self._folder, icount=self._icount, seed=self._seed)
         try:
@@ -124,7 +124,7 @@ class QemuBoard:
                     stdout=stderr,
                     stderr=stderr,
                     cwd="/",
-                    start_new_session=True,  # a terminal's Ctrl-C is for us alone: we end the board in order
+                    start_new_session=True,  # a terminal's Ctrl-C must reach only us: we shut the board down cleanly
                 )
             self._monitor = self._connect(time.monotonic() + START_TIMEOUT_S)
             self._console = self._find_console()
@@ -132,7 +132,7 @@ class QemuBoard:
             self.stop()
             raise SetupError(
                 f"board {self.spec.kind}: QEMU cannot be started",
-                expected="setpriv and QEMU on PATH",
+                expected="setpriv and QEMU in PATH",
                 seen=str(error),
                 do="run `./assay doctor`",
             ) from error
@@ -159,10 +159,10 @@ class QemuBoard:
                     return Monitor(path)
             time.sleep(_POLL_S)
         raise BoardLost(
-            f"board {self.spec.kind}: QEMU opened no monitor",
+            f"board {self.spec.kind}: QEMU did not open its monitor",
             expected=f"a socket within {START_TIMEOUT_S:g} s",
             seen=self._stderr() or "no message",
-            do="see whether the machine is overloaded",
+            do="check whether the machine is overloaded",
             cause=Cause.MACHINE,
         )
 
@@ -174,7 +174,7 @@ class QemuBoard:
             device, _, name = line.partition(": filename=pty:")
             if device == "uart" and name:
                 return name.strip()
-        raise InfraError(f"board {self.spec.kind}: QEMU names no pty for its console")
+        raise InfraError(f"board {self.spec.kind}: QEMU reports no pty for its console")
 
     def _control(self) -> Monitor:
         if self._monitor is None:
@@ -186,15 +186,15 @@ class QemuBoard:
         return open_port(self._console, baud=self.spec.baud, wait_s=_CONSOLE_WAIT_S)
 
     def go(self) -> None:
-        """Let the cores run (or run on, after `hold`)."""
+        """Let the cores run (or continue, after `hold`)."""
         self._control().execute("cont")
 
     def hold(self) -> None:
-        """Stop every core where it is."""
+        """Stop every core."""
         self._control().execute("stop")
 
     def registers(self) -> str:
-        """Registers of every core, as QEMU's monitor prints them. Works with interrupts masked, too."""
+        """Registers of every core, from QEMU's monitor. Also works with interrupts masked."""
         return self._control().execute("info registers -a").strip()
 
     def _stderr(self) -> str:
@@ -205,7 +205,7 @@ class QemuBoard:
         return ""
 
     def exit_error(self, wait_s: float = 0.0) -> AssayError | None:
-        """Why QEMU ended, or stands still; None while it runs, was never started, or was asked to power off."""
+        """Why QEMU ended or is stopped; None while it runs, before its start, or after a power-off request."""
         if self._process is None:
             return None
         try:
@@ -219,19 +219,19 @@ class QemuBoard:
         return explain_exit(self.spec.kind, code, self._stderr())
 
     def console_users(self) -> str:
-        """Who else has the pty of this board's console open; a socket serves one client alone."""
+        """The other programs that have the pty of this board's console open; a socket serves only one client."""
         return users_of(Path(self._console)) if self._console.startswith("/dev/") else ""
 
     def processes(self) -> list[int]:
-        """QEMU, while it is started."""
+        """QEMU, while it runs."""
         return [self.pid] if self._process else []
 
     def run_delay_s(self) -> float:
-        """How long QEMU waited for a core since its start; 0 where that is unknown."""
+        """How long QEMU has waited for a core since its start; 0 if unknown."""
         return run_delay_s(self.processes())
 
     def wait_off(self, timeout_s: float) -> int:
-        """Wait until QEMU ends and return its exit code (negative: a signal). Raises InfraError if it runs on."""
+        """Wait until QEMU exits and return its exit code (negative: a signal). Raises InfraError if it does not exit."""
         if self._process is None:
             return 0
         try:
@@ -239,15 +239,15 @@ class QemuBoard:
         except subprocess.TimeoutExpired as error:
             raise InfraError(
                 f"board {self.spec.kind} does not power off",
-                expected=f"QEMU ended within {timeout_s:g} s",
-                seen="it runs on",
-                do="look at its registers",
+                expected=f"an exit of QEMU within {timeout_s:g} s",
+                seen="it is still running",
+                do="see its registers",
             ) from error
 
     def stop(self) -> None:
-        """End QEMU, by its process id, and remove its folder. May be called twice, and on a lost board.
+        """Kill QEMU by its process id and remove its folder. May be called twice, and on a lost board.
 
-        Raises InfraError for a process that outlives SIGKILL.
+        Raises InfraError for a process that survives SIGKILL.
         """
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
@@ -276,8 +276,8 @@ class QemuBoard:
             process.wait(KILL_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise InfraError(
-                f"board {self.spec.kind}: QEMU does not end",
-                expected=f"its end within {KILL_TIMEOUT_S:g} s of SIGKILL",
-                seen=f"process {process.pid} is still there",
-                do="see whether the machine is overloaded, or its disk hangs",
+                f"board {self.spec.kind}: QEMU does not exit",
+                expected=f"an exit within {KILL_TIMEOUT_S:g} s of SIGKILL",
+                seen=f"process {process.pid} still exists",
+                do="check whether the machine is overloaded, or its disk hangs",
             ) from error

@@ -25,9 +25,9 @@ def open_port(
     wait_s: float = 0.0,
     exclusive: bool = False,
 ) -> Port:
-    """Open a line. Tries again for `wait_s` seconds while nobody listens yet. Raises BoardLost.
+    """Open a line. Retries for `wait_s` seconds while there is no listener. Raises BoardLost.
 
-    `exclusive` locks a device (flock(2)), so that a second opener who asks for the same is refused.
+    `exclusive` locks a device (flock(2)), so that a second exclusive open is refused.
     """
     if _HANDLERS not in serial.protocol_handler_packages:
         serial.protocol_handler_packages.append(_HANDLERS)
@@ -47,7 +47,7 @@ def open_port(
                     f"console {url} cannot be opened",
                     expected="a device, a pty or a listening socket",
                     seen=str(error),
-                    do="check that the board runs and that nobody else holds its console",
+                    do="check that the board runs and that no other process holds its console",
                     cause=Cause.LAB,
                 ) from error
             time.sleep(0.01)
@@ -56,8 +56,8 @@ def open_port(
 
 
 def wake(port: Port) -> None:
-    """End a read that waits in another thread; a port that cannot do that ends it by its time-out."""
+    """End a read that waits in another thread; if the port cannot do that, the read ends with its timeout."""
     cancel = getattr(port, "cancel_read", None)
     if cancel is not None:
-        with suppress(OSError):  # the far end went first
+        with suppress(OSError):  # the other end closed first
             cancel()

@@ -1,4 +1,4 @@
-"""Switching a supply off and believing it only once the switch has been asked again."""
+"""Switching a supply off, and verifying it by reading the switch again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from targets.protocols import Power
 
 
 class SwitchDisobeys(InfraError):
-    """A supply that stays on, or comes back by itself, after it was switched off: nothing is known of the board."""
+    """A supply that stays on, or switches on by itself, after it was switched off: the board is not judged."""
 
 
 def switch_off(power: Power) -> None:
-    """Switch off, wait as the driver does, then ask. Raises SwitchDisobeys for power that is there all the same."""
+    """Switch off, wait as the driver does, then read the switch. Raises SwitchDisobeys if there is still power."""
     began_s = time.monotonic()
     power.off()
     if power.state():
@@ -26,8 +26,7 @@ def still_on(power: Power, after_s: float) -> SwitchDisobeys:
     advice = getattr(power, "advice", "") or "check the switch of this place and its `off_s`"
     return SwitchDisobeys(
         f"{what} has power again {after_s:.1f} s after off: {advice}",
-        expected="a supply that goes off and stays off until it is switched on",
-        seen="the switch says on",
-        do="look for a switch that does not obey, or another program that switches it on again; the board itself was "
-        "not judged",
+        expected="a supply that switches off and stays off until it is switched on",
+        seen="the switch reports on",
+        do="look for a faulty switch, or for another program that switches it on again; the board itself was not judged",
     )

@@ -39,9 +39,9 @@ _ATTEMPTS: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator wants done about a bottleneck: every choice that telemetry cannot show.
+    """The operator's policy for a bottleneck: every choice that telemetry cannot show.
 
-    Fields are those of `Parameters` but the family and the protocol filter, which a diagnosis reads off the telemetry.
+    The fields of `Parameters` except the family and the protocol filter, which a diagnosis takes from the telemetry.
     """
 
     key: str
@@ -57,10 +57,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One seeded situation: what to observe, what to try a program on, and what is right.
+    """One seeded situation: what to observe, what to try a program on, and the expected result.
 
-    `workload` is what a kernel replays before it is asked for telemetry, `trial` what the program is tried on with
-    empty maps. `reference` is a right program, `split` names the hold-out that it belongs to, or is "".
+    A kernel replays `workload` before its telemetry is read; the program is tried on `trial` with empty maps.
+    `reference` is a correct program; `split` names the hold-out that it belongs to, or is "".
     """
 
     family: str
@@ -74,7 +74,7 @@ class Situation:
     split: str
 
     def judge_trial(self, observed: TrialObservation) -> TrialResult:
-        """Whether the trial went as the oracle says; the reason of a failure is fit for a repair prompt."""
+        """Whether the trial matches the oracle; the reason of a failure is suitable for a repair prompt."""
         return oracle.judge(self.expected, observed)
 
 
@@ -101,7 +101,7 @@ def parameters_of(family: str, seed: int) -> Parameters:
 
 
 def situation_for(parameters: Parameters, seed: int) -> Situation:
-    """The situation of given parameters; traces and addresses come from `seed`."""
+    """The situation with given parameters; traces and addresses come from `seed`."""
     rng = Random(f"traces/{parameters.family}/{seed}")
     workload = traces.workload(parameters, rng)
     trial = _telling_trial(parameters, rng)
@@ -148,7 +148,7 @@ def wrong_choices(parameters: Parameters) -> list[Parameters]:
 
 
 def _telling_trial(parameters: Parameters, rng: Random) -> Trace:
-    """The first trial, of a bounded number of seeded tries, that tells the most wrong choices from the right one."""
+    """The first trial, of a bounded number of seeded candidates, that detects the most wrong choices."""
     best: tuple[int, Trace] | None = None
     for _ in range(_ATTEMPTS):
         trace = traces.trial(parameters, rng)
@@ -163,7 +163,7 @@ def _telling_trial(parameters: Parameters, rng: Random) -> Trace:
         if missed == 0:
             break
     if best is None:
-        raise ValueError(f"no trial of at most {TRIAL_BYTES_MAX} bytes acts for {parameters}")
+        raise ValueError(f"no trial of at most {TRIAL_BYTES_MAX} bytes triggers the action for {parameters}")
     return best[1]
 
 
@@ -172,6 +172,6 @@ def _acts(parameters: Parameters, right: Expectation) -> bool:
 
 
 def _same(right: Expectation, wrong: Expectation) -> bool:
-    """Whether two expectations agree in all but map names (a program may name its map right and fill it wrong)."""
+    """Whether two expectations are equal except for map names (a program may use the right name but wrong contents)."""
     contents = [list(e.maps.values()) for e in (right, wrong)]
     return right.verdicts == wrong.verdicts and contents[0] == contents[1]

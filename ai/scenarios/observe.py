@@ -1,6 +1,6 @@
-"""What a kernel's telemetry would say of a trace, counted on the host: for evaluation and tests without a board.
+"""The telemetry that a kernel would report for a trace, counted on the host: for evaluation and tests without a board.
 
-Counts are exact, where the kernel's sketches of sources and ports are upper bounds.
+Counts are exact; the kernel's sketches of sources and ports are upper bounds.
 """
 
 from __future__ import annotations

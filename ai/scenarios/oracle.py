@@ -1,4 +1,4 @@
-"""What a right program does: a model of each family's semantics on a trace, and the judgement of a trial.
+"""What a correct program does: a model of each family's semantics on a trace, and the check of a trial.
 
 The oracle never looks at a program. It computes the verdict of every packet and the final contents of every map from
 the parameters alone, with Python integers wrapped to the widths of the map values.
@@ -34,7 +34,7 @@ class Expectation:
 
 
 def expect(parameters: Parameters, trace: Trace) -> Expectation:
-    """What a right program for `parameters` does on `trace`, starting with empty maps."""
+    """What a correct program for `parameters` does on `trace`, starting with empty maps."""
     state: dict[int, list[int]] = {}
     marked = 0
     histogram: dict[int, int] = {}
@@ -71,7 +71,7 @@ def expect(parameters: Parameters, trace: Trace) -> Expectation:
 
 
 def selects(parameters: Parameters, flow: packets.Flow) -> bool:
-    """Whether a packet counts at all: protocol filter and shortest length."""
+    """Whether a packet is counted: protocol filter and minimum length."""
     wanted = {"tcp": packets.TCP, "udp": packets.UDP, "icmp": packets.ICMP}
     if parameters.filter == "syn":
         if not flow.flags & packets.SYN:
@@ -82,7 +82,7 @@ def selects(parameters: Parameters, flow: packets.Flow) -> bool:
 
 
 def group_of(key: str, flow: packets.Flow) -> int:
-    """The number that packets are grouped by."""
+    """The key that packets are grouped by."""
     return {
         "all": 0,
         "source": flow.saddr,
@@ -96,7 +96,7 @@ def group_of(key: str, flow: packets.Flow) -> int:
 
 
 def hash_bit(value: int) -> int:
-    """One bit of 64 for a 32-bit value, as `hash_bit` of assay.h chooses it."""
+    """One bit of 64 for a 32-bit value, selected like `hash_bit` of assay.h."""
     return 1 << (((value * 0x9E3779B1) & 0xFFFFFFFF) >> 26)
 
 
@@ -134,7 +134,7 @@ def _gap(p: Parameters, state: dict[int, list[int]], histogram: dict[int, int], 
 
 
 def judge(expected: Expectation, observed: TrialObservation) -> TrialResult:
-    """Compares verdicts, then maps; the reason names the first difference in words fit for a repair prompt."""
+    """Compares verdicts, then maps; the reason describes the first difference, suitable for a repair prompt."""
     if len(observed.verdicts) != len(expected.verdicts):
         return TrialResult(False, f"{len(observed.verdicts)} verdicts for {len(expected.verdicts)} packets")
     for name in expected.maps:

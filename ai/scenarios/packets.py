@@ -1,4 +1,4 @@
-"""Ethernet II / IPv4 frames: built for traces, and parsed by the rules that `assay.h` states for `parse_flow`."""
+"""Ethernet II / IPv4 frames: built for traces, and parsed by the rules of `parse_flow` in `assay.h`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Flow:
 
 
 def frame(flow: Flow) -> bytes:
-    """The frame of `flow`, padded with zeros to its length (raised to what its headers need)."""
+    """The frame of `flow`, padded with zeros to its length (at least the size of its headers)."""
     length = max(flow.length, HEADER_BYTES[flow.proto])
     total = length - ETHERNET_BYTES
     ethernet = b"\x02\x00\x00\x00\x00\x01" + b"\x02\x00" + struct.pack(">I", flow.saddr) + b"\x08\x00"
@@ -54,12 +54,12 @@ def arp() -> bytes:
 
 
 def truncated(flow: Flow) -> bytes:
-    """A frame cut off within its transport header."""
+    """A frame truncated within its transport header."""
     return frame(flow)[:38]
 
 
 def parse(data: bytes) -> Flow | None:
-    """What `parse_flow` gives: None for a frame that is not whole, unfragmented IPv4 with a header of 20 bytes."""
+    """The result of `parse_flow`: None for a frame that is not complete, unfragmented IPv4 with a 20-byte header."""
     if len(data) < 34 or data[12:14] != b"\x08\x00" or data[14] != 0x45:
         return None
     total, fragment, proto = struct.unpack_from(">H2xHxB", data, 16)

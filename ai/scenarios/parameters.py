@@ -1,4 +1,4 @@
-"""The closed set of choices that describes one situation, and which compositions are held out of training."""
+"""The closed sets of choices that describe a situation, and the compositions that are held out of training."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ LIMITING: Final = ("flood", "portscan")
 class Parameters:
     """What a program for one situation has to do.
 
-    `key` is what packets are grouped by, `filter` which packets count, `min_length` the shortest that counts (bytes
-    on the wire, 0 for all), `measure` what is counted. `limit` (in units of `measure`), `window_ms` (0: for ever) and
-    `action` belong to `flood` and `portscan`; `scale` and `buckets` to `latency`; others hold 0 or "".
+    `key` is what packets are grouped by, `filter` which packets count, `min_length` the minimum length (bytes on the
+    wire, 0 for all), `measure` what is counted. `limit` (in units of `measure`), `window_ms` (0: no window) and
+    `action` belong to `flood` and `portscan`; `scale` and `buckets` to `latency`; otherwise they are 0 or "".
     """
 
     family: str
@@ -69,7 +69,7 @@ class Parameters:
     buckets: int = 0
 
     def as_text(self) -> dict[str, str]:
-        """The choices as a `Diagnosis` carries them: every field but the family, as strings."""
+        """The choices for a `Diagnosis`: every field except the family, as strings."""
         return {f.name: str(getattr(self, f.name)) for f in fields(self) if f.name != "family"}
 
     @classmethod
@@ -88,7 +88,7 @@ class Parameters:
         return made
 
     def check(self) -> None:
-        """Raises ValueError, naming the field, unless every choice is one of its closed set."""
+        """Raises ValueError, naming the field, unless every choice is in its closed set."""
         if self.family not in FAMILIES:
             raise ValueError(f"family {self.family!r}; expected one of {FAMILIES}")
         limiting = self.family in LIMITING
@@ -107,7 +107,7 @@ class Parameters:
         }
         for name, choices in allowed.items():
             value = getattr(self, name)
-            if value not in choices or type(value) is not type(choices[0]):  # 32.0 and True are no choices
+            if value not in choices or type(value) is not type(choices[0]):  # 32.0 and True are not choices
                 raise ValueError(
                     f"{self.family}: {name} is {getattr(self, name)!r}; expected one of {choices}"
                 )
@@ -120,13 +120,13 @@ class Parameters:
 
     @property
     def template(self) -> tuple[str, ...]:
-        """The shape of the program's body: what a whole-template hold-out is decided on."""
+        """The shape of the program's body: the unit of a whole-template hold-out."""
         windowed = "windowed" if self.window_ms else "total"
         return (self.family, self.key, self.measure, windowed if self.family in LIMITING else "")
 
     @property
     def composition(self) -> tuple[str, ...]:
-        """The template with filter, length filter and action: what a composition hold-out is decided on."""
+        """The template with filter, length filter and action: the unit of a composition hold-out."""
         sized = "sized" if self.min_length else ""
         return (*self.template, self.filter, sized, self.action, self.scale)
 
@@ -136,15 +136,15 @@ def _hash(words: tuple[str, ...]) -> int:
 
 
 def held_out_template(parameters: Parameters) -> bool:
-    """Whether training must never see this template: in each family, the one whose hash is the smallest.
+    """Whether training must never see this template: in each family, the one with the smallest hash.
 
-    A key that only one template uses stays in training, so that every word of the closed sets is taught somewhere.
+    A key that only one template uses stays in training, so that training includes every word of the closed sets.
     """
     return parameters.template in _held_out_templates()
 
 
 def held_out(parameters: Parameters) -> str:
-    """Which split keeps these parameters from training: "template", "composition" (one in ten), or "" for none."""
+    """The split that excludes these parameters from training: "template", "composition" (one in ten), or "" for none."""
     if held_out_template(parameters):
         return "template"
     return "composition" if _hash(("composition", *parameters.composition)) % 10 == 0 else ""
@@ -156,7 +156,7 @@ def _held_out_templates() -> frozenset[tuple[str, ...]]:
     first: dict[str, tuple[str, ...]] = {}
     for parameters in shapes:
         if sum(other.key == parameters.key for other in shapes) < 2:
-            continue  # the only use of a key: without it the word would never be taught
+            continue  # the only use of a key: without it training would lack the word
         best = first.get(parameters.family)
         if best is None or _hash(parameters.template) < _hash(best):
             first[parameters.family] = parameters.template

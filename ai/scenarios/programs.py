@@ -1,4 +1,4 @@
-"""The reference program of a situation: the restricted C that a careful engineer would write for its parameters."""
+"""The reference program of a situation: the restricted C that an engineer would write for its parameters."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def value_type(parameters: Parameters) -> str:
 
 
 def reference(parameters: Parameters) -> str:
-    """The program's source, with its `#include`, in the one style that the model is taught."""
+    """The program's source, with its `#include`, in the style that the model is trained on."""
     key_type, key = KEY_EXPRESSION[parameters.key]
     lines = [*_maps(parameters, key_type), "", 'SEC("net_rx")', "int prog(struct xdp_md *ctx)", "{"]
     lines += ["\tstruct flow f;", "", "\tif (!parse_flow(ctx, &f))", "\t\treturn XDP_PASS;"]

@@ -1,7 +1,7 @@
-"""Seeded workloads: the one a kernel observes, and the small one that a program is tried on.
+"""Seeded workloads: the one that a kernel observes, and the small one that a program is tried on.
 
-A trial is built to tell programs apart: a hot group that crosses the limit inside a window and again after it, packets
-that differ from it in one choice only (another protocol, too short, another address), and frames that are not IPv4.
+A trial is built to distinguish programs: a hot group that exceeds the limit inside a window and again after it, packets
+that differ from it in only one choice (another protocol, too short, another address), and frames that are not IPv4.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MS = 1_000_000
 
 
 def workload(parameters: Parameters, rng: Random) -> Trace:
-    """What the kernel sees before a program is asked for: 240 packets whose telemetry shows the bottleneck."""
+    """The kernel's traffic before a program is written: 240 packets whose telemetry shows the bottleneck."""
     hot_share = rng.uniform(0.62, 0.75)
     source, port = _address(rng, 10), rng.choice(_SERVICES)
     dest = _address(rng, 192)
@@ -44,7 +44,7 @@ def workload(parameters: Parameters, rng: Random) -> Trace:
 
 
 def trial(parameters: Parameters, rng: Random) -> Trace:
-    """At most 8 KB of packets that a right program and a wrong one treat differently."""
+    """At most 8 KB of packets that a correct program and a wrong one treat differently."""
     hot = _matching(parameters, rng)
     if parameters.family in LIMITING:
         count = _packets_to_cross(parameters) + rng.randrange(2, 5)
@@ -124,7 +124,7 @@ def _as_proto(flow: Flow, proto: int, rng: Random) -> Flow:
 
 
 def _another(parameters: Parameters, hot: Flow, rng: Random) -> Flow:
-    """Another packet of the hot group: alike in the key, free in all else that the parameters leave open."""
+    """Another packet of the hot group: the same key, random in everything that the parameters do not determine."""
     other = _matching(parameters, rng)
     if parameters.key in ("dport", "sport") and other.proto == ICMP:
         other = _as_proto(other, UDP, rng)
@@ -155,7 +155,7 @@ def _burst(parameters: Parameters, hot: Flow, count: int, rng: Random) -> tuple[
         return frames, [rng.choice((3_000, 40 * _MS, 350 * _MS)) for _ in frames]
     span = parameters.window_ms * _MS // 2
     if parameters.window_ms > 10:
-        # Some pauses are longer than a shorter window of the closed set, so that the wrong window shows.
+        # Some pauses are longer than a shorter window of the closed set, so that a wrong window is detected.
         long = parameters.window_ms * _MS // 9
         return frames, [
             long if i in (count // 3, 2 * count // 3) else rng.randrange(1_000, span // 4 // count + 2_000)
@@ -169,7 +169,7 @@ def _spread_gap(rng: Random) -> int:
 
 
 def _decoys(parameters: Parameters, hot: Flow, rng: Random, count: int) -> list[bytes]:
-    """Packets like the hot group in all but one choice."""
+    """Packets that differ from the hot group in one choice."""
     made = []
     for i in range(count):
         flow = _another(parameters, hot, rng)

@@ -1,4 +1,4 @@
-"""Training examples: prompts of drawn parameters (none held out), some paraphrased, some repairs of programs."""
+"""Training examples: prompts of random parameters (none held out), some paraphrased, some repairs of programs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Example:
 
 
 def examples(seed: int) -> Iterator[Example]:
-    """An endless stream; a pure function of `seed`. No situation of a held-out split ever appears in it."""
+    """An endless stream; a pure function of `seed`. It never contains a situation of a held-out split."""
     rng = Random(f"train/{seed}")
     while True:
         yield example(rng)
@@ -67,7 +67,7 @@ def drawn(rng: Random) -> Parameters:
 
 
 def evidence(parameters: Parameters, rng: Random) -> str:
-    """Evidence as `ai.diagnose` words it, with drawn figures."""
+    """Evidence in the wording of `ai.diagnose`, with random figures."""
     share, proto = rng.randrange(40, 100), rng.randrange(60, 101)
     named = {"any": "mixed", "syn": "tcp syn"}.get(parameters.filter, parameters.filter)
     protocol = "mixed protocols" if named == "mixed" else f"{named} {proto}%"
@@ -81,7 +81,7 @@ def evidence(parameters: Parameters, rng: Random) -> str:
 
 
 def paraphrase(text: str, rng: Random) -> str:
-    """The same lines under other labels and, half of the time, in another order."""
+    """The same lines with other labels and, half of the time, in another order."""
     lines = []
     for line in text.splitlines():
         label, _, rest = line.partition(": ")
@@ -92,7 +92,7 @@ def paraphrase(text: str, rng: Random) -> str:
 
 
 def _refusal(parameters: Parameters, rng: Random) -> Refusal:
-    """A program that is wrong in one way, refused in words like those of the stage that would find it."""
+    """A program with one mistake, and a refusal in the wording of the stage that would find it."""
     kind = rng.choice((_wrong_choice, _wrong_choice, _no_null_check, _typo, _empty, _wrong_map))
     return kind(parameters, rng)
 

@@ -23,7 +23,7 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 def metadata(
     shape: Shape, tokens: Tokeniser, name: str, provenance: Mapping[str, str]
 ) -> dict[str, gguf.Value]:
-    """The keys that llama.cpp's loader wants, and ours: the prompt's form, its end marker, the provenance."""
+    """The keys that llama.cpp's loader needs, and Assay's own: prompt format, its end marker, provenance."""
     texts: list[gguf.Value] = []
     types: list[gguf.Value] = []
     for i, raw in enumerate(tokens.vocabulary()):
@@ -67,7 +67,7 @@ def metadata(
 
 
 def tensors(shape: Shape, weights: Weights) -> dict[str, NDArray[np.float32]]:
-    """GGUF tensors from the network's state: fused matrices are cut, the output matrix is the embedding (tied)."""
+    """GGUF tensors from the network's state: fused matrices are split, the output matrix is the embedding (tied)."""
     made = {"token_embd.weight": weights["embedding.weight"], "output_norm.weight": weights["norm.weight"]}
     kv = shape.kv_heads * shape.head_width
     for i in range(shape.layers):
@@ -86,7 +86,7 @@ def tensors(shape: Shape, weights: Weights) -> dict[str, NDArray[np.float32]]:
 
 
 def weights_of(shape: Shape, file: gguf.Gguf) -> dict[str, NDArray[np.float32]]:
-    """The inverse of `tensors`: the network's state from a GGUF of ours, dequantised."""
+    """The inverse of `tensors`: the network's state from a GGUF of this project, dequantised."""
     made = {
         "embedding.weight": file.floats("token_embd.weight"),
         "norm.weight": file.floats("output_norm.weight"),

@@ -1,6 +1,6 @@
 """Muon: momentum whose update for a matrix is orthogonalised by Newton-Schulz steps (K. Jordan, 2024).
 
-It learns this task in fewer steps than Adam, which matters when all there is to train on is two CPU cores.
+It needs fewer steps than Adam for this task, which matters when training on two CPU cores.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Layer(nn.Module):
 
 
 class Llama(nn.Module):
-    """Token ids (batch, time) to hidden states; `logits` applies the tied output matrix to what is asked for."""
+    """Token ids (batch, time) to hidden states; `logits` applies the tied output matrix to selected ones."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -75,6 +75,6 @@ class Llama(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Interleaved RoPE (pairs 2i, 2i+1), which GGUF's `llama` architecture takes without a permutation."""
+    """Interleaved RoPE (pairs 2i, 2i+1), which GGUF's `llama` architecture uses without a permutation."""
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)

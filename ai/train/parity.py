@@ -1,7 +1,7 @@
-"""That llama.cpp computes what training computed: reference logits by torch, compared with a GGUF's.
+"""Checks that llama.cpp computes the same logits as training: reference logits from torch, compared with a GGUF's.
 
 `python -m ai.train.parity write --checkpoint DIR --out FILE.npz` (or `--gguf FILE`, whose weights are dequantised)
-needs torch; `python -m ai.train.parity compare --gguf FILE --reference FILE.npz` needs none, so CI runs it on committed
+needs torch; `python -m ai.train.parity compare --gguf FILE --reference FILE.npz` does not, so CI runs it on committed
 logits.
 """
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 TEXTS: Final = 3
 TEXTS_SEED: Final = 424_242
 KEPT: Final = 8
-"""Every so many program positions, a whole row of logits is kept."""
+"""A whole row of logits is stored at every n-th program position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Greatest difference of any kept logit, and the share of program positions with the same argmax."""
+    """Largest difference of any stored logit, and the share of program positions with the same argmax."""
 
     max_abs: float
     argmax_share: float
@@ -70,7 +70,7 @@ def torch_logits(
 
 
 def write(out: Path, shape: Shape, weights: Mapping[str, NDArray[np.float32]], tokens: Tokeniser) -> None:
-    """Writes rows, argmaxes and the kept logits of every text."""
+    """Writes rows, argmaxes and the stored logits of every text."""
     arrays: dict[str, NDArray[np.generic]] = {}
     for i, (ids, head) in enumerate(texts(tokens)):
         logits = torch_logits(shape, weights, ids)[head - 1 : -1]
@@ -80,7 +80,7 @@ def write(out: Path, shape: Shape, weights: Mapping[str, NDArray[np.float32]], t
 
 
 def compare(path: Path, reference: Path) -> Agreement:
-    """How far llama.cpp's logits for the GGUF at `path` are from the reference. Raises ModelError."""
+    """The difference between llama.cpp's logits for the GGUF at `path` and the reference. Raises ModelError."""
     worst, same, positions = 0.0, 0, 0
     with np.load(reference) as kept, Model(path) as model:
         for i in range(TEXTS):
@@ -95,7 +95,7 @@ def compare(path: Path, reference: Path) -> Agreement:
 
 
 def dequantised(path: Path, out: Path) -> None:
-    """Writes the GGUF at `path` again with every tensor in F32, so that quantisation is no part of a comparison."""
+    """Writes the GGUF at `path` again with every tensor in F32, to exclude quantisation from a comparison."""
     file = gguf.read(path)
     gguf.write(out, file.metadata, {name: file.floats(name) for name in file.tensors}, q8=False)
 

@@ -1,7 +1,7 @@
-"""A whole, loadable model that has learnt nothing: `python -m ai.train.random_weights --seed S --out FILE`.
+"""A complete, loadable, untrained model: `python -m ai.train.random_weights --seed S --out FILE`.
 
-The shapes and the tokeniser are the shipped model's; torch is not needed. It shows what stops a program that is
-well-formed and wrong.
+The shapes and the tokeniser are those of the shipped model; torch is not needed. It shows which stages refuse a
+program that is well-formed and wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ai.train.shape import Shape
 
 
 def random_weights(shape: Shape, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Weights that have learnt nothing: norms of one, matrices from a normal distribution."""
+    """Untrained weights: norms of one, matrices from a normal distribution."""
     rng = np.random.default_rng(seed)
 
     def matrix(rows: int, columns: int) -> NDArray[np.float32]:
@@ -44,7 +44,7 @@ def random_weights(shape: Shape, seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 def write_random_gguf(path: Path, seed: int) -> None:
-    """Writes such a model. Raises ModelError when the shipped model, whose tokeniser it takes, cannot be read."""
+    """Writes such a model. Raises ModelError if the shipped model, for its tokeniser, cannot be read."""
     shape, tokens = Shape(), own_tokeniser(gguf.read(SHIPPED))
     write_model(
         path, shape, random_weights(shape, seed), tokens, {"weights": f"random, seed {seed}"}, q8=True

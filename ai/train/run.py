@@ -1,8 +1,8 @@
 """Trains the model from scratch: `python -m ai.train.run --steps N --seed S --out DIR`.
 
-Writes DIR/tokeniser.json first, then DIR/checkpoint.pt (weights, shape, step) every few minutes and at the end, and one
-JSON line of scores beside each to DIR/log.jsonl. `--minutes` ends the schedule early on a slow machine; `--resume DIR`
-goes on from an earlier run's weights.
+Writes DIR/tokeniser.json first, then DIR/checkpoint.pt (weights, shape, step) every few minutes and at the end, with
+one JSON line of scores for each in DIR/log.jsonl. `--minutes` ends the schedule early on a slow machine; `--resume DIR`
+continues from an earlier run's weights.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ MUON_RATE: Final = 0.02
 ADAM_RATE: Final = 4e-3
 WARMUP_STEPS: Final = 30
 DECAY_FROM: Final = 0.55
-"""Progress at which the learning rate begins to fall to zero, linearly."""
+"""Progress at which the learning rate starts to decrease linearly to zero."""
 RESUMED_RATE: Final = 0.4
-"""Peak learning rate of a resumed run, as a share of a fresh one's; it falls from the beginning."""
+"""Peak learning rate of a resumed run, as a share of a new run's; it decreases from the start."""
 CHECKPOINT_S: Final = 180.0
 
 Row = tuple[list[int], int]
-"""Token ids, and how many of them are prompt."""
+"""Token ids, and the length of the prompt."""
 
 
 def row(tokens: Tokeniser, example: data.Example) -> Row:
@@ -52,7 +52,7 @@ def row(tokens: Tokeniser, example: data.Example) -> Row:
 
 
 def batches(tokens: Tokeniser, seed: int, size: int) -> Iterator[list[Row]]:
-    """Batches of about `size` tokens of rows of like length, so that little is padding."""
+    """Batches of about `size` tokens from rows of similar length, to limit padding."""
     stream, order = data.examples(seed), Random(seed)
     while True:
         pool = sorted((row(tokens, next(stream)) for _ in range(600)), key=lambda r: len(r[0]))
@@ -66,7 +66,7 @@ def batches(tokens: Tokeniser, seed: int, size: int) -> Iterator[list[Row]]:
 
 
 def tensors(rows: list[Row]) -> tuple[Tensor, Tensor]:
-    """Inputs (batch, time) and targets of the same shape, -1 where nothing is asked (prompt, padding)."""
+    """Inputs (batch, time) and targets of the same shape, -1 for no target (prompt, padding)."""
     longest = max(len(ids) for ids, _ in rows)
     tokens = torch.zeros(len(rows), longest, dtype=torch.long)
     for i, (ids, _) in enumerate(rows):
@@ -78,7 +78,7 @@ def tensors(rows: list[Row]) -> tuple[Tensor, Tensor]:
 
 
 def exam(tokens: Tokeniser, per_split: int) -> dict[str, list[Row]]:
-    """Fixed examples of seen compositions and of each hold-out, with prompts as they are at run time."""
+    """Fixed examples of seen compositions and of each hold-out, with the prompts used at run time."""
     rng, found = Random("exam"), {"": [], "composition": [], "template": []}  # type: ignore[var-annotated]
     while any(len(rows) < per_split for rows in found.values()):
         parameters: Parameters = draw(rng.choice(FAMILIES), rng)
@@ -91,7 +91,7 @@ def exam(tokens: Tokeniser, per_split: int) -> dict[str, list[Row]]:
 
 @torch.no_grad()
 def score(network: Llama, rows: list[Row]) -> float:
-    """Share of rows whose every program token is the argmax: exactly those that greedy generation would reproduce."""
+    """Share of rows in which every program token is the argmax: those that greedy generation would reproduce."""
     right = 0
     for start in range(0, len(rows), 32):
         inputs, targets = tensors(rows[start : start + 32])
@@ -101,7 +101,7 @@ def score(network: Llama, rows: list[Row]) -> float:
 
 
 def save(out: Path, network: Llama, step: int, record: dict[str, object]) -> None:
-    """Writes the checkpoint whole (through a temporary name) and appends `record` to the log."""
+    """Writes the checkpoint atomically (with a temporary name) and appends `record` to the log."""
     partial = out / "checkpoint.partial"
     torch.save({"shape": asdict(network.shape), "weights": network.state_dict(), "step": step}, partial)
     partial.replace(out / "checkpoint.pt")
@@ -202,8 +202,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, help="end the schedule after so many minutes at the latest")
-    parser.add_argument("--resume", type=Path, help="begin with the tokeniser and weights of this folder")
+    parser.add_argument("--minutes", type=float, help="maximum duration of the schedule in minutes")
+    parser.add_argument("--resume", type=Path, help="start with the tokeniser and weights of this folder")
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args(arguments)
     train(chosen.steps, chosen.seed, chosen.out, chosen.minutes, Shape(), chosen.threads, chosen.resume)

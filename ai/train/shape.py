@@ -1,4 +1,4 @@
-"""Sizes of the network, apart from torch so that files can be written without it."""
+"""Sizes of the network, separate from torch so that files can be written without it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of the network. `width` splits evenly into `heads`; `heads` into groups that share one key-value head."""
+    """Sizes of the network. `width` is a multiple of `heads`; `heads` form groups that share one key-value head."""
 
     vocabulary: int = 1024
     width: int = 256

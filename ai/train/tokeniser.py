@@ -12,11 +12,11 @@ from ai.tokens import FIRST_WORD, WORDS, split_words
 
 CHUNK: Final = re.compile(r"\d|[^\d\n]*\n|[^\d\n]+")
 PIECE_MAX: Final = 40
-"""Longest piece in characters, a bound on what one token may promise."""
+"""Maximum length of a piece in characters."""
 
 
 def learn(texts: Iterable[str], size: int) -> list[str]:
-    """Pieces in order of falling score: merges as learnt, then single characters. `size` is the whole vocabulary's."""
+    """Pieces in order of falling score: merges in learned order, then single characters. `size` is the vocabulary size."""
     order = sorted(WORDS, key=len, reverse=True)
     chunks: Counter[str] = Counter()
     for text in texts:

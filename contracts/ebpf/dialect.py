@@ -1,4 +1,4 @@
-"""The C of programs: what of C, of Linux's and of libbpf's is there, each with a program that shows it.
+"""The C of programs: which parts of C, Linux's headers and libbpf are supported, each with an example program.
 
 `suites/host/bpf/test_dialect.py` compiles each program: one that is not supported must be refused with the words given.
 """
@@ -43,7 +43,7 @@ HEADERS: Final = (
     "stddef.h",
     "stdbool.h",
 )
-"""The headers there are, besides a program's own."""
+"""The available headers, besides a program's own."""
 
 FEATURES: Final = (
     Feature(
@@ -68,14 +68,14 @@ FEATURES: Final = (
     ),
     Feature(
         "other kinds of maps",
-        "refused by Linux's number and name; the kinds there are: [Map kinds](#map-kinds)",
+        "refused with Linux's number and name; the supported ones: [Map kinds](#map-kinds)",
         "struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } "
         'events SEC(".maps");\n' + _TEST % "return 0;",
         "27 (ringbuf)",
     ),
     Feature(
         '`SEC("xdp")`, `SEC("xdp/name")`, `SEC("license")`',
-        "hooks by the sections of [Hooks](#hooks); a licence is read by nobody",
+        "hooks by the sections of [Hooks](#hooks); the licence is ignored",
         _XDP % "return XDP_PASS;" + 'char LICENSE[] SEC("license") = "GPL";\n',
     ),
     Feature(

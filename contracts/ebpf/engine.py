@@ -1,4 +1,4 @@
-"""Limits of the engine, why it refuses a program, and how a run ends."""
+"""Limits of the engine, reasons of a refusal, and how a run ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRACE_TEXT_MAX: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit by its C name, with the comment that goes with it."""
+    """One limit with its C name and comment."""
 
     name: str
     value: int
@@ -32,15 +32,17 @@ class Limit:
 LIMITS: Final = (
     Limit("BPF_MAX_SLOTS", MAX_SLOTS, "slots of 8 bytes in a program"),
     Limit("BPF_MAX_MAPS", MAX_MAPS, "maps of a program"),
-    Limit("BPF_MAX_SUBPROGS", MAX_SUBPROGS, "functions of a program, its entry included"),
+    Limit("BPF_MAX_SUBPROGS", MAX_SUBPROGS, "functions of a program, including its entry"),
     Limit("BPF_MAX_CALL_DEPTH", MAX_CALL_DEPTH, "frames of a call chain"),
     Limit("BPF_STACK_SIZE", STACK_SIZE, "bytes, shared by all frames of a call chain, as in Linux"),
     Limit("BPF_MAX_PROCESSED", MAX_PROCESSED, "instructions that the verifier walks over all paths"),
-    Limit("BPF_REASON_SIZE", REASON_SIZE, "bytes of a refusal's text, the terminating zero included"),
-    Limit("BPF_MAP_NAME_SIZE", MAP_NAME_SIZE, "bytes of a map's name, the terminating zero included"),
+    Limit("BPF_REASON_SIZE", REASON_SIZE, "bytes of a refusal's text, including the terminating zero"),
+    Limit("BPF_MAP_NAME_SIZE", MAP_NAME_SIZE, "bytes of a map's name, including the terminating zero"),
     Limit("BPF_MAX_VALUE_SIZE", MAX_VALUE_SIZE, "bytes of a map's value"),
     Limit("BPF_MAX_ENTRIES", MAX_ENTRIES, "entries of a map"),
-    Limit("BPF_TRACE_FORMAT_MAX", TRACE_FORMAT_MAX, "bytes that a helper reads at a size of the program's"),
+    Limit(
+        "BPF_TRACE_FORMAT_MAX", TRACE_FORMAT_MAX, "bytes that a helper reads with a size given by the program"
+    ),
     Limit("BPF_TRACE_TEXT_MAX", TRACE_TEXT_MAX, "bytes of one trace text"),
 )
 

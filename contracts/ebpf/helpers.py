@@ -28,7 +28,7 @@ ARG_TEXTS: Final = {
     Arg.KEY: "readable: key_size bytes of the map",
     Arg.VALUE: "readable: value_size bytes of the map",
     Arg.SCALAR: "a number",
-    Arg.MEMORY: "readable: as many bytes as the next argument says",
+    Arg.MEMORY: "readable: the number of bytes in the next argument",
     Arg.SIZE: "1 to BPF_TRACE_FORMAT_MAX",
     Arg.PRINTED: "a number if the format in r1 consumes it",
 }
@@ -53,17 +53,17 @@ CLOBBERED: Final = (1, 2, 3, 4, 5)
 
 VALUE_COPY_COST: Final = 16
 VALUE_WORD_COST: Final = 4
-"""What a call with a VALUE argument costs beyond `Helper.cost`: once, and for every 8 bytes of the value."""
+"""Additional cost of a call with a VALUE argument: once, and for every 8 bytes of the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Helper:
     """One helper, under Linux's number and with Linux's semantics.
 
-    `cost` counts eBPF instructions: A64 instructions of the worst case, rounded up. For a helper on a map it is that
-    of a kind that searches; the kind itself says what its operations cost (`struct bpf_map_ops`). `returns` and
-    `parameters` are the C prototype for programs, `args` what the verifier asks of r1 to r5. `hooks` are those whose
-    programs may call it; empty: all.
+    `cost` counts eBPF instructions: A64 instructions of the worst case, rounded up. For a helper on a map it is the
+    cost for a kind that searches; each kind states the cost of its operations (`struct bpf_map_ops`). `returns` and
+    `parameters` are the C prototype for programs, `args` what the verifier requires of r1 to r5. `hooks` are those
+    whose programs may call it; empty: all.
     """
 
     number: int
@@ -171,12 +171,12 @@ HELPERS: Final = (
     ),
 )
 
-assert len({helper.number for helper in HELPERS}) == len(HELPERS), "each helper has a number of its own"
+assert len({helper.number for helper in HELPERS}) == len(HELPERS), "helper numbers are unique"
 
 HELPER_NAMES: Final = {helper.number: helper.name for helper in HELPERS}
 
 
 def numbers_text() -> str:
-    """The numbers in words, for messages: `1, 2 and 3`."""
+    """The numbers as text, for messages: `1, 2 and 3`."""
     texts = [str(helper.number) for helper in HELPERS]
     return f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Hook(IntEnum):
-    """Where a program may sit. Numbers are those of the extension image, counted from 0 without gaps."""
+    """Where a program can be attached. The numbers are part of the extension image and count from 0 without gaps."""
 
     TEST = 0
     NET_RX = 1
@@ -17,7 +17,7 @@ class Hook(IntEnum):
 
 
 class Points(IntEnum):
-    """What a context field points at, for the verifier."""
+    """What a context field points to, for the verifier."""
 
     NOWHERE = 0
     PACKET = 1
@@ -28,8 +28,8 @@ class Points(IntEnum):
 class PriorityClass(IntEnum):
     """How the programs of one hook share an event, lowest priority number first.
 
-    ALONE: one program at a time, by a RUN request; it is never deployed. FIRST_VERDICT: until one returns a verdict
-    other than the hook's pass, and what is no verdict counts as verdict 0. ALL: each runs, and results are ignored.
+    ALONE: one program at a time, by a RUN request; never deployed. FIRST_VERDICT: until one returns a verdict other
+    than the hook's pass; an invalid result counts as verdict 0. ALL: each runs, and results are ignored.
     """
 
     ALONE = 0
@@ -41,7 +41,7 @@ class PriorityClass(IntEnum):
 class Field:
     """One member of a context: its size for programs and in the kernel's structure, both in bytes.
 
-    Members lie at their natural alignment in the order of declaration, on both sides.
+    Members have their natural alignment and the order of declaration, on both sides.
     """
 
     name: str
@@ -53,10 +53,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The structure that r1 points at, read-only.
+    """The structure that r1 points to, read-only.
 
-    `program` and `kernel` are its C names for programs and in the kernel. Where the two layouts differ a program may
-    load whole members only, which the verifier rewrites into loads of the kernel's; where they agree, any bytes.
+    `program` and `kernel` are its C names for programs and in the kernel. If the two layouts differ, a program may
+    load only whole members, which the verifier rewrites into loads of the kernel's; if they are equal, any bytes.
     """
 
     program: str
@@ -81,7 +81,7 @@ class Context:
 
     @property
     def is_rewritten(self) -> bool:
-        """True where the kernel's layout is not the program's."""
+        """True if the kernel's layout differs from the program's."""
         return any(field.size != field.kernel_size for field in self.fields)
 
 
@@ -89,10 +89,10 @@ class Context:
 class HookRow:
     """One hook.
 
-    `sections` are the ELF sections that its programs may be in. `context` None: r1 points at memory that the request
-    brings, r2 is its size. `verdicts` are the numbers that a program's result may be, by their C names, counted from
-    0; they make up `enum <verdict_enum>`, and `passes` names the one that lets the event go on. `trialable`: TRIAL
-    (`firmware/live/trial.c`) makes such a context of a trace.
+    `sections` are the ELF sections for its programs. `context` None: r1 points to memory from the request, r2 is its
+    size. `verdicts` are the valid results of a program with their C names, counted from 0; they form
+    `enum <verdict_enum>`, and `passes` names the one that lets the event continue. `trialable`: TRIAL
+    (`firmware/live/trial.c`) can create such a context from a trace.
     """
 
     hook: Hook
@@ -112,32 +112,32 @@ class HookRow:
 
     @property
     def has_packet(self) -> bool:
-        """True where the context says where a packet lies."""
+        """True if the context has the location of a packet."""
         fields = self.context.fields if self.context is not None else ()
         return any(field.points is Points.PACKET for field in fields)
 
     @property
     def deployable(self) -> bool:
-        """True where programs can be deployed on the hook."""
+        """True if programs can be deployed on the hook."""
         return self.priority_class is not PriorityClass.ALONE
 
     @property
     def pass_value(self) -> int:
-        """The verdict that lets the event go on; 0 where there are no verdicts."""
+        """The verdict that lets the event continue; 0 if there are no verdicts."""
         return dict(self.verdicts).get(self.passes, 0)
 
 
 HOOKS: Final = (
     HookRow(
         Hook.TEST,
-        "A RUN request: the program works on memory that comes with the request and goes back with the reply.",
+        "A RUN request: the program works on memory that is part of the request and of the reply.",
         sections=("test",),
         context=None,
         priority_class=PriorityClass.ALONE,
     ),
     HookRow(
         Hook.NET_RX,
-        "A received packet, as Linux's XDP shows it. A result that is no verdict counts as XDP_ABORTED.",
+        "A received packet, as in Linux's XDP. An invalid result counts as XDP_ABORTED.",
         sections=("net_rx", "xdp"),
         context=Context(
             program="xdp_md",
@@ -186,12 +186,12 @@ def hook_row(hook: Hook) -> HookRow:
 
 
 def hooks_text() -> str:
-    """The hooks in words, for messages: `test 0, net_rx 1 or timer 2`."""
+    """The hooks as text, for messages: `test 0, net_rx 1 or timer 2`."""
     texts = [f"{row.name} {row.hook.value}" for row in HOOKS]
     return f"{', '.join(texts[:-1])} or {texts[-1]}"
 
 
 def names_text(rows: Iterable[HookRow] = HOOKS) -> str:
-    """Names of hooks alone: `test, net_rx or timer`."""
+    """Only the names of hooks: `test, net_rx or timer`."""
     names = [row.name for row in rows]
     return f"{', '.join(names[:-1])} or {names[-1]}"

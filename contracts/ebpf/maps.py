@@ -15,7 +15,7 @@ class MapType(IntEnum):
 
 
 class MapFlags(IntEnum):
-    """Flags of a map definition. RDONLY_PROG is Linux's; FRESH asks not to inherit contents on deploy."""
+    """Flags of a map definition. RDONLY_PROG is Linux's; with FRESH a map does not inherit contents on deploy."""
 
     NONE = 0
     RDONLY_PROG = 0x80
@@ -26,8 +26,8 @@ class MapFlags(IntEnum):
 class MapKind:
     """One kind of map.
 
-    `key` is the C type of keys where the kind prescribes it; empty, a declaration names its own. `doc` is the kind's
-    line in the documentation. What the kind can do and what its operations cost is in its `struct bpf_map_ops`.
+    `key` is the C type of keys if the kind prescribes it; if empty, a declaration names its own. `doc` is the kind's
+    line in the documentation. Its `struct bpf_map_ops` states its capabilities and the cost of its operations.
     """
 
     type: MapType
@@ -51,7 +51,7 @@ class MapKind:
 
     @property
     def declaration(self) -> str:
-        """How a program declares such a map, as the macro of `assay.h` takes it."""
+        """A program's declaration of such a map, with the macro of `assay.h`."""
         arguments = ["name", *([] if self.key else ["key_t"]), "value_t", "entries"]
         return f"{self.type.name}({', '.join(arguments)})"
 
@@ -59,12 +59,12 @@ class MapKind:
 MAP_KINDS: Final = (
     MapKind(
         MapType.HASH,
-        "Keys of 1 to 64 bytes, at most `entries` of them; a value's address is good for the map's life.",
+        "Keys of 1 to 64 bytes, at most `entries` of them; a value's address stays valid for the map's lifetime.",
     ),
     MapKind(
         MapType.ARRAY,
-        "`entries` values that always exist, by 32-bit index. With one entry a program may point at the value "
-        "itself, as it does for its globals.",
+        "`entries` values that always exist, by 32-bit index. With one entry a program may use the address of the "
+        "value directly, as for its globals.",
         key="u32",
     ),
 )
@@ -72,7 +72,7 @@ MAP_KINDS: Final = (
 assert [kind.type for kind in MAP_KINDS] == list(MapType), "a row for each kind, in the order of MapType"
 
 
-# The names that programs for Linux use (enum bpf_map_type), so that a kind that is not here is refused by its name.
+# The names that programs for Linux use (enum bpf_map_type), so that an unsupported kind is refused by its name.
 LINUX_MAP_TYPES: Final = {
     1: "hash",
     2: "array",
@@ -98,6 +98,6 @@ assert all(LINUX_MAP_TYPES[kind.type] == kind.name for kind in MAP_KINDS if kind
 
 
 def kinds_text() -> str:
-    """The kinds in words, for messages: `1 (hash) or 2 (array)`."""
+    """The kinds as text, for messages: `1 (hash) or 2 (array)`."""
     texts = [f"{kind.type.value} ({kind.name})" for kind in MAP_KINDS]
     return f"{', '.join(texts[:-1])} or {texts[-1]}"

@@ -1,4 +1,4 @@
-"""C files of the engine that rows name: `python -m contracts.ebpf.sources` prints one a line, for meson."""
+"""C files of the engine that rows name: `python -m contracts.ebpf.sources` prints one per line, for meson."""
 
 from __future__ import annotations
 

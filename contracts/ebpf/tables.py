@@ -1,4 +1,4 @@
-"""The tables in words: `python -m contracts.ebpf.tables docs/programs.md` writes them into the page anew."""
+"""The tables as Markdown: `python -m contracts.ebpf.tables docs/programs.md` updates them in the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END: Final = "<!-- end of the generated part -->"
 
 _CLASS_TEXTS: Final = {
     PriorityClass.ALONE: "one program at a time, by a RUN request; not deployed",
-    PriorityClass.FIRST_VERDICT: "until one returns another verdict than {passes}",
+    PriorityClass.FIRST_VERDICT: "until one returns a verdict other than {passes}",
     PriorityClass.ALL: "each program runs",
 }
 
@@ -44,10 +44,10 @@ def _fields() -> list[str]:
         if row.context is None:
             continue
         rule = "whole members only" if row.context.is_rewritten else "any bytes"
-        out += [f"`struct {row.context.program}`, of which a program loads {rule}:", ""]
+        out += [f"`struct {row.context.program}`, from which a program may load {rule}:", ""]
         places = zip(row.context.fields, row.context.offsets(kernel=False), strict=True)
         out += _table(
-            ("offset", "bytes", "member", "what it is"),
+            ("offset", "bytes", "member", "meaning"),
             *((str(off), str(field.size), f"`{field.name}`", field.doc) for field, off in places),
         )
     return out
@@ -86,33 +86,33 @@ def _refusals() -> list[str]:
 
 
 def render() -> str:
-    """The generated part of the page, markers included."""
+    """The generated part of the page, including its markers."""
     out = [BEGIN, "", "### Hooks", ""]
     out += _table(
-        ("hook", "section", "context", "verdicts", "programs of one event", "event"), *map(_hook, HOOKS)
+        ("hook", "section", "context", "verdicts", "programs per event", "event"), *map(_hook, HOOKS)
     )
     out += _fields()
     lost = f"r{CLOBBERED[0]} to r{CLOBBERED[-1]}"
     out += [
         "### Helpers",
         "",
-        f"Costs are in eBPF instructions, worst case. A call loses {lost}; r0 is the result.",
+        f"Costs are in eBPF instructions, worst case. A call overwrites {lost}; r0 is the result.",
         "",
     ]
     out += _table(("number", "helper", "cost", "hooks", "what it does"), *map(_helper, HELPERS))
     out += ["### Map kinds", ""]
     kinds = ((str(kind.type.value), f"`{kind.declaration}`", kind.doc) for kind in MAP_KINDS)
-    out += _table(("number", "declaration", "what it is"), *kinds)
+    out += _table(("number", "declaration", "meaning"), *kinds)
     out += ["### Limits", ""]
     out += _table(
-        ("limit", "value", "of what"), *((f"`{row.name}`", str(row.value), row.comment) for row in LIMITS)
+        ("limit", "value", "meaning"), *((f"`{row.name}`", str(row.value), row.comment) for row in LIMITS)
     )
     out += [*_dialect(), *_refusals()]
     return "\n".join([*out, END])
 
 
 def replaced(page: str) -> str:
-    """The page with its generated part made anew. Raises ValueError when it has none."""
+    """The page with its generated part updated. Raises ValueError if it has none."""
     before, _, rest = page.partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:

@@ -1,4 +1,4 @@
-"""Events: what the kernel sends unasked."""
+"""Events: unsolicited messages from the kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts.wire.schema import U32, U64, Array, Record, Rest
 
 
 class RollbackCause(IntEnum):
-    """Why a configuration was taken back."""
+    """Why a configuration was rolled back."""
 
     REQUEST = 0
     FAULT = 1
@@ -29,9 +29,9 @@ class LogEvent(Record):
 
 @dataclass(frozen=True, slots=True)
 class RollbackEvent(Record):
-    """A configuration was taken back. `rollback_instructions`: from the fault or the timer to the store-release.
+    """A configuration was rolled back. `rollback_instructions`: from the fault or the timer to the store-release.
 
-    `contain_instructions`: from there until the caller of the hook has its default verdict back.
+    `contain_instructions`: from there until the hook's caller gets the default verdict.
     """
 
     C_NAME: ClassVar[str] = "rollback_event"

@@ -1,4 +1,4 @@
-"""Frames: what leads every frame and every response, and the shape of a message.
+"""Frames: the headers of frames and responses, and the definition of a message.
 
 A frame is COBS(header | payload | [mac] | crc) 0x00. `crc` is CRC-32C (RFC 3720 appendix B.4) over all before it.
 `mac` (16 bytes, present when FLAG_MAC is set) is BLAKE2b-128 keyed with the session key over header | payload.
@@ -22,7 +22,7 @@ R = TypeVar("R", bound=Record)
 
 
 class FrameKind(IntEnum):
-    """What a frame is."""
+    """The type of a frame."""
 
     REQUEST = 1
     RESPONSE = 2
@@ -36,7 +36,7 @@ class FrameFlag(IntFlag):
 
 
 class Status(IntEnum):
-    """How a request ended. Anything but OK is followed by text: expected, seen."""
+    """The result of a request. Every status except OK is followed by text: expected, seen."""
 
     OK = 0
     UNKNOWN_MESSAGE = 1
@@ -60,7 +60,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FrameHeader(Record):
-    """Leads every frame. `sequence` rises by at least one a request; a response carries its request's."""
+    """Header of every frame. `sequence` rises by at least one per request; a response repeats its request's."""
 
     C_NAME: ClassVar[str] = "frame_header"
     kind: U8
@@ -72,7 +72,7 @@ class FrameHeader(Record):
 
 @dataclass(frozen=True, slots=True)
 class ResponseHeader(Record):
-    """Leads every response. `credits` is how many more request frames the host may have under way."""
+    """Header of every response. `credits` is how many more request frames the host may send before a response."""
 
     C_NAME: ClassVar[str] = "response_header"
     status: U16
@@ -88,7 +88,7 @@ class Empty(Record):
 
 @dataclass(frozen=True, slots=True)
 class Message(Generic[Q, R]):
-    """One request and its response. `authenticated`: it changes state, so it needs a session, a MAC and freshness."""
+    """One request and its response. `authenticated`: it changes state and needs a session, a MAC and freshness."""
 
     name: str
     number: int

@@ -15,14 +15,14 @@ SIGNATURE_SIZE: Final = 64
 
 
 class ImageKind(IntEnum):
-    """What an extension image holds."""
+    """The content type of an extension image."""
 
     BPF = 1
     WASM = 2
 
 
 class ImageFlag(IntFlag):
-    """Image flags. Release kernels refuse every one of them."""
+    """Image flags. Release kernels refuse all of them."""
 
     TESTING = 1
     SKIP_VERIFY = 2
@@ -48,7 +48,7 @@ class ImageMap(Record):
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader(Record):
-    """Leads an extension image: header | maps | code | read-only data | signature (EdDSA over all before it).
+    """Header of an extension image: header | maps | code | read-only data | signature (EdDSA over all before it).
 
     Sizes in bytes, all multiples of 8. `test_mem_size` is the size of r1's memory for the `test` hook.
     `reserved` must be zero. The program id is the SHA-256 of maps | code | read-only data.

@@ -1,4 +1,4 @@
-"""Messages of live code: load, run, trial, deploy, replay, roll back."""
+"""Messages for live code: load, run, trial, deploy, replay, roll back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RunMode(IntEnum):
 
 
 class Provocation(IntEnum):
-    """Ways to hurt a testing kernel, for the tests of its fault handling."""
+    """Faults that a testing kernel can provoke, to test fault handling."""
 
     DATA_ABORT = 1
     UNDEFINED = 2
@@ -67,7 +67,7 @@ class HandleRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest(Record):
-    """Read bytes of something (a program's code; the results of the last trial or replay) from an offset."""
+    """Read bytes from an offset: of a program's code, or of the results of the last trial or replay."""
 
     C_NAME: ClassVar[str] = "read_request"
     handle: U32
@@ -76,7 +76,7 @@ class ReadRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class ReadResponse(Record):
-    """As many bytes as fit, of `total`."""
+    """As many of the `total` bytes as fit."""
 
     C_NAME: ClassVar[str] = "read_response"
     total: U32
@@ -96,7 +96,7 @@ class RunRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class RunResponse(Record):
-    """The last run's r0 and memory; instructions of a call over all runs, dispatch included, overhead subtracted."""
+    """The last run's r0 and memory; instructions per call over all runs, dispatch included, overhead subtracted."""
 
     C_NAME: ClassVar[str] = "run_response"
     r0: U64
@@ -111,7 +111,7 @@ class RunResponse(Record):
 
 @dataclass(frozen=True, slots=True)
 class TrialRequest(Record):
-    """Run a program dry over the TRIAL upload, with maps of its own that are cleared first."""
+    """Dry-run a program over the TRIAL upload, with its own maps, which are cleared first."""
 
     C_NAME: ClassVar[str] = "trial_request"
     handle: U32
@@ -120,7 +120,7 @@ class TrialRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class TrialResponse(Record):
-    """How many invocations ran and their cost; RESULTS gives a `ResultRecord` for each."""
+    """Number of invocations and their cost; RESULTS returns a `ResultRecord` for each."""
 
     C_NAME: ClassVar[str] = "trial_response"
     invocations: U32
@@ -167,7 +167,7 @@ class MapReadResponse(Record):
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest(Record):
-    """Put a loaded program on its hook. It is watched for `watch_invocations` calls, then committed."""
+    """Deploy a loaded program on its hook. It is watched for `watch_invocations` calls, then committed."""
 
     C_NAME: ClassVar[str] = "deploy_request"
     handle: U32
@@ -187,7 +187,7 @@ class SwapResponse(Record):
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest(Record):
-    """Replay the WORKLOAD upload through the live hooks. `timer_period_ns` of virtual time calls `timer` (0: never)."""
+    """Replay the WORKLOAD upload through the live hooks. Calls `timer` every `timer_period_ns` virtual ns (0: never)."""
 
     C_NAME: ClassVar[str] = "replay_request"
     timer_period_ns: U64
@@ -195,7 +195,7 @@ class ReplayRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class ReplayResponse(Record):
-    """What the replay did. `program_invocations` counts calls of deployed code and `instructions_*` their cost."""
+    """Result of a replay. `program_invocations` counts calls of deployed code and `instructions_*` their cost."""
 
     C_NAME: ClassVar[str] = "replay_response"
     packets: U32
@@ -217,7 +217,7 @@ class ReplayResponse(Record):
 
 @dataclass(frozen=True, slots=True)
 class ProvokeRequest(Record):
-    """Hurt a testing kernel on purpose (`Provocation`). Release kernels do not know the message."""
+    """Provoke a fault in a testing kernel (`Provocation`). Release kernels do not have this message."""
 
     C_NAME: ClassVar[str] = "provoke_request"
     what: U32

@@ -1,4 +1,4 @@
-"""Every message of the debug channel in one table, whatever file declares it."""
+"""One table of all messages of the debug channel, whatever file declares them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records: frozen dataclasses whose annotations fix their bytes (little-endian, packed) and their C declaration."""
+"""Records: frozen dataclasses whose annotations define their bytes (little-endian, packed) and C declaration."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ Rest = Annotated[bytes, Tail()]
 
 
 class RecordError(ValueError):
-    """Bytes that are not the record they are read as."""
+    """The bytes are not a valid record of the expected type."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldLayout:
-    """One field of a record: its name, its kind, and the element kind of an array (a Scalar or a record class).
+    """One field of a record: its name, its type, and the element type of an array (a Scalar or a record class).
 
     A field with a `default` was added within a protocol version: what an older kernel sends ends before it.
     """
@@ -92,7 +92,7 @@ _layouts: Final[dict[type[Record], tuple[FieldLayout, ...]]] = {}
 
 
 def layout(record: type[Record]) -> tuple[FieldLayout, ...]:
-    """Fields of `record` in wire order. Raises TypeError for a field that the wire cannot carry."""
+    """Fields of `record` in wire order. Raises TypeError for a field without a wire representation."""
     if record not in _layouts:
         _layouts[record] = _read_layout(record)
     return _layouts[record]

@@ -14,7 +14,7 @@ NONCE_SIZE: Final = 16
 
 
 class BoardFlag(IntFlag):
-    """Facts that the hello answer states of a kernel."""
+    """Facts about a kernel in its hello answer."""
 
     TESTING = 1
     DEVELOPMENT_KEY = 2
@@ -24,7 +24,7 @@ class BoardFlag(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class HelloRequest(Record):
-    """Who asks. Starts nothing by itself."""
+    """Identifies the host. Starts no session."""
 
     C_NAME: ClassVar[str] = "hello_request"
     protocol: U16
@@ -34,7 +34,7 @@ class HelloRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class HelloResponse(Record):
-    """What the kernel is and how it may be spoken to."""
+    """Identifies the kernel and states the limits of its channel."""
 
     C_NAME: ClassVar[str] = "hello_response"
     protocol: U16
@@ -77,7 +77,7 @@ class OpenResponse(Record):
 
 @dataclass(frozen=True, slots=True)
 class Echo(Record):
-    """Any bytes; they come back."""
+    """Any bytes; the kernel sends them back."""
 
     C_NAME: ClassVar[str] = "echo"
     data: Rest

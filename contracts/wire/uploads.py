@@ -1,4 +1,4 @@
-"""Messages that bring data to the kernel: extension images and traces."""
+"""Messages that upload data to the kernel: extension images and traces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRACE_MAX: Final = 256 * 1024
 
 
 class BlobKind(IntEnum):
-    """What an upload is for. Each kind has one buffer in the kernel."""
+    """The purpose of an upload. The kernel has one buffer for each."""
 
     IMAGE = 1
     WORKLOAD = 2
@@ -42,7 +42,7 @@ class BlobWriteRequest(Record):
 
 @dataclass(frozen=True, slots=True)
 class BlobEndRequest(Record):
-    """The upload is whole: check its CRC. Refused (BAD_STATE) if it does not match."""
+    """The upload is complete: check its CRC. Refused (BAD_STATE) if it does not match."""
 
     C_NAME: ClassVar[str] = "blob_end_request"
     kind: U32

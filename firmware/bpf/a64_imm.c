@@ -13,13 +13,13 @@ bool a64_bitmask(uint64_t value, uint32_t sf, uint32_t *bitmask)
     if (value == 0 || ~value == 0)
         return false;
 
-    /* The element is the shortest power of two that the value is a repetition of. */
+    /* The element is the shortest power-of-two pattern that the value repeats. */
     uint32_t size = 64;
     while (size > 2 && (value & ones(size / 2)) == (value >> size / 2 & ones(size / 2)))
         size /= 2;
     uint64_t element = value & ones(size);
 
-    /* It must be one run of ones, rotated: turn it right until the run starts at bit 0. */
+    /* It must be one run of ones, rotated: rotate it right until the run starts at bit 0. */
     uint32_t wrapped =
         (uint32_t)__builtin_ctzll(~element); /* ones at the bottom; below `size`, as it is not all ones */
     uint64_t run = wrapped ? (element >> wrapped | element << (size - wrapped)) & ones(size) : element;

@@ -1,4 +1,4 @@
-/* The eBPF engine: what the kernel, the host build and the tests see of it.
+/* The eBPF engine's interface for the kernel, the host build and the tests.
  *
  * RFC 9669 (base32, base64, divmul32, divmul64, local calls), hooks with Linux's context layouts. The same C runs in
  * the kernel and, through cffi, on the host. Limits, refusals, hooks, map kinds and helpers are declared in
@@ -28,14 +28,14 @@ _Static_assert(sizeof(struct bpf_insn) == 8, "RFC 9669 section 3");
 
 /* ---- hooks ------------------------------------------------------------------------------------------------------ */
 
-/* One member of a context that programs see in another layout than the kernel's. */
+/* One member of a context whose layout for programs differs from the kernel's. */
 struct bpf_ctx_field {
     uint8_t off, size; /* as programs load it: whole */
     uint8_t kernel_off, kernel_size; /* where the kernel has it */
     uint8_t points; /* enum bpf_points */
 };
 
-/* What the engine knows of a hook. */
+/* The engine's description of a hook. */
 struct bpf_hook_shape {
     const char *name;
     const char *load_rule; /* what a refused context load should have been */
@@ -67,7 +67,7 @@ struct bpf_map_def {
 size_t bpf_map_footprint(const struct bpf_map_def *def, const char **reason);
 /* Builds a map in `memory` (8-byte aligned, footprint bytes). `init` (may be NULL) fills a frozen map. */
 struct bpf_map *bpf_map_init(void *memory, const struct bpf_map_def *def, const void *init, size_t init_size);
-void bpf_map_clear(struct bpf_map *map); /* back to how bpf_map_init left it */
+void bpf_map_clear(struct bpf_map *map); /* reset to the state after bpf_map_init */
 const struct bpf_map_def *bpf_map_def_of(const struct bpf_map *map);
 /* True when the map's contents may pass to the program that replaces its own. */
 bool bpf_map_is_inherited(const struct bpf_map *map);
@@ -111,8 +111,8 @@ struct bpf_verdict {
     char reason[BPF_REASON_SIZE]; /* reason, where, the path that led there, what would fix it */
 };
 
-size_t bpf_verify_arena_size(void); /* bytes that are always enough: at most 4 MiB */
-/* Verifies and rewrites. Returns true when accepted. On refusal prog->insns are as they were. */
+size_t bpf_verify_arena_size(void); /* an upper bound in bytes: at most 4 MiB */
+/* Verifies and rewrites. Returns true if accepted. On refusal prog->insns are unchanged. */
 bool bpf_verify(struct bpf_prog *prog, void *arena, size_t arena_size, struct bpf_verdict *out);
 
 /* Cost of a helper in eBPF instructions, or 0 if the kernel has none of that number. */
@@ -138,7 +138,7 @@ struct bpf_run {
 
 /* Interprets a verified (or, for tests, any rewritten) program with every access checked against the context, the
  * packet or test memory, the stack frames, and map values. `context` is the kernel's context of the program's
- * hook, or the test memory. Ends by itself after `fuel` eBPF instructions. */
+ * hook, or the test memory. Ends after `fuel` eBPF instructions at the latest. */
 void bpf_interp(const struct bpf_prog *prog, void *context, uint64_t fuel, struct bpf_run *out);
 
 /* ---- JIT ------------------------------------------------------------------------------------------------------- */
@@ -162,7 +162,7 @@ bool bpf_jit_arm64(const struct bpf_prog *prog, void *code, size_t code_size, ui
 typedef uint64_t (*bpf_helper_fn)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 bpf_helper_fn bpf_helper_address(int32_t number);
 
-/* ---- services that the surroundings provide --------------------------------------------------------------------- */
+/* ---- services that the environment provides --------------------------------------------------------------------- */
 
 uint64_t bpf_env_ktime_ns(void); /* bpf_ktime_get_ns: virtual arrival time during trial and replay */
 uint32_t bpf_env_prandom_u32(void); /* derives from the seed of the run */

@@ -1,4 +1,4 @@
-/* What can be said of a program before any path is walked: encodings, subprograms, where control can go.
+/* Checks before any path is explored: encodings, subprograms, control flow.
  *
  * As in Linux, an instruction that no path of the control-flow graph reaches is a refusal; one that the graph reaches
  * but no walked path does is accepted, and left without BPF_SLOT_REACHED.

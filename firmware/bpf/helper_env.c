@@ -1,4 +1,4 @@
-/* The helpers on time, chance and the core: what the engine's surroundings provide. */
+/* The helpers for time, randomness and the core, which the engine's environment provides. */
 #include "helpers.h"
 
 uint64_t bpf_helper_ktime_get_ns(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5)

@@ -1,4 +1,4 @@
-/* The helpers that programs may call, as contracts/ebpf/helpers.py lists them, and what a call costs. */
+/* The helpers that programs may call, from contracts/ebpf/helpers.py, and the cost of a call. */
 #include "helpers.h"
 
 #include "map.h"

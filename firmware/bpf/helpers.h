@@ -1,4 +1,4 @@
-/* What the verifier and the interpreter know of a helper: its arguments, its result, its cost. */
+/* A helper for the verifier and the interpreter: its arguments, its result, its cost. */
 #ifndef ASSAY_BPF_HELPERS_H
 #define ASSAY_BPF_HELPERS_H
 
@@ -19,7 +19,7 @@ struct bpf_helper {
 /* NULL if there is none of that number. */
 const struct bpf_helper *bpf_helper_find(int32_t number);
 
-/* What a call costs, on a map of this shape (NULL: on none). */
+/* The cost of a call, on a map of this shape (NULL: without a map). */
 uint32_t bpf_helper_cost_of(const struct bpf_helper *helper, const struct bpf_map_def *def);
 
 /* helper_trace.c: how many of r3, r4, r5 a format of `size` bytes consumes; -1 when bpf_trace_printk refuses it. */

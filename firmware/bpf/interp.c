@@ -1,4 +1,4 @@
-/* The interpreter: RFC 9669 to the letter, with every access checked against what the program may touch. */
+/* The interpreter: follows RFC 9669 literally, and checks every access against the memory that the program may use. */
 #include "interp.h"
 
 #include <string.h>

@@ -14,7 +14,7 @@
 
 /* Where a register points: an offset from r10, or one of these. */
 #define POINTS_ELSEWHERE INT16_MAX
-#define POINTS_ANYWHERE  (INT16_MAX - 1) /* into the stack, but who knows where */
+#define POINTS_ANYWHERE  (INT16_MAX - 1) /* into the stack, at an unknown offset */
 #define POINTS_MAX       2048
 
 struct points {
@@ -142,7 +142,7 @@ static void follow(struct verifier *v, uint32_t slot, struct points *points, str
     case BPF_ST: note(access, ACCESS_WRITE, points_at(points, dst), insn->off, size); break;
     case BPF_STX:
         if (points_at(points, bpf_src(insn)) != POINTS_ELSEWHERE)
-            v->all_live[v->info[slot].subprog] = true; /* a stack pointer in memory: lost from sight */
+            v->all_live[v->info[slot].subprog] = true; /* a stack pointer in memory: no longer tracked */
         note(access, BPF_MODE(insn->code) == BPF_ATOMIC ? ACCESS_READ : ACCESS_WRITE, points_at(points, dst),
              insn->off, size);
         break;

@@ -1,4 +1,4 @@
-/* How a map is laid out, for the files that implement one kind each.
+/* The layout of a map, for the files that implement one kind each.
  *
  * One map is touched by one core at a time, and a program never interrupts another that shares its maps: hooks run
  * with preemption off and are not nested. Nothing here takes a lock.
@@ -8,7 +8,7 @@
 
 #include "bpf.h"
 
-/* What a map can be beyond a store of values by key. */
+/* Optional capabilities of a map. */
 #define BPF_MAP_DIRECT_VALUES 0x1u /* a program may point at the value of a map of one entry */
 #define BPF_MAP_INHERITED     0x2u /* its contents pass to the program that replaces its own */
 
@@ -87,7 +87,7 @@ static inline void bpf_copy(uint8_t *to, const uint8_t *from, uint32_t size)
         to[i] = from[i];
 }
 
-/* True when [address, address + size) lies inside one value of the map. */
+/* True if [address, address + size) is inside one value of the map. */
 bool bpf_map_holds(const struct bpf_map *map, uint64_t address, uint32_t size);
 
 #endif

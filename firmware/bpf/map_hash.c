@@ -1,7 +1,7 @@
 /* Hash maps: chained, with at most half as many keys as buckets and chains of bounded length.
  *
- * Entries come from one pool and stay where they are, so a value's address is good for the map's life. An entry that
- * was deleted is reused by a later update: a pointer a program still holds then sees the new value (as in Linux).
+ * Entries come from one pool and do not move, so a value's address stays valid for the map's lifetime. A deleted entry
+ * is reused by a later update: a pointer that a program still holds then sees the new value (as in Linux).
  */
 #include "map.h"
 
@@ -14,7 +14,7 @@
 #define HASH_MAX_CHAIN 16u
 #define HASH_MAX_KEY   64u
 
-/* What a key costs for every 8 bytes: hashed, compared along a chain whose 32-bit tags all match, and copied. */
+/* Cost of a key for every 8 bytes: hashed, compared along a chain whose 32-bit tags all match, and copied. */
 #define HASH_KEY_WORD_COST ((HASH_MAX_CHAIN + 2u) * 4u)
 
 struct hash_state {

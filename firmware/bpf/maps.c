@@ -1,4 +1,4 @@
-/* What all maps share: which shapes are allowed, and the way from a map to its kind. */
+/* Common to all maps: allowed shapes, and the dispatch from a map to its kind. */
 #include "map.h"
 
 #include <string.h>

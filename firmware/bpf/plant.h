@@ -1,4 +1,4 @@
-/* A verifier slowed down on purpose (`extra_defines` of harness/kernel/build.py), to show that a comparison sees it. */
+/* A verifier slowed down on purpose (`extra_defines` of harness/kernel/build.py), to show that a comparison detects it. */
 #ifndef ASSAY_BPF_PLANT_H
 #define ASSAY_BPF_PLANT_H
 

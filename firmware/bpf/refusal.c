@@ -1,4 +1,4 @@
-/* Why a program is refused, in words: what, where, the path that led there, and what would fix it. */
+/* The text of a refusal: what, where, the path that led there, and what would fix it. */
 #include "verifier.h"
 
 #include "text.h"

@@ -1,4 +1,4 @@
-/* Whose values can matter: those that may yet decide a branch, an address, or how much a helper reads.
+/* Values that can matter: those that may still decide a branch, an address, or how much a helper reads.
  *
  * A counter that is only summed up and returned is live, yet no check will ever look at its value; at joins its value
  * is forgotten, so that paths which differ in it alone are one. Backward over the program, like liveness; and like

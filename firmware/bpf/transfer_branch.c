@@ -1,4 +1,4 @@
-/* What a branch that went one way says about its operands. Restricted C, see transfer.h. */
+/* What a branch outcome implies for its operands. Restricted C, see transfer.h. */
 #include "transfer.h"
 
 #include "insn.h"

@@ -1,4 +1,4 @@
-/* The verifier: walks every path that a program can take, on abstract values, and refuses what it cannot show safe.
+/* The verifier: explores every path of a program with abstract values, and refuses what it cannot show to be safe.
  *
  * Depth first, one instruction at a time. Where a branch can go both ways one way is saved and the other walked on.
  * Where paths meet, a state that a completed one covers is not walked again; one that is still on the path and comes

@@ -1,4 +1,4 @@
-/* Arithmetic on the present state: numbers by the transfer functions, pointers by few and strict rules. */
+/* Arithmetic on the current state: numbers by the transfer functions, pointers by a few strict rules. */
 #include "verifier.h"
 
 #include "alu.h"

@@ -1,4 +1,4 @@
-/* Branches on the present state: which ways they can go, and what each way teaches. */
+/* Branches on the current state: their possible outcomes, and what each outcome implies. */
 #include "verifier.h"
 
 #include "alu.h"

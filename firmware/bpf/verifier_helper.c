@@ -1,4 +1,4 @@
-/* Calls on the present state: helpers by their prototypes, local functions as new frames. */
+/* Calls on the current state: helpers by their prototypes, local functions as new frames. */
 #include "verifier.h"
 
 #include "helpers.h"

@@ -1,4 +1,4 @@
-/* Loads, stores and atomics on the present state, and what an lddw brings. */
+/* Loads, stores and atomics on the current state, and the result of an lddw. */
 #include "verifier.h"
 
 #include "alu.h"
@@ -130,7 +130,7 @@ static bool load_ctx(struct verifier *v, const struct bpf_insn *insn, uint32_t s
     return true;
 }
 
-/* One instruction cannot be rewritten for the context and left alone for other pointers. */
+/* One instruction cannot be rewritten for the context and stay unchanged for other pointers. */
 static bool note_load(struct verifier *v, bool from_ctx)
 {
     struct slot_info *info = &v->info[v->slot];

@@ -1,4 +1,4 @@
-/* The stack of the present state, byte by byte: never read before it is written, pointers whole or not at all. */
+/* The stack of the current state, byte by byte: no read before a write, pointers only as a whole. */
 #include "verifier.h"
 
 /* A run of bytes in the stack: `from` counts up from the lowest byte of the frame. */

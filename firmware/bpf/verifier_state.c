@@ -1,4 +1,4 @@
-/* A state packed to what is live: registers, then stack slots, frame by frame. And whether one covers another. */
+/* Packs the live part of a state: registers, then stack slots, frame by frame. Compares whether one covers another. */
 #include "verifier_state.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Where the walk is told of, step by step, for the host: which path led to a refusal. The kernel's walk tells nobody. */
+/* Records the walk step by step on the host: which path led to a refusal. The kernel's walk records nothing. */
 #ifndef ASSAY_BPF_WITNESS_H
 #define ASSAY_BPF_WITNESS_H
 
@@ -6,7 +6,7 @@
 
 #include "verifier.h"
 
-/* The instruction at v->slot is walked next; the present state is kept, to be gone back to; it is gone back to. */
+/* The instruction at v->slot is walked next; the current state is saved for later; it is restored. */
 void witness_step(const struct verifier *v);
 void witness_fork(void);
 void witness_back(void);

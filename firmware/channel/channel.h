@@ -1,5 +1,5 @@
 /*
- * The debug channel's kernel side: what a message handler sees of it, and what everybody may call.
+ * The kernel side of the debug channel: the interface for message handlers and for the rest of the kernel.
  *
  * A request is acted on once its whole frame has arrived; handlers run one at a time, on the boot core's kernel
  * stack with IRQs on, out of channel_poll. The frame's checks (CRC, MAC, session, freshness, length) are done
@@ -72,7 +72,7 @@ uint16_t reply_text(struct reply *reply, uint16_t status, int length);
 
 /*
  * Queues an unsolicited event (ASSAY_EVENT_*, its record, then `tail`). The queue is sent after the current
- * command's reply, never during it, so that a measured window holds no UART traffic; with no command under way it
+ * command's reply, never during it, so that a measured window holds no UART traffic; with no command in progress it
  * is sent at the next channel_poll. False when the queue is full: the event is dropped and counted in the status.
  * Any context of the boot core, interrupt handlers included.
  */
@@ -88,17 +88,17 @@ bool channel_log(enum channel_log_level level, const char *text, size_t length);
 /*
  * The finished upload of a kind (ASSAY_BLOB_*): 8-byte aligned, its CRC checked by BLOB_END. Null when there is
  * none or a newer one has begun. Stays until the next BLOB_BEGIN of that kind, channel_blob_drop or PRISTINE.
- * IMAGE lies in the first ASSAY_IMAGE_MAX bytes of blob_pool(), WORKLOAD and TRIAL in the first and second
+ * IMAGE is in the first ASSAY_IMAGE_MAX bytes of blob_pool(), WORKLOAD and TRIAL in the first and second
  * ASSAY_TRACE_MAX bytes of trace_pool(); the rest of both pools is free for others.
  */
 const uint8_t *channel_blob(uint32_t kind, size_t *size);
 
-/* Forgets an upload, finished or not. */
+/* Drops an upload, finished or not. */
 void channel_blob_drop(uint32_t kind);
 
-/* ---- what the channel asks of others (weak defaults do nothing) -------------------------------------------------- */
+/* ---- functions that other folders provide (weak defaults do nothing) -------------------------------------------------- */
 
-/* Back to the state after boot: nothing loaded, hooks empty, maps freed, telemetry zero. For PRISTINE. */
+/* Resets to the state after boot: nothing loaded, hooks empty, maps freed, telemetry zero. For PRISTINE. */
 void live_pristine(void);
 
 /* Fills the fields of STATUS that are live's: generation ... watch_remaining, and both pools. */

@@ -1,4 +1,4 @@
-/* What the channel's own files share and nobody else needs. */
+/* Shared only by the channel's own files. */
 #ifndef ASSAY_CHANNEL_CHANNEL_INTERNAL_H
 #define ASSAY_CHANNEL_CHANNEL_INTERNAL_H
 

@@ -1,4 +1,4 @@
-/* The message table and the way a request takes through it. See dispatch.h. */
+/* The message table and the processing of a request. See dispatch.h. */
 #include "channel/dispatch.h"
 
 #include <string.h>
@@ -23,7 +23,7 @@ ASSAY_MESSAGES(WEAK)
     {number, size, tail, authenticated, handle_##name, #name},
 static const struct message messages[] = {ASSAY_MESSAGES(ROW)};
 
-/* What was answered to one of the last CREDITS requests: as many as may be under way, so as may be repeated. */
+/* The answer to one of the last CREDITS requests: as many as may be in progress, and therefore repeated. */
 struct answer {
     struct assay_frame_header request;
     uint32_t crc;
@@ -39,7 +39,7 @@ static uint32_t strangers;
 static uint32_t current_sequence;
 static struct reply reply;
 
-/* Frames that wait while one is handled lie in the UART's ring: all but that one must fit (plus a leading 0x00). */
+/* Frames that wait while one is handled are in the UART's ring: all but that one must fit (plus a leading 0x00). */
 _Static_assert((ASSAY_CREDITS - 1) * (FRAME_WIRE_MAX + 1) < UART_RING_SIZE,
                "credits exceed the receive ring");
 
@@ -77,7 +77,7 @@ static const struct message *message_of(uint16_t number)
     return NULL;
 }
 
-/* Session, MAC and freshness. Last, because only a request that is right in all else uses up its sequence. */
+/* Session, MAC and freshness. Last, because only an otherwise valid request uses up its sequence. */
 static uint16_t authenticate(const struct message *message, const struct frame *frame)
 {
     uint16_t status = session_check(frame);

@@ -1,4 +1,4 @@
-/* The event queue: filled by anybody on the boot core, emptied between commands. */
+/* The event queue: filled by any code on the boot core, emptied between commands. */
 #ifndef ASSAY_CHANNEL_EVENTS_H
 #define ASSAY_CHANNEL_EVENTS_H
 

@@ -1,4 +1,4 @@
-/* The kernel's last words: a FAULT event sent from the fault path. */
+/* The FAULT event of a dying kernel, sent from the fault path. */
 #include <string.h>
 
 #include "channel/events.h"

@@ -1,5 +1,5 @@
 /*
- * Frames: COBS, CRC-32C, and a decoder that survives anything. Builds for the kernel and, unchanged, for the host.
+ * Frames: COBS, CRC-32C, and a decoder that accepts any input. Builds for the kernel and, unchanged, for the host.
  *
  * On the wire: COBS(header | payload | [mac] | crc) 0x00 (contracts/wire/frames.py). 0x00 occurs nowhere else,
  * so after any damage the decoder is back in step at the next one.

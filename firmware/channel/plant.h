@@ -1,10 +1,10 @@
-/* Faults built into a kernel on purpose (`extra_defines` of harness/kernel/build.py). Without such a define: nothing. */
+/* Faults built into a kernel on purpose (`extra_defines` of harness/kernel/build.py). Without such a define: no code. */
 #ifndef ASSAY_CHANNEL_PLANT_H
 #define ASSAY_CHANNEL_PLANT_H
 
 #include "arch/arm64/cpu.h"
 
-/* Stands still for good with every interrupt masked: nothing but a look from outside can tell where. */
+/* Hangs for ever with every interrupt masked: only a debugger can tell where. */
 static inline __attribute__((always_inline)) _Noreturn void stand_still(void)
 {
     irq_disable();

@@ -1,4 +1,4 @@
-/* Ways to die, for the tests of the fault path. Testing kernels only: release kernels do not know the message. */
+/* Faults on request, to test the fault path. Testing kernels only: release kernels do not have the message. */
 #ifdef ASSAY_TESTING
 
 #include "channel/channel.h"
@@ -26,7 +26,7 @@ static size_t a_frame(uint8_t *wire, size_t size)
     return events_encode_now(ASSAY_EVENT_LOG, parts, 2, wire, size);
 }
 
-/* Bytes without end: noise that now and then looks like a frame's end, or nothing but good frames. */
+/* Endless bytes: noise that sometimes looks like the end of a frame, or only valid frames. */
 static _Noreturn void flood(bool with_frames)
 {
     static uint8_t wire[FRAME_WIRE_MAX];

@@ -1,5 +1,5 @@
 /*
- * Who may change state: one authenticated session at a time, its key, and freshness.
+ * Authorisation of state changes: one authenticated session at a time, its key, and freshness.
  *
  * Session key = BLAKE2b-256(key = channel key; host nonce | board nonce | epoch). A session's requests carry its
  * number, a MAC, and a sequence that was not used before in this session.

@@ -1,4 +1,4 @@
-/* Uploads: one buffer a kind, written in any order, whole only when its CRC says so. */
+/* Uploads: one buffer per kind, written in any order, complete only if its CRC matches. */
 #ifndef ASSAY_CHANNEL_UPLOADS_H
 #define ASSAY_CHANNEL_UPLOADS_H
 

@@ -1,4 +1,4 @@
-/* Interrupt controller, whichever the board has: GICv2 / GIC-400, or BCM2836 local + BCM2835 ARMCTRL. */
+/* The board's interrupt controller: GICv2 / GIC-400, or BCM2836 local + BCM2835 ARMCTRL. */
 #ifndef ASSAY_DRIVERS_INTC_H
 #define ASSAY_DRIVERS_INTC_H
 
@@ -19,7 +19,7 @@ void intc_disable(uint32_t line);
 /* Interrupt context: the pending line of highest priority, or INTC_NONE. Acknowledges it. */
 uint32_t intc_acknowledge(void);
 
-/* Interrupt context: ends what intc_acknowledge gave. */
+/* Interrupt context: ends the interrupt that intc_acknowledge returned. */
 void intc_end(uint32_t line);
 
 #endif

@@ -1,4 +1,4 @@
-/* The generic timer: a clock, and one one-shot alarm a core. Nothing ticks. */
+/* The generic timer: a clock, and one one-shot alarm per core. There is no periodic tick. */
 #ifndef ASSAY_DRIVERS_TIMER_H
 #define ASSAY_DRIVERS_TIMER_H
 

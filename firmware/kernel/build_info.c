@@ -9,7 +9,7 @@ extern const uint8_t kernel_build_id_note[];
 
 #define NOTE_DESCRIPTION 16u
 
-/* Kept though nobody may read one of them: an image says what it is. */
+/* Kept although the kernel does not read all of them: an image identifies itself. */
 #define FACT __attribute__((used, retain))
 
 const uint8_t *build_id(void)

@@ -1,4 +1,4 @@
-/* The per-CPU blocks, and the cores besides the boot core: parked in WFI from the first day. */
+/* The per-CPU blocks, and the secondary cores, which are parked in WFI. */
 #include "board.h"
 #include "drivers/intc.h"
 #include "kernel/kernel.h"

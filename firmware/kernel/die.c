@@ -124,7 +124,7 @@ static void say(const char *text)
     uart_write((const uint8_t *)text, strlen(text));
 }
 
-/* Without a channel: text, for whoever watches the line. */
+/* Without a channel: text on the line. */
 __attribute__((weak)) void fault_report_send(const struct fault_report *report)
 {
     char line[384];

@@ -1,4 +1,4 @@
-/* ESR_EL1 in words (ARM DDI 0487 D17.2.37). */
+/* ESR_EL1 as text (ARM DDI 0487 D17.2.37). */
 #include "kernel/fault.h"
 
 #include "kernel/kernel.h"

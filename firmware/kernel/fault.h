@@ -1,4 +1,4 @@
-/* Faults: what is known about one, who is asked to contain it, and how the kernel dies of it. */
+/* Faults: the data of a fault, its containment, and the end of the kernel. */
 #ifndef ASSAY_KERNEL_FAULT_H
 #define ASSAY_KERNEL_FAULT_H
 
@@ -13,9 +13,9 @@
 enum fault_kind {
     FAULT_SYNC = 0,   /* synchronous exception in kernel code */
     FAULT_SERROR = 1, /* asynchronous external abort */
-    FAULT_FIQ = 2,    /* an FIQ, which nothing here asks for */
+    FAULT_FIQ = 2,    /* an FIQ, which is never enabled */
     FAULT_NESTED = 3, /* fault inside an exception handler */
-    FAULT_PANIC = 4,  /* the kernel found an assertion of its own broken */
+    FAULT_PANIC = 4,  /* one of the kernel's own assertions failed */
     FAULT_USER = 5,   /* exception from a lower EL: no EL0 code runs yet */
 };
 
@@ -48,7 +48,7 @@ void fault_report_send(const struct fault_report *report);
  */
 bool live_contain_fault(struct trap_frame *frame);
 
-/* Ends the kernel with a report of kind FAULT_PANIC. For broken assertions; never returns. Any context. */
+/* Ends the kernel with a report of kind FAULT_PANIC. For failed assertions; never returns. Any context. */
 _Noreturn void panic(const char *message);
 
 /* A one-line meaning of an ESR ("Data Abort, same EL: translation fault, level 3, write"); `out` is terminated. */

@@ -45,7 +45,7 @@ const struct memory_region *memory_region_of(uintptr_t va);
 bool memory_is_jit(uintptr_t va, size_t len);
 
 /*
- * Maps the pages of [code_va, code_va + len), which must lie in the JIT region, writable and non-executable at an
+ * Maps the pages of [code_va, code_va + len), which must be in the JIT region, writable and non-executable at an
  * alias, and returns the alias of code_va (same offset in the page). Null when the range is not in the region.
  * The executable mapping stays: do not run code that is being rewritten. Call with the alias of no other core.
  */

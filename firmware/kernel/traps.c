@@ -1,4 +1,4 @@
-/* What the vectors call: interrupts go to their drivers, faults to containment first and to the report then. */
+/* Called by the vectors: interrupts go to their drivers, faults first to containment and then to the report. */
 #include "board.h"
 #include "drivers/intc.h"
 #include "kernel/die.h"
@@ -35,7 +35,7 @@ static void dispatch(uint32_t line, struct trap_frame *frame)
     switch (line) {
     case IRQ_UART: uart_interrupt(); break;
     case IRQ_TIMER: timer_interrupt(frame); break;
-    default: /* nobody asked for it: quiet it for good */
+    default: /* unexpected: disable it permanently */
         intc_disable(line);
         this_cpu()->spurious_irqs++;
         break;

@@ -20,7 +20,7 @@ const struct memory_region memory_regions[] = {
     {NULL, 0, 0},
 };
 
-/* Kept out of line, so that a test can read their sequences off the image. */
+/* Not inlined, so that a test can find their instruction sequences in the image. */
 #define APART __attribute__((noinline))
 
 static uint32_t alias_pages;

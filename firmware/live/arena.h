@@ -1,4 +1,4 @@
-/* How the arena pool is divided: one owner a part, at fixed addresses, so that nothing depends on history. */
+/* The division of the arena pool: one owner per part, at fixed addresses, so that nothing depends on history. */
 #ifndef ASSAY_LIVE_ARENA_H
 #define ASSAY_LIVE_ARENA_H
 

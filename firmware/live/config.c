@@ -1,8 +1,8 @@
 /*
- * Configurations: which programs sit on which hooks. The active one is named by a single 8-byte aligned pointer, so a
- * deploy and a rollback are each one store-release, and whoever dispatches sees the old configuration or the new one,
- * whole. Configurations live in a ring of HISTORY_MAX; the one that is overwritten is the oldest rollback point, and
- * that happens in a handler only, where no hook runs.
+ * Configurations: which programs are on which hooks. A single 8-byte aligned pointer names the active one, so a deploy
+ * and a rollback are each one store-release, and a dispatch sees either the old configuration or the new one.
+ * Configurations are in a ring of HISTORY_MAX; the overwritten one is the oldest rollback point, and overwriting happens
+ * only in a handler, where no hook runs.
  */
 #include "live/config.h"
 
@@ -93,7 +93,7 @@ const char *config_deploy_fault(const struct extension *extension)
     return NULL;
 }
 
-/* Puts the program where its priority says, in place of the one of the same priority. */
+/* Inserts the program by its priority, replacing one with the same priority. */
 static void chain_put(struct chain *chain, struct extension *extension)
 {
     uint32_t at = 0;

@@ -11,7 +11,7 @@
 #include "live/watch.h"
 #include "traffic/telemetry.h"
 
-/* Everything from the checks to the store-release: what a swap costs the one who asks for it. */
+/* Everything from the checks to the store-release: the cost of a swap for its caller. */
 static bool deploy(struct extension *extension, uint32_t watch_invocations, struct refusal *refusal)
 {
     if (!extension->ops->bind(extension, config_extension_at(extension->slot), refusal))
@@ -111,7 +111,7 @@ static void start_afresh(void)
     invoke_counts = (struct invoke_counts){0};
 }
 
-/* Frees everything one by one before it starts afresh, so that a leak shows itself here. */
+/* Frees everything one by one before the reset, so that a leak is detected here. */
 void live_pristine(void)
 {
     config_init();

@@ -1,4 +1,4 @@
-/* Time and chance as programs see them: both are the run's own, so that a run can be repeated. */
+/* Time and randomness for programs: both belong to the run, so that a run can be repeated. */
 #include "live/env.h"
 
 #include "bpf/bpf.h"

@@ -1,4 +1,4 @@
-/* Time and chance as programs see them. */
+/* Time and randomness for programs. */
 #ifndef ASSAY_LIVE_ENV_H
 #define ASSAY_LIVE_ENV_H
 

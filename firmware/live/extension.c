@@ -102,8 +102,8 @@ struct extension *extension_load(const uint8_t *image, size_t size, struct load_
 }
 
 /*
- * Cores other than the boot core are parked and never run a hook (kernel.h), so that no core is inside an extension is
- * all there is to a grace period; a broken promise shows here.
+ * Cores other than the boot core are parked and never run a hook (kernel.h), so a grace period only requires that no
+ * core is inside an extension; a violation is detected here.
  */
 void extension_free(struct extension *extension)
 {
@@ -114,6 +114,6 @@ void extension_free(struct extension *extension)
     if (extension->ops != NULL)
         extension->ops->free(extension);
     memset(extension, 0, sizeof(*extension));
-    /* The code's pages may be written again: drop what this core has fetched of them (DESIGN: deploy unit). */
+    /* The code's pages may be written again: drop what this core has fetched of them . */
     __asm__ volatile("isb" : : : "memory");
 }

@@ -6,8 +6,8 @@
  *                  number that is no verdict counts as verdict 0 (net_rx: XDP_ABORTED, as in Linux).
  *   ALL            every extension runs; results are ignored.
  *
- * A call that had to be contained ends the chain, and the event passes: an extension is an addition, so without it
- * things go on as if it had never been there.
+ * A contained call ends the chain, and the event passes: an extension is an addition, so without it the kernel behaves
+ * as if it had never been loaded.
  */
 #ifndef ASSAY_LIVE_HOOKS_H
 #define ASSAY_LIVE_HOOKS_H

@@ -1,4 +1,4 @@
-/* Extension images: unsealing, which is everything that is checked of an image before its code is looked at. */
+/* Extension images: unsealing, which is every check of an image before its code is verified. */
 #ifndef ASSAY_LIVE_IMAGE_H
 #define ASSAY_LIVE_IMAGE_H
 

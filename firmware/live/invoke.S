@@ -1,5 +1,5 @@
 /*
- * The way into JIT code, and the two ways out of it: its return, and containment, which lands at invoke_leave with
+ * The entry into JIT code, and its two exits: a return, and containment, which continues at invoke_leave with
  * x0, x19, x21 to x29 and SP rewritten (invoke.c).
  */
 #define INVOCATION_SAVED 0

@@ -42,7 +42,7 @@ static struct invocation invocations[CPU_MAX];
 
 /* Instructions from the one that was stopped to the first of live_contain_fault, or of `expired`. */
 static struct pmu_cost fault_entry_cost, alarm_entry_cost;
-static uint32_t looks; /* of the batch under way, at calls whose helper was running */
+static uint32_t looks; /* of the batch in progress, at calls whose helper was running */
 
 static bool in_code(const struct invocation *invocation, uint64_t pc)
 {

@@ -13,7 +13,7 @@
 /* How an invocation ended: ASSAY_ROLLBACK_CAUSE_FAULT or _OVERRUN, or INVOKE_CLEAN. */
 #define INVOKE_CLEAN 0u
 
-/* One call under way, and what became of it. One a core: calls are not nested. invoke.S knows the offset of `saved`. */
+/* One call in progress, and its result. One per core: calls are not nested. invoke.S uses the offset of `saved`. */
 struct invocation {
     uint64_t saved[10]; /* x21 to x28, x29 and SP of the trampoline */
     struct extension *extension;

@@ -1,4 +1,4 @@
-/* LOAD, UNLOAD, READ_CODE: extensions come, go, and show their code. */
+/* LOAD, UNLOAD, READ_CODE: load and unload extensions, read their code. */
 #include "channel/channel.h"
 #include "live/config.h"
 #include "live/extension.h"

@@ -1,4 +1,4 @@
-/* First-fit extents in a table ordered by address: a few dozen at a time, so a walk is cheap and bounded. */
+/* First-fit extents in a table ordered by address: at most a few dozen, so a search is cheap and bounded. */
 #include "live/pool.h"
 
 static size_t rounded(const struct pool *pool, size_t size)

@@ -26,10 +26,10 @@ void pool_init(struct pool *pool, uintptr_t va, size_t size, size_t grain);
 /* The lowest `size` free bytes, rounded up to the grain; 0 when there are none, or size is 0. */
 uintptr_t pool_take(struct pool *pool, size_t size);
 
-/* The extent at `va` keeps its first `size` bytes (rounded up) and gives the rest back. */
+/* The extent at `va` keeps its first `size` bytes (rounded up) and frees the rest. */
 void pool_shrink(struct pool *pool, uintptr_t va, size_t size);
 
-/* Gives the extent at `va` back; anything else is ignored. */
+/* Frees the extent at `va`; ignores anything else. */
 void pool_give(struct pool *pool, uintptr_t va);
 
 /* Bytes of the largest free run. */

@@ -1,4 +1,4 @@
-/* Why something is refused: a status for the host, and words for people. */
+/* The reason of a refusal: a status and a text. */
 #ifndef ASSAY_LIVE_REFUSAL_H
 #define ASSAY_LIVE_REFUSAL_H
 
@@ -7,7 +7,7 @@
 #include "bpf/bpf.h"
 #include "kernel/kernel.h"
 
-/* Empty until something is refused. */
+/* Empty unless refused. */
 struct refusal {
     uint16_t status; /* ASSAY_STATUS_* */
     char text[BPF_REASON_SIZE + 64];

@@ -1,4 +1,4 @@
-/* TRIAL: an extension run dry over an uploaded trace. */
+/* TRIAL: a dry run of an extension over an uploaded trace. */
 #include "bpf/bpf.h"
 #include "channel/channel.h"
 #include "kernel/kernel.h"

@@ -6,7 +6,7 @@
 struct watch watch;
 static struct {
     uint32_t size; /* of the window */
-    bool passed;   /* and nobody has been told yet */
+    bool passed;   /* and not yet reported */
     uint32_t generation;
 } window;
 

@@ -1,4 +1,4 @@
-/* What the kernel remembers of the traffic it saw: counters, log2 histograms, heavy hitters. Builds on the host too. */
+/* Counts of the kernel's traffic: counters, log2 histograms, heavy hitters. Also builds on the host. */
 #ifndef ASSAY_TRAFFIC_TELEMETRY_H
 #define ASSAY_TRAFFIC_TELEMETRY_H
 
@@ -7,7 +7,7 @@
 #include "assay_ebpf.h"
 #include "assay_messages.h"
 
-/* Back to nothing seen. */
+/* Resets all counts. */
 void telemetry_reset(void);
 
 /*

@@ -13,7 +13,7 @@ static struct assay_trace_record record_at(const struct trace *trace, size_t off
     return record;
 }
 
-/* What is wrong with the record at `offset`, or null; *seen is the offending number. */
+/* The mistake in the record at `offset`, or null; *seen is the offending number. */
 static const char *record_fault(const struct trace *trace, size_t offset, uint64_t *seen)
 {
     size_t left = trace->size - offset;

@@ -1,1 +1,1 @@
-"""Boards: their files, places, preflight, sessions, triage."""
+"""Boards: their files, places, preflight checks, sessions, triage."""

@@ -1,4 +1,4 @@
-"""A board as a test is handed it: powered on, its kernel checked, an authenticated session open."""
+"""A board as a test gets it: powered on, its kernel checked, an authenticated session open."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ from targets.drivers import make_target
 from targets.protocols import Target
 
 _PROBE: Final = b"are you there"
-_EXIT_WAIT_S: Final = 1.0  # a closed link is often seen before the process that closed it is gone
+_EXIT_WAIT_S: Final = 1.0  # a link often closes before its process has exited
 
 
 class Board:
-    """One powered-on board. Made by `open_board`; every wait in it ends with one of the errors of `contracts`.
+    """One powered-on board. Created by `open_board`; every wait in it ends with one of the errors of `contracts`.
 
-    A board that falls silent is triaged (`harness.boards.triage`) and left off: KernelError when its golden image answers,
-    InfraError when that is silent too. A QEMU that was ended from outside is BoardLost; one that the guest ended or
-    that aborted is a KernelError.
+    An unresponsive board is triaged (`harness.boards.triage`) and left off: KernelError if its golden image answers,
+    InfraError if that is silent too. A QEMU that was killed from outside is BoardLost; one that the guest terminated
+    or that aborted is a KernelError.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Board:
         self._finding: Finding | None = None
         self._report = ""
         self._lost: LostTime | None = None
-        self._delay_s = 0.0  # of the target's run delay, what came before the last pristine
+        self._delay_s = 0.0  # the part of the target's run delay before the last pristine
 
     @property
     def client(self) -> ChannelClient:
-        """The debug channel. Raises BoardLost while the board is off, what a triage found, LeaseLost once it was taken."""
+        """The debug channel. Raises BoardLost while the board is off, a triage's error, LeaseLost after a forced release."""
         if self._client is None:
             if self._finding is not None:
                 raise self._left_off(self._finding)
@@ -102,30 +102,30 @@ class Board:
 
     @property
     def hello(self) -> HelloResponse:
-        """What the kernel said it is when it booted."""
+        """The kernel's hello answer at boot."""
         if self._hello is None:
             raise BoardLost(f"board {self.spec.kind} has not booted")
         return self._hello
 
     @property
     def pid(self) -> int:
-        """Process that is the board, 0 while it is off. Raises ConfigError for a kind that is none.
+        """Process id of the board, 0 while it is off. Raises ConfigError for a board type that is not a process.
 
-        0 would be taken for a process group by kill(2): the caller's own.
+        kill(2) would take 0 as a process group: the caller's own.
         """
         if PROCESS not in self.spec.capabilities:
             raise ConfigError(
-                f"a {self.spec.kind} is no process",
-                expected=f"a kind with the capability `{PROCESS}`",
+                f"a {self.spec.kind} is not a process",
+                expected=f"a board type with the capability `{PROCESS}`",
                 seen="hardware",
                 do='mark the test with `@pytest.mark.needs("process")`',
             )
         return self.target.pid
 
     def power_on(self) -> None:
-        """Start the board, wait until its channel is up, check its build, open a session.
+        """Start the board, wait for its channel, check its build, open a session.
 
-        Raises InfraError for a place in quarantine, besides what a board that does not come up ends with.
+        Raises InfraError for a quarantined place, and the error of a board that does not boot.
         """
         self.lease.on_lost = self._let_go
         self.lease.check()
@@ -134,7 +134,7 @@ class Board:
         self._report = ""
         self._hello = None
         self._delay_s = 0.0
-        self._told(f"power off; {self.image.img.name} of {self.image.size} bytes is put in place")
+        self._told(f"power off; writing {self.image.img.name} of {self.image.size} bytes")
         self.target.start()
         self._lost = LostTime(self.target.processes)
         self._client = ChannelClient(
@@ -149,14 +149,14 @@ class Board:
         self._told("power on")
         began_s = time.monotonic()
         self.target.go()
-        # A kernel logs "ready" once it listens.
+        # A kernel logs "ready" when it listens.
         self._client.wait_event(Event.LOG, self.spec.boot_timeout_s, look=self._gone)
         self._hello = self._client.open_session(self.key.channel, self.epoch)
         self._check_build(self._hello)
         self._told(f"hello after {time.monotonic() - began_s:.2f} s, build id {self._hello.build_id.hex()}")
 
     def _let_go(self) -> None:
-        """Taken by force: what the line says from now on is for its new holder."""
+        """Taken by force: what arrives on the line from now on is for its new holder."""
         client = self._client
         if client is not None:
             client.drop()
@@ -168,33 +168,33 @@ class Board:
                 f"{self.lease.place.name} is in quarantine",
                 expected="a place in working order",
                 seen=f"{sick.reason} (since {sick.since})",
-                do=f"mend it, then `assay boards check --board {self.spec.kind}`, which lifts the quarantine",
+                do=f"repair it, then run `assay boards check --board {self.spec.kind}`, which lifts the quarantine",
             )
 
     def _check_build(self, hello: HelloResponse) -> None:
         if hello.build_id != self.image.build_id:
             raise InfraError(
-                f"board {self.spec.kind} runs another kernel than the one that was built",
+                f"board {self.spec.kind} runs a different kernel from the one that was built",
                 expected=f"build id {self.image.build_id.hex()}",
                 seen=hello.build_id.hex(),
-                do="look at what the board boots from",
+                do="check what the board boots from",
             )
 
     @property
     def clock(self) -> Clock:
-        """The clock of what the kernel measures: `virtual` on a kind that is exact, `hardware` on any other."""
+        """The clock of the kernel's figures: `virtual` on an exact board type, `hardware` on any other."""
         return guest_clock(self.spec, self.hello)
 
     def samples(self, stage: str, *answers: Record) -> Samples:
-        """What the kernel's answers and events say of a stage's cost, one sample each, with their clock.
+        """A stage's cost from the kernel's answers and events, one sample each, with their clock.
 
         `board.samples("verify", loaded)`: instructions on the virtual clock, ns on the hardware clock. Raises
-        ConfigError for an answer that says nothing of the stage.
+        ConfigError for an answer without samples of the stage.
         """
         return samples_of(self.spec, self.hello, stage, answers)
 
     def power_off(self) -> None:
-        """End the board, whatever state it is in. May be called twice. Raises InfraError if the transcript broke."""
+        """Power off and close the board in any state. May be called twice. Raises InfraError if the transcript broke."""
         self.lease.on_lost = None
         client, self._client = self._client, None
         lost, self._lost = self._lost, None
@@ -210,7 +210,7 @@ class Board:
                 self.target.stop()
 
     def leave_on(self) -> None:
-        """Let go of a board of hardware without switching it off: it runs on when this board is given back."""
+        """Detach from a hardware board without switching it off: it still runs when this board is released."""
         client, self._client = self._client, None
         self.lease.on_lost = None
         if client is not None:
@@ -218,30 +218,30 @@ class Board:
         self.target.leave_on()
 
     def power_cycle(self) -> None:
-        """Off, and on again with a new session: what a triage found is over then."""
+        """Power off and on, with a new session: this clears a triage's error."""
         self.power_off()
         self.power_on()
 
     def pristine(self) -> None:
-        """Back to the state after boot, by a channel command."""
+        """Reset to the state after boot, by a channel command."""
         self.client.pristine()
         self.client.events.clear()
         self._delay_s = self.target.run_delay_s()
 
     def lost_since(self, began_s: float) -> Lost:
-        """Time since `began_s` (monotonic) that this board, this process or this machine did not have."""
+        """Time since `began_s` (monotonic) in which this board, this process or this machine did not run."""
         return self._lost.since(began_s) if self._lost is not None else Lost()
 
     def check_alive(self) -> None:
-        """Raise what ended the board, if something did. Says nothing to it."""
+        """Raise what ended the board, if it has ended. Sends nothing to it."""
         self.client.check_alive()
 
     def registers(self) -> str:
-        """Registers of every core now, with kernel addresses as names. Raises InfraError where none can be had."""
+        """Current registers of every core, with kernel addresses as symbols. Raises InfraError if unavailable."""
         return self._named(self.target.registers())
 
     def crash_record(self) -> str:
-        """What is known of the kernel's end: its own fault report, what a triage found, else the registers now."""
+        """What is known about the kernel's crash: its own fault report, a triage's story, else the current registers."""
         if self._finding is not None:
             return self._finding.story
         fault = self._client.fault if self._client is not None else None
@@ -249,10 +249,10 @@ class Board:
         if report:
             return self._named(report)
         registers, why_none = self._look()
-        return registers or f"no registers could be had: {why_none}"
+        return registers or f"no registers available: {why_none}"
 
     def _look(self) -> tuple[str, str]:
-        """The registers, or empty and why there are none."""
+        """The registers, or an empty text and why there are none."""
         try:
             return self.registers(), ""
         except InfraError as error:
@@ -265,13 +265,13 @@ class Board:
             return text
 
     def _explain(self, error: AssayError) -> AssayError:
-        """What a silent or lost board is, once its process, its registers and its golden image have been asked."""
+        """The error for a silent or lost board, after its process, registers and golden image were examined."""
         if self._probing:
             return error
         if self._finding is not None:
             return self._left_off(self._finding)
         taken = self._lease_error()
-        if taken is not None:  # what the new holder does to the board is not the kernel's doing
+        if taken is not None:  # what the new holder does to the board is not the kernel's fault
             return taken
         if not isinstance(error, Silent | BoardLost):
             return error
@@ -283,7 +283,9 @@ class Board:
             return console_shared(self.lease.place.name, users, error)
         if not isinstance(error, Silent):
             return error
-        asked = self._client.asked_last if self._client is not None else ""  # by the test, not by us below
+        asked = (
+            self._client.asked_last if self._client is not None else ""
+        )  # by the test, not by the code below
         lost = self.lost_since(time.monotonic() - error.waited_s)
         if lost.asleep_s or (lost.any and starved(error, lost.seconds)):
             return time_lost(f"board {self.spec.kind}: {error.what}", error, lost)
@@ -292,14 +294,14 @@ class Board:
             return too_busy(f"board {self.spec.kind} answers late", error)
         if error.event and self._hello is not None and self._answers():
             return KernelError(
-                f"{error.what}, though it answers", expected=error.expected, seen=error.seen, do=error.do
+                f"{error.what}, but it answers", expected=error.expected, seen=error.seen, do=error.do
             )
         scene = Scene(error, asked, *self._look())
         self._finding = triage(self.spec, self.lease, scene, self.power_off, self._golden)
         return self._finding.error
 
     def _gone(self) -> AssayError | None:
-        """Asked while the board boots: a supply that went off is not waited for. A QEMU that ends closes its line."""
+        """Checked while the board boots: a board without power is not waited for. A QEMU that ends closes its line."""
         return self._lease_error() or (None if self.target.pid else self.target.exit_error())
 
     def _never_up(self, ended: AssayError) -> AssayError:
@@ -326,17 +328,17 @@ class Board:
             self._probing = False
 
     def _came_late(self, silence: Silent) -> bool:
-        """Whether the board answers after all; where an event was waited for: and that has come by now."""
+        """Whether the board answers now and, if the test waited for an event, the event has arrived."""
         if not self._answers() or self._client is None:
             return False
         events = [received.event for received in self._client.events]
         return not silence.event or silence.awaited in events
 
     def _left_off(self, finding: Finding) -> AssayError:
-        """The same verdict for whoever goes on asking."""
+        """The same verdict for every later request."""
         what, expected = (
             f"board {self.spec.kind} was left off: {finding.error.what}",
-            "nothing asked of it before `power_cycle`",
+            "no request before `power_cycle`",
         )
         if isinstance(finding.error, InfraError):
             cause = finding.error.cause
@@ -345,7 +347,7 @@ class Board:
 
 
 def _end(board: Board, _kind: object, error: BaseException | None, _trace: object) -> None:
-    """Power off. A switch that does not obey takes no verdict from a kernel that failed: it is noted there."""
+    """Power off. If the switch fails after the kernel failed, the kernel's verdict is kept with a note."""
     try:
         board.power_off()
     except InfraError as stays_on:
@@ -370,15 +372,15 @@ def open_board(
     made: Callable[[Board], None] | None = None,
     told: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[Board]:
-    """Boot `image` on a board of kind `spec`, hand it over, and end it afterwards, come what may.
+    """Boot `image` on a board of type `spec`, yield it, and always close it afterwards.
 
-    The board is the one of `lease`, which stays held; without one, a free board is leased for as long as this lasts,
-    and `waiting` is told why, while none is free.
+    The board is that of `lease`, which stays held. Without `lease`, a free board is leased for the duration, and
+    `waiting` is called with the reason while none is free.
 
-    `transcript` is appended to, one JSON line a frame. `seed` goes to QEMU's own random numbers. Without `icount`
-    the board runs faster and no figure is exact. `watch` sees every frame as it passes. `golden`: where the golden
-    images lie. `made` is handed the board before it is powered on: one that does not come up is asked for its
-    crash record all the same. `told` is told each step of a boot. Raises what `Board` does.
+    `transcript` is appended to, one JSON line per frame. `seed` is for QEMU's own random numbers. Without `icount`
+    the board runs faster and no figure is exact. `watch` sees every frame as it passes. `golden`: the folder of the
+    golden images. `made` gets the board before power on, so that a board that does not boot can also be asked for
+    its crash record. `told` is told each step of a boot. Raises what `Board` raises.
     """
     with contextlib.ExitStack() as stack:
         held = lease if lease is not None else stack.enter_context(acquire(spec, waiting=waiting))

@@ -1,4 +1,4 @@
-"""What is plugged into this machine that a board may hang on, as a lab file to edit."""
+"""The hardware plugged into this machine to which a board may be connected, as a lab file to edit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PORT: Final = re.compile(r"^\s+Port (?P<port>\d+): (?P<words>.*)$", re.MULTILIN
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A serial adapter: the path that stays the same when it is plugged in again, and what it says of itself."""
+    """A serial adapter: the path that stays the same when it is plugged in again, and its description."""
 
     path: str
     about: str
@@ -49,7 +49,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A debug probe: its unique id, and what it is."""
+    """A debug probe: its unique id and its description."""
 
     unique_id: str
     about: str
@@ -57,7 +57,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A USB hub that uhubctl can switch: its location, and its ports with what is on them."""
+    """A USB hub that uhubctl can switch: its location, and its ports with the connected devices."""
 
     location: str
     about: str
@@ -66,7 +66,7 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that is plugged in. `unknown`: what could not be looked for, and why."""
+    """Everything that is plugged in. `unknown`: what could not be searched for, and why."""
 
     adapters: tuple[Adapter, ...] = ()
     probes: tuple[Probe, ...] = ()
@@ -75,7 +75,7 @@ class Found:
 
 
 def discover(usb: Path = USB, by_id: Path = BY_ID, uhubctl: str = "uhubctl") -> Found:
-    """Look at serial ports, USB devices and hubs. Opens no port and switches nothing."""
+    """Find serial ports, USB devices and hubs. Opens no port and switches nothing."""
     hubs, unknown = _hubs(uhubctl)
     return Found(tuple(_adapters(by_id)), tuple(_probes(usb)), hubs, unknown)
 
@@ -86,7 +86,7 @@ def _adapters(by_id: Path) -> Iterator[Adapter]:
         links = {str(path.resolve()): str(path) for path in sorted(by_id.iterdir())}
     for port in sorted(list_ports.comports(), key=lambda port: str(port.device)):
         if port.vid is None and port.device not in links:
-            continue  # a UART of the machine itself: mostly none is wired
+            continue  # a UART of the machine itself: usually not connected
         about = f"{port.description or port.product or 'serial adapter'}"
         if port.vid is not None:
             about += f", USB {port.vid:04x}:{port.pid:04x}" + (
@@ -134,10 +134,10 @@ def _hubs(program: str) -> tuple[tuple[Hub, ...], tuple[str, ...]]:
 
 
 def lab_text(found: Found, kind: str) -> str:
-    """A lab file that gives each adapter a place of `kind`; what a person has to fill in says EDIT."""
+    """A lab file with a place of `kind` for each adapter; lines to fill in are marked EDIT."""
     lines = [
         f"# What is plugged into {socket.gethostname()}: a lab file to edit, for --lab (docs/bench.md). Lines with EDIT",
-        "# need what no program can see: which port or switch feeds the board, and which folder it boots from.",
+        "# need information that no program can find: which port or switch powers the board, which folder it boots from.",
         "schema: 1",
         f"places:{'' if found.adapters else ' {}   # no serial adapter is plugged in'}",
     ]
@@ -163,7 +163,7 @@ def lab_text(found: Found, kind: str) -> str:
                 "      power: {driver: command, on: [EDIT-power, on], off: [EDIT-power, off]}   # EDIT: docs/boards.md"
             )
         lines.append(
-            "      boot: {driver: netboot, folder: /srv/tftp/EDIT}   # EDIT: what the TFTP server gives it"
+            "      boot: {driver: netboot, folder: /srv/tftp/EDIT}   # EDIT: the folder of the TFTP server"
         )
     lines += _listed(
         "debug probes", [f"{probe.about}: {probe.unique_id or 'no serial number'}" for probe in found.probes]
@@ -190,7 +190,7 @@ def _quoted(text: str) -> str:
 
 
 def _name(kind: str, adapter: Adapter, number: int, taken: set[str]) -> str:
-    """A place's name after the adapter's serial number, as long as that gives one that is allowed and not taken."""
+    """A place's name from the adapter's serial number, if that is allowed and not taken."""
     tail = re.sub(r"[^a-z0-9]+", "-", adapter.serial.lower()).strip("-")[:20] or str(number)
     name = f"{kind}-{tail}"
     name = name if name not in taken else f"{name}-{number}"

@@ -1,4 +1,4 @@
-"""What board and lab files may say: strict models, one for each of the three forms of a board file, one for a lab."""
+"""Strict models of board and lab files: one for each of the three forms of a board file, one for a lab file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.config.strict import keys_of
 
 FIRMWARE_BAUD: Final = 921_600
-"""The speed that kernels are built for unless a board file says another (firmware/drivers/uart.c)."""
+"""The baud rate that kernels are built for by default (firmware/drivers/uart.c)."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=15)]
 PlaceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=40)]
@@ -24,7 +24,7 @@ class _Strict(BaseModel):
 
 
 class QemuPart(_Strict):
-    """How to start the machine. `boot`: which kernel file it takes; `icount: false`: no virtual time."""
+    """How to start the machine. `boot`: the kernel file format; `icount: false`: no virtual time."""
 
     machine: str
     cpu: str | None = None
@@ -42,7 +42,7 @@ class ClocksPart(_Strict):
 
 
 class DriverPart(BaseModel):
-    """A driver and its options. The driver may be left out where the kind gives one."""
+    """A driver and its options. The driver may be omitted if the board type names one."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
@@ -50,7 +50,7 @@ class DriverPart(BaseModel):
 
 
 class PlacePart(_Strict):
-    """One board of a kind and where it is; `power` and `boot` stand over those of the kind, option by option."""
+    """One board and how to reach it; `power` and `boot` override those of the board type, option by option."""
 
     name: PlaceName
     console: Annotated[str, Field(min_length=1)] | None = None
@@ -60,7 +60,7 @@ class PlacePart(_Strict):
 
 
 class QemuFile(_Strict):
-    """A board file of a kind that QEMU is."""
+    """A board file of a QEMU board type."""
 
     version: Literal[1] = Field(alias="schema")
     kind: Name
@@ -76,7 +76,7 @@ class QemuFile(_Strict):
 
 
 class HardwareFile(_Strict):
-    """A board file of a kind of hardware: its places, and what they have in common."""
+    """A board file of a hardware board type: its places, and what they have in common."""
 
     version: Literal[1] = Field(alias="schema")
     kind: Name
@@ -93,7 +93,7 @@ class HardwareFile(_Strict):
 
 
 class LikeFile(_Strict):
-    """A board file of a kind that is another one in all but its places, which a lab file or a simulator gives."""
+    """A board file that refers to another one; a lab file or a simulator provides its places."""
 
     version: Literal[1] = Field(alias="schema")
     kind: Name
@@ -104,7 +104,7 @@ class LikeFile(_Strict):
 
 
 class LabFile(_Strict):
-    """The places of a lab, by kind: they take the place of those that the board files name."""
+    """The places of a lab, by board type; they override those of the board files."""
 
     version: Literal[1] = Field(alias="schema")
     places: dict[Name, list[PlacePart]]
@@ -115,7 +115,7 @@ BOARD_FORMS: Final[tuple[type[BaseModel], ...]] = (QemuFile, HardwareFile, LikeF
 
 
 def form_of(path: Path) -> type[Any]:
-    """Which model a file is meant for, by the keys it has; unreadable ones are meant for a QEMU board."""
+    """The model for a file, selected by its keys; an unreadable file gets the QEMU model."""
     keys = keys_of(path)
     if "like" in keys:
         return LikeFile

@@ -1,4 +1,4 @@
-"""Whether boards are fit for use: a known-good kernel on each, and a short talk with it; quarantine follows."""
+"""Health checks: boot a known-good kernel on each board, exercise it, and update the quarantine."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ PURPOSE: Final = "assay boards check"
 WAIT_S: Final = 10.0
 _EVERY_BYTE: Final = bytes(range(256))
 _ECHOES: Final = (b"", b"\0", _EVERY_BYTE, _EVERY_BYTE[::-1] * 3 + bytes(252))
-_UPLOAD: Final = bytes(range(255, -1, -1)) * 128  # 32 KiB: many frames under way at once
+_UPLOAD: Final = bytes(range(255, -1, -1)) * 128  # 32 KiB: many frames in flight at once
 _PACKETS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a check of one place found.
+    """The result of one place's check.
 
-    `state`: `fit`, `sick` (now in quarantine), `missing` (parts of it are not there, or its golden image could not be
-    run for no fault of its own), `busy` (not checked: somebody has it). `quarantine`: `lifted`, `put` or `stays`.
+    `state`: `fit`, `sick` (now quarantined), `missing` (a part is missing, or the golden image could not run for a
+    reason other than the board), `busy` (not checked: the place is held). `quarantine`: `lifted`, `put` or `stays`.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Health:
 
 
 def echo_test(client: ChannelClient) -> str:
-    """Every byte value both ways, frames of every size; returns what was done. Raises what `self_test` does."""
+    """Every byte value in both directions, frames of every size; returns a summary. Raises what `self_test` raises."""
     try:
         for data in _ECHOES:
             _same("ECHO", len(data), data, client.echo(data))
@@ -56,9 +56,9 @@ def echo_test(client: ChannelClient) -> str:
 
 
 def self_test(client: ChannelClient, epoch: int) -> str:
-    """A short talk with a golden kernel; returns what was done. Raises GoldenSilent for what a fit board does not do.
+    """Exercise a golden kernel; returns a summary. Raises GoldenSilent if the board fails the test.
 
-    Every byte value both ways, frames of every size, an upload with its CRC, packets through the hooks.
+    Every byte value in both directions, frames of every size, an upload with its CRC, packets through the hooks.
     """
     try:
         client.open_session(load_key().channel, epoch)
@@ -87,7 +87,7 @@ def _count(status: StatusResponse, name: str) -> int:
 def _same(what: str, size: int, expected: object, seen: object) -> None:
     if expected != seen:
         shown = (f"{size} bytes as sent", "others") if isinstance(seen, bytes) else (str(expected), str(seen))
-        raise _unfit(f"{what} came out wrong", *shown)
+        raise _unfit(f"{what} is wrong", *shown)
 
 
 def _unfit(what: str, expected: str, seen: str) -> GoldenSilent:
@@ -95,18 +95,18 @@ def _unfit(what: str, expected: str, seen: str) -> GoldenSilent:
         f"the golden image does not work on this board: {what}",
         expected=expected,
         seen=seen,
-        do="look at its console's cable and adapter, its baud rate and its supply",
+        do="check its console's cable and adapter, its baud rate and its power supply",
     )
 
 
 def trial(spec: BoardSpec, lease: Lease, golden: Path = GOLDEN) -> str:
-    """Run the golden image at the lease's place and talk with it; returns what was done. Touches no quarantine.
+    """Run the golden image at the lease's place and exercise it; returns a summary. Changes no quarantine.
 
-    Raises what `golden_board` and `self_test` do.
+    Raises what `golden_board` and `self_test` raise.
     """
     with golden_board(spec, lease, golden) as board:
         told = self_test(board.client, lease.epoch) if board.given else echo_test(board.client)
-        return f"hello of {board.name} after {board.hello_s:.2f} s; {told}"
+        return f"hello from {board.name} after {board.hello_s:.2f} s; {told}"
 
 
 def check_place(
@@ -117,7 +117,7 @@ def check_place(
     waiting: Callable[[str], None] | None = None,
     golden: Path = GOLDEN,
 ) -> Health:
-    """Lease one place (also one in quarantine), run the golden image on it, and let its quarantine follow.
+    """Lease one place (also a quarantined one), run the golden image on it, and update its quarantine.
 
     Raises ConfigError without a usable golden image.
     """
@@ -164,9 +164,9 @@ def check_places(
     waiting: Callable[[str], None] | None = None,
     golden: Path = GOLDEN,
 ) -> Iterator[Health]:
-    """Check every place of `specs`, side by side; yields each as it is done. Raises what `check_place` does.
+    """Check every place of `specs` in parallel; yields each result as it completes. Raises what `check_place` raises.
 
-    Of boards that are processes as many at a time as this machine has cores: more would only slow each other down.
+    At most one QEMU board per core runs at a time: more would only slow each other down.
     """
     places = [(spec, place) for spec in specs for place in spec.places]
     cores = os.cpu_count() or 1

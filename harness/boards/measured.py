@@ -1,4 +1,4 @@
-"""What a kernel says of its own cost, as samples on the board's clock: instructions where time is modelled, else time."""
+"""A kernel's own costs as samples on the board's clock: instructions if time is modelled, otherwise time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contracts.wire.session import BoardFlag, HelloResponse
 
 QEMU: Final = "QEMU"
 
-# Which field of an answer holds a stage's cost, in each of the two units.
+# The field of an answer with a stage's cost, in each of the two units.
 _FIELDS: Final[Mapping[tuple[type[Record], Stage], tuple[str, str]]] = {
     (LoadResponse, Stage.UNSEAL): ("unseal_instructions", "unseal_ns"),
     (LoadResponse, Stage.VERIFY): ("verify_instructions", "verify_ns"),
@@ -32,9 +32,9 @@ _FIELDS: Final[Mapping[tuple[type[Record], Stage], tuple[str, str]]] = {
 
 
 def guest_clock(spec: BoardSpec, hello: HelloResponse) -> Clock:
-    """The clock of figures that the board's kernel measures: modelled where its instructions are its time.
+    """The clock of the board kernel's figures: virtual if its time is its instruction count.
 
-    Silicon counts instructions, too, but not the same ones each time, and they are not its time.
+    Silicon also counts instructions, but the counts vary and are not its time.
     """
     counters = hello.flags & (BoardFlag.INSTRUCTION_COUNTER | BoardFlag.TIME_COUNTER)
     exact = EXACT in spec.capabilities and counters == BoardFlag.INSTRUCTION_COUNTER
@@ -42,17 +42,17 @@ def guest_clock(spec: BoardSpec, hello: HelloResponse) -> Clock:
 
 
 def samples_of(spec: BoardSpec, hello: HelloResponse, stage: str, answers: tuple[Record, ...]) -> Samples:
-    """What `answers` of the kernel say of a stage's cost, a sample each, on the board's clock.
+    """A stage's cost from the kernel's `answers`, one sample each, on the board's clock.
 
-    Raises ConfigError for an answer that says nothing of the stage, KernelError for a kernel without a clock.
+    Raises ConfigError for an answer without samples of the stage, KernelError for a kernel without a clock.
     """
     clock = guest_clock(spec, hello)
     if clock is Clock.HARDWARE and not hello.flags & BoardFlag.TIME_COUNTER:
         raise KernelError(
-            f"the kernel on {spec.kind} takes no time",
-            expected="time beside instructions, on a board that is not exact",
-            seen="instructions alone: the kernel finds that time is modelled, or it is of an older build",
-            do="build the kernel from this tree; a QEMU with -icount is a kind that is exact",
+            f"the kernel on {spec.kind} does not measure time",
+            expected="time in addition to instructions, on a board that is not exact",
+            seen="only instructions: the kernel detects that time is modelled, or it is an older build",
+            do="build the kernel from this tree; a QEMU with -icount is an exact board type",
         )
     values = []
     for answer in answers:
@@ -60,12 +60,12 @@ def samples_of(spec: BoardSpec, hello: HelloResponse, stage: str, answers: tuple
         if fields is None:
             known = sorted({known.value for kind, known in _FIELDS if kind is type(answer)})
             raise ConfigError(
-                f"{type(answer).__name__} says nothing of {stage}",
+                f"{type(answer).__name__} has no samples of {stage}",
                 expected=f"one of {', '.join(known)}"
                 if known
                 else "an answer or event that measures something",
                 seen=stage,
-                do="give the answer of the command that does the stage",
+                do="pass the answer of the command that executes the stage",
             )
         values.append(float(getattr(answer, fields[clock is Clock.HARDWARE])))
     simulated = spec.qemu is not None or spec.sim is not None

@@ -1,4 +1,4 @@
-"""Places out of board and lab files: each one's drivers found, its options checked against theirs, paths made whole."""
+"""Places from board and lab files: find each place's drivers, check its options, make paths absolute."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _Loc = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What the places of a kind share, and the file that says so."""
+    """What the places of a board type share, and the file that defines it."""
 
     path: Path
     power: DriverPart | None = None
@@ -43,7 +43,7 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """An option's value and where it stands."""
+    """An option's value and its location."""
 
     value: Any
     path: Path
@@ -51,7 +51,7 @@ class _Option:
 
 
 def places_of(path: Path, loc: _Loc, parts: Sequence[PlacePart], common: Common) -> tuple[Place, ...]:
-    """The places that `path` lists at `loc`. Raises ConfigError with the place of the mistake in its file."""
+    """The places that `path` lists at `loc`. Raises ConfigError with the location of the mistake."""
     check_common(common)
     places: list[Place] = []
     for number, part in enumerate(parts):
@@ -67,17 +67,17 @@ def places_of(path: Path, loc: _Loc, parts: Sequence[PlacePart], common: Common)
                 )
             if place.identity == other.identity:
                 raise ConfigError(
-                    f"{place_of(path, *at, 'console')}: {other.name} and {place.name} have one console",
-                    expected="a console for each board",
+                    f"{place_of(path, *at, 'console')}: {other.name} and {place.name} have the same console",
+                    expected="a separate console for each board",
                     seen=place.console,
-                    do="mend one of them",
+                    do="correct one of them",
                 )
         places.append(place)
     return tuple(places)
 
 
 def check_common(common: Common) -> None:
-    """What a kind gives its places may be less than whole, yet not wrong. Raises ConfigError."""
+    """Check what a board type gives its places: it may be incomplete, but not wrong. Raises ConfigError."""
     for name in _GROUPS:
         part = common.part(name)
         if part is not None and part.driver is not None:
@@ -91,7 +91,7 @@ def _place(path: Path, loc: _Loc, part: PlacePart, common: Common) -> Place:
             f"{place_of(path, *loc)}: place {part.name} has no console",
             expected="the path of its serial device, or DRIVER://ADDRESS",
             seen="no `console`",
-            do="give it one: `ls /dev/serial/by-id`",
+            do="add one: `ls /dev/serial/by-id`",
         )
     return Place(
         name=part.name,
@@ -112,14 +112,14 @@ def _console(path: Path, loc: _Loc, console: str) -> str:
 
 
 def _merged(path: Path, loc: _Loc, name: str, part: DriverPart | None, common: Common) -> DriverSpec:
-    """The place's own options over the kind's, unless it names another driver."""
+    """The place's own options override those of the board type, unless it names another driver."""
     kind = common.part(name)
     if (part is None or part.driver is None) and (kind is None or kind.driver is None):
         raise ConfigError(
             f"{place_of(path, *loc)}: this place has no `{name}` driver",
             expected=f"`{name}: {{driver: ...}}` here or in the board file",
             seen="neither",
-            do="give it one; see docs/boards.md",
+            do="add one; see docs/boards.md",
         )
     own = {} if part is None else _options(path, (*loc, name), part)
     if part is not None and part.driver is not None:
@@ -154,7 +154,7 @@ def _driver(
     whole: bool,
     missing_at: tuple[Path, _Loc] | None = None,
 ) -> DriverSpec:
-    """The driver named at `loc` of `path` with `options`; not `whole`: some may come from elsewhere."""
+    """The driver named at `loc` of `path` with `options`; if not `whole`, more options may come from elsewhere."""
     folder = path.resolve().parent
     found = find_driver(_GROUPS[name], located_driver(driver, folder), f"{place_of(path, *loc, 'driver')}: ")
     context = {FOLDERS: {key: option.path.resolve().parent for key, option in options.items()}}

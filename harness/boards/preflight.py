@@ -1,4 +1,4 @@
-"""Preflight: what a session's boards lack, found before anything is leased, in well under a second."""
+"""Preflight: finds what a session's boards lack before anything is leased, in well under a second."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from targets.drivers import missing_parts
 from targets.qemu import qemu_program
 
 LIMIT_S: Final = 1.0
-"""What does not answer within this counts as missing."""
+"""A part that does not answer within this time counts as missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is known of one place, or (`place` empty) of a whole kind. `ok`: it can be used, maybe after its holder."""
+    """The state of one place, or (`place` empty) of a whole board type. `ok`: usable, maybe after its holder."""
 
     kind: str
     place: str
@@ -31,22 +31,22 @@ class Finding:
     seen: str = ""
     do: str = ""
     console: bool = False
-    """Whether it is the console that is missing, which other parts of a place do not make up for."""
+    """Whether the console is missing, which no other part of a place can replace."""
 
     def __str__(self) -> str:
         return str(InfraError(self.what, expected=self.expected, seen=self.seen, do=self.do))
 
 
 def _bad(kind: str, place: str, error: AssayError) -> Finding:
-    lost = isinstance(error, BoardLost)  # what consoles raise; switches and boot methods raise InfraError
+    lost = isinstance(error, BoardLost)  # raised by consoles; switches and boot methods raise InfraError
     return Finding(kind, place, False, error.what, error.expected, error.seen, error.do, lost)
 
 
 def check(specs: Sequence[BoardSpec]) -> list[Finding]:
-    """One finding a place, or several where a place lacks several parts; one for a kind without any.
+    """One finding per place, or several if a place lacks several parts; one for a board type without places.
 
-    Looks at devices, programs, folders, QEMU, quarantine and reservations. Switches nothing, boots nothing and leases
-    nothing; takes `LIMIT_S` at most. A place that somebody holds or has reserved is left alone and counts as usable: a
+    Checks devices, programs, folders, QEMU, quarantine and reservations. Switches nothing, boots nothing and leases
+    nothing; takes at most `LIMIT_S`. A held place or has reserved is not checked and counts as usable: a
     lease waits for it.
     """
     out: list[Finding] = []
@@ -64,7 +64,11 @@ def check(specs: Sequence[BoardSpec]) -> list[Finding]:
             if state.state == "quarantined":
                 out.append(_quarantined(state))
             elif state.state == "held":
-                out.append(Finding(spec.kind, state.place.name, True, f"held by {state.owner or 'somebody'}"))
+                out.append(
+                    Finding(
+                        spec.kind, state.place.name, True, f"held by {state.owner or 'an unknown holder'}"
+                    )
+                )
             elif not state.usable:  # a lease waits for it, as for one that is held
                 out.append(Finding(spec.kind, state.place.name, True, f"reserved by {state.reserved_by}"))
             else:
@@ -73,11 +77,11 @@ def check(specs: Sequence[BoardSpec]) -> list[Finding]:
 
 
 def _ask(asked: Sequence[tuple[BoardSpec, PlaceState]]) -> Iterable[Finding]:
-    """Look at places at the same time: each may have a network behind it."""
+    """Check places in parallel: each check may use the network."""
     if not asked:
         return []
-    # Threads that are stuck in a device's driver hold nobody up: they are left behind, and end with the process (those
-    # of a ThreadPoolExecutor would be waited for at its exit).
+    # Threads that are stuck in a device's driver do not block the caller: they are abandoned and end with the process
+    # (a ThreadPoolExecutor would wait for its threads at exit).
     answers: list[queue.SimpleQueue[list[AssayError] | Exception]] = []
     end_s = time.monotonic() + LIMIT_S
     for spec, state in asked:
@@ -118,10 +122,10 @@ def _lacks(spec: BoardSpec, state: PlaceState) -> list[AssayError]:
 
 def _no_answer(state: PlaceState) -> InfraError:
     return InfraError(
-        f"{state.place.name} does not say within {LIMIT_S:g} s whether it is there",
+        f"the check of {state.place.name} took more than {LIMIT_S:g} s",
         expected="devices, folders and servers that answer at once",
         seen=f"console {state.place.console}",
-        do="look for a network mount, a server or an adapter that hangs",
+        do="find the network mount, server or adapter that hangs",
     )
 
 
@@ -133,7 +137,7 @@ def _no_places(spec: BoardSpec) -> Finding:
         f"{spec.kind} has no places",
         expected="`places` in its board file, or a lab file",
         seen="neither",
-        do="give a lab file with --lab or ASSAY_LAB" + (", or start `assay sim`" if spec.sim else ""),
+        do="name a lab file with --lab or ASSAY_LAB" + (", or start `assay sim`" if spec.sim else ""),
     )
 
 
@@ -151,7 +155,7 @@ def _quarantined(state: PlaceState) -> Finding:
 
 
 def unusable(findings: Iterable[Finding]) -> Mapping[str, str]:
-    """The kinds that cannot be used at all, with what each lacks as text; empty when every kind has a usable place."""
+    """The board types without a usable place, with what each lacks as text; empty if there are none."""
     bad: dict[str, list[str]] = {}
     good = set()
     for finding in findings:

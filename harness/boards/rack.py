@@ -1,4 +1,4 @@
-"""A simulator for the kinds that have no places of their own: started for a session, gone with it."""
+"""A simulator for board types without places: starts for a session and ends with it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SUN_PATH_MAX: Final = 107  # bytes of a UNIX socket's path, unix(7)
 
 @dataclass(frozen=True, slots=True)
 class RackSpecs:
-    """Kinds with places for all that a simulator can give, and the lab files that say so, in their order."""
+    """Board types, with places from the simulator where needed, and the lab files in their order."""
 
     specs: list[BoardSpec]
     labs: tuple[Path, ...]
@@ -48,7 +48,7 @@ class Simulator:
 
 
 def needs_rack(spec: BoardSpec) -> bool:
-    """Whether a simulator has to stand in for this kind."""
+    """Whether this board type needs a simulator."""
     return spec.sim is not None and not spec.places
 
 
@@ -60,10 +60,10 @@ def rack(
     seed: int = 1,
     icount: bool = True,
 ) -> Iterator[RackSpecs]:
-    """`specs`, those that need it with the places of a simulator that runs meanwhile; none is started for nothing.
+    """Yield `specs` with the places of a simulator, which runs in this context and only if a board type needs it.
 
-    Processes that are started meanwhile find the lab files in `ASSAY_LAB`. Raises InfraError when the simulator does
-    not start.
+    Processes that are started in this context find the lab files in `ASSAY_LAB`. Raises InfraError if the simulator
+    does not start.
     """
     labs = tuple(path.resolve() for path in lab_files(lab))
     wanted = [spec for spec in specs if needs_rack(spec)]
@@ -118,9 +118,9 @@ def simulator(
     seed: int = 1,
     icount: bool = True,
 ) -> Iterator[Simulator]:
-    """Run a simulator of `specs` (each with a `sim` part) and yield it, with its lab file there.
+    """Run a simulator of `specs` (each with a `sim` part) and yield it when its lab file exists.
 
-    It ends with this context, or with this process, whatever ends that. `folder` stays afterwards; without one, a
+    It ends with this context, or with this process, however that ends. `folder` is kept afterwards; without one, a
     temporary folder is used and removed.
     """
     own = folder is None
@@ -144,7 +144,7 @@ def simulator(
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=ROOT,
-                start_new_session=True,  # a Ctrl-C is for the session, which ends the simulator last
+                start_new_session=True,  # Ctrl-C goes to the session, which ends the simulator last
             )
         try:
             yield Simulator(_ready(process, json.dumps(wanted), home), process)
@@ -156,7 +156,7 @@ def simulator(
 
 
 def _home(folder: Path | None) -> Path:
-    """The folder of a simulator; its control socket's path must be short enough for the kernel."""
+    """The folder of a simulator; the path of its control socket must be short enough for the kernel."""
     parents = (None, "/tmp") if folder is None else ()  # noqa: S108 - TMPDIR may be too deep for a socket
     for parent in parents:
         home = Path(tempfile.mkdtemp(prefix="assay-sim-", dir=parent))
@@ -165,8 +165,8 @@ def _home(folder: Path | None) -> Path:
         home.rmdir()
     if folder is None or len(os.fsencode(folder.resolve() / "control")) > _SUN_PATH_MAX:
         raise ConfigError(
-            "the simulator's folder has too long a path for a UNIX socket",
-            expected=f"at most {_SUN_PATH_MAX} bytes with `/control` behind it",
+            "the path of the simulator's folder is too long for a UNIX socket",
+            expected=f"at most {_SUN_PATH_MAX} bytes including `/control`",
             seen=str(folder or tempfile.gettempdir()),
             do="name another with --folder",
         )
@@ -174,8 +174,8 @@ def _home(folder: Path | None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"the simulator's folder {folder} cannot be made",
-            expected="a folder that is there, or can be made",
+            f"the simulator's folder {folder} cannot be created",
+            expected="a folder that exists or can be created",
             seen=error.strerror or str(error),
             do="name another with --folder",
         ) from error
@@ -203,7 +203,7 @@ def _ready(process: subprocess.Popen[bytes], wanted: str, home: Path) -> Path:
             "the simulator does not start",
             expected=f"`python -m targets.sim` ready within {START_S:g} s",
             seen=trace or "no message",
-            do="see whether the machine is overloaded or its temporary folder is full",
+            do="check whether the machine is overloaded or its temporary folder is full",
         )
     return Path(path)
 
@@ -222,7 +222,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def hold(running: Simulator) -> int:
-    """Wait for an interruption and return 130. Raises InfraError when the simulator ends before that."""
+    """Wait for an interruption and return 130. Raises InfraError if the simulator ends before that."""
     asked = threading.Event()
     with interruptible(asked):
         while not asked.wait(0.2):
@@ -230,7 +230,7 @@ def hold(running: Simulator) -> int:
             if code is not None:
                 raise InfraError(
                     "the simulator ended",
-                    expected="it to run until Ctrl-C",
+                    expected="a simulator that runs until Ctrl-C",
                     seen=f"exit code {code}",
                     do=f"see {running.lab_file.parent / 'rack.log'}",
                 )
@@ -238,7 +238,7 @@ def hold(running: Simulator) -> int:
 
 
 def request(lab_file: Path, text: str, *, timeout_s: float = 10.0) -> str:
-    """Ask the simulator of `lab_file`: `NAME plug|unplug|cut|switch work|...`; its answer. Raises InfraError."""
+    """Send `NAME plug|unplug|cut|switch work|...` to the simulator of `lab_file`; its answer. Raises InfraError."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(timeout_s)

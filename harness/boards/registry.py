@@ -1,4 +1,4 @@
-"""Board files: `lab-config/boards/<kind>.yaml` becomes a typed `BoardSpec`, lab files give places, `--board` chooses."""
+"""Board files: reads `lab-config/boards/<kind>.yaml` as `BoardSpec`, adds the places of lab files, selects by `--board`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOARDS: Final = ROOT / "lab-config" / "boards"
 LABS: Final = BOARDS.parent / "labs"
 DEFAULT_PATTERN: Final = "tag:default"
 LAB_VARIABLE: Final = "ASSAY_LAB"
-"""Environment variable that names lab files where no `--lab` does, as PATH names folders."""
+"""Environment variable that names lab files if `--lab` is absent, separated like PATH."""
 
 
 def _qemu(part: QemuPart) -> QemuSpec:
@@ -98,23 +98,23 @@ def _like_board(path: Path, file: LikeFile) -> BoardSpec:
 
 
 def _model_of(path: Path, file: LikeFile) -> Path:
-    """The board file that `path` is like. Raises ConfigError when it is none of hardware."""
+    """The board file that `path` refers to by `like`. Raises ConfigError if it is not a hardware board type."""
     model = path.with_name(f"{file.like}.yaml")
     known = sorted(
         other.stem for other in path.parent.glob("*.yaml") if other != path and form_of(other) is HardwareFile
     )
     if file.like not in known:
         raise ConfigError(
-            f"{place_of(path, 'like')}: no kind of hardware {file.like!r}{did_you_mean(file.like, known)}",
-            expected=f"one of {', '.join(known)}" if known else "a kind of hardware beside this file",
+            f"{place_of(path, 'like')}: no hardware board type {file.like!r}{did_you_mean(file.like, known)}",
+            expected=f"one of {', '.join(known)}" if known else "a hardware board type in the same folder",
             seen=file.like,
-            do="mend the value",
+            do="correct the value",
         )
     return model
 
 
 def _common(path: Path) -> Common | None:
-    """What places of the kind in `path` have in common; None for a QEMU board."""
+    """What places of the board type in `path` have in common; None for a QEMU board."""
     form = form_of(path)
     if form is LikeFile:
         return _common(_model_of(path, load_yaml(path, LikeFile)))
@@ -125,7 +125,7 @@ def _common(path: Path) -> Common | None:
 
 
 def load_lab(path: Path, folder: Path = BOARDS) -> dict[str, tuple[Place, ...]]:
-    """The places that a lab file gives, by kind. Raises ConfigError with file, line and column."""
+    """The places of a lab file, by board type. Raises ConfigError with file, line and column."""
     file = load_yaml(path, LabFile)
     kinds = sorted(board.stem for board in folder.glob("*.yaml"))
     out = {}
@@ -135,7 +135,7 @@ def load_lab(path: Path, folder: Path = BOARDS) -> dict[str, tuple[Place, ...]]:
                 f"{place_of(path, 'places', kind)}: no board {kind!r}{did_you_mean(kind, kinds)}",
                 expected=f"one of {', '.join(kinds)}",
                 seen=kind,
-                do="mend the kind, or add its board file",
+                do="correct the board type, or add its board file",
             )
         common = _common(folder / f"{kind}.yaml")
         if common is not None:
@@ -144,30 +144,30 @@ def load_lab(path: Path, folder: Path = BOARDS) -> dict[str, tuple[Place, ...]]:
         for number, part in enumerate(parts):
             if part.console or part.power or part.boot or part.probe:
                 raise ConfigError(
-                    f"{place_of(path, 'places', kind, number)}: a place of {kind} has a name alone",
-                    expected="`name`: its board is a QEMU, made when it is powered on",
-                    seen="more than that",
-                    do="remove the rest",
+                    f"{place_of(path, 'places', kind, number)}: a place of {kind} has only a name",
+                    expected="only `name`: its board is a QEMU, created at power on",
+                    seen="more keys",
+                    do="remove the other keys",
                 )
         out[kind] = tuple(Place(part.name) for part in parts)
     return out
 
 
 def lab_files(lab: Path | Sequence[Path] | None) -> list[Path]:
-    """The lab files that are meant: those given, else those that `ASSAY_LAB` names."""
+    """The lab files to use: those given, else those that `ASSAY_LAB` names."""
     if lab is None:
         return [Path(name) for name in os.environ.get(LAB_VARIABLE, "").split(os.pathsep) if name]
     return [lab] if isinstance(lab, Path) else list(lab)
 
 
 def load_boards(folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = None) -> list[BoardSpec]:
-    """Every board of the lab, sorted by kind, with the places that lab files give (a later file over an earlier one).
+    """Every board type of the lab, sorted, with the places of lab files (a later file overrides an earlier one).
 
     `lab` None means `ASSAY_LAB`. Raises ConfigError for a bad file or an empty folder.
     """
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
-        raise ConfigError(f"no board files in {folder}", expected="one YAML file a kind", seen="none")
+        raise ConfigError(f"no board files in {folder}", expected="one YAML file per board type", seen="none")
     given: dict[str, tuple[Place, ...]] = {}
     for file in lab_files(lab):
         given |= load_lab(file, folder)
@@ -176,17 +176,17 @@ def load_boards(folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = No
 
 
 def kinds(folder: Path = BOARDS) -> list[str]:
-    """The names of all kinds, sorted, without reading their files: a board file is named after its kind."""
+    """The names of all board types, sorted, without reading their files: each file has its board type's name."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def select(
     patterns: Sequence[str], folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = None
 ) -> list[BoardSpec]:
-    """Boards chosen by kind, glob, `tag:NAME` or a place's name (that place alone); no pattern means `tag:default`.
+    """Board types selected by kind, glob, `tag:NAME` or a place's name (that place alone); no pattern means `tag:default`.
 
-    `lab`: lab files that give places; None: those of `ASSAY_LAB`. Raises ConfigError, with the nearest name, for a
-    pattern that chooses nothing.
+    `lab`: lab files with places; None: those of `ASSAY_LAB`. Raises ConfigError, with the nearest name, for a
+    pattern that matches nothing.
     """
     boards = load_boards(folder, lab=lab)
     chosen: dict[str, BoardSpec] = {}
@@ -201,7 +201,7 @@ def select(
         if not found:
             raise ConfigError(
                 f"no board matches {pattern!r}{did_you_mean(pattern, known)}",
-                expected=f"a kind, a glob, or a tag: {', '.join(known)}",
+                expected=f"a board type, a glob or a tag: {', '.join(known)}",
                 seen=pattern,
                 do="see `assay boards`",
             )
@@ -209,24 +209,24 @@ def select(
             before = chosen.get(spec.kind)
             if before is None:
                 chosen[spec.kind] = spec
-            else:  # two places of a kind, or a place and its whole kind
+            else:  # two places of a board type, or a place and its whole type
                 places = (*before.places, *(place for place in spec.places if place not in before.places))
                 chosen[spec.kind] = replace(spec, places=places)
     return list(chosen.values())
 
 
 def _of_place(boards: Sequence[BoardSpec], name: str) -> list[BoardSpec]:
-    """The kind that has a place of that name, with this place alone; empty for none."""
+    """The board type with a place of that name, reduced to this place; empty for none."""
     return [replace(spec, places=(place,)) for spec in boards for place in spec.places if place.name == name]
 
 
 def select_one(kind: str, folder: Path = BOARDS, *, lab: Path | Sequence[Path] | None = None) -> BoardSpec:
-    """The one board of that name. Raises ConfigError for none or several."""
+    """The one board type of that name. Raises ConfigError for none or several."""
     found = select([kind], folder, lab=lab)
     if len(found) != 1:
         raise ConfigError(
-            f"{kind!r} names {len(found)} boards",
-            expected="one kind",
+            f"{kind!r} matches {len(found)} board types",
+            expected="one board type",
             seen=", ".join(spec.kind for spec in found),
             do="name one of them",
         )

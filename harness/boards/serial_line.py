@@ -1,4 +1,4 @@
-"""A raw console: what a board or a device says, and `expect`, with no protocol of ours on the line."""
+"""A raw console: the output of a board or a device, and `expect`, without Assay's protocol on the line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from targets.serial import open_port
 
 TIMEOUT_S: Final = 10.0
 KEPT: Final = 1 << 20
-"""Bytes of what was received that are kept for `expect` and for messages; the log has all of it."""
+"""Received bytes kept for `expect` and for messages; the log has everything."""
 
 _SHOWN: Final = 1500
 _READ_MAX: Final = 65536
@@ -28,11 +28,11 @@ Pattern = str | bytes | re.Pattern[bytes]
 
 
 class NotReceived(AssayError):
-    """What was expected on a console did not come: the test fails, and says what came instead."""
+    """The expected text did not arrive on a console: the test fails, and the message shows what arrived instead."""
 
 
 class SerialLine:
-    """One open line. `log`, where given, gets every byte that arrives. Made by `raw_console` or `open_line`."""
+    """One open line. `log`, if given, gets every byte that arrives. Created by `raw_console` or `open_line`."""
 
     def __init__(self, port: Port, name: str, log: Path | None = None) -> None:
         self.name = name
@@ -45,20 +45,20 @@ class SerialLine:
 
     @property
     def received(self) -> bytes:
-        """What came and was not matched yet, as far as it has been read."""
+        """The text that was read and not yet matched."""
         return self._waiting
 
     def write(self, data: str | bytes) -> None:
-        """Send text (UTF-8) or bytes. Raises BoardLost for a line that is gone."""
+        """Send text (UTF-8) or bytes. Raises BoardLost if the line is lost."""
         with self._line():
             self._port.write(data.encode() if isinstance(data, str) else data)
 
     def send_line(self, text: str, end: str = "\r") -> None:
-        """Type a line, as a terminal does."""
+        """Send a line, like a terminal."""
         self.write(text + end)
 
     def read(self, seconds: float) -> bytes:
-        """Take all that comes within `seconds`, what came before included."""
+        """Return everything that arrives within `seconds`, including what arrived before."""
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             self._receive()
@@ -67,7 +67,7 @@ class SerialLine:
         return data
 
     def expect(self, pattern: Pattern, timeout_s: float = TIMEOUT_S) -> re.Match[bytes]:
-        """Wait for a regular expression (text is taken as UTF-8) and return its match; what follows is left for the next.
+        """Wait for a regular expression (text is read as UTF-8) and return its match; the rest is kept for the next call.
 
         Raises NotReceived with what was received instead, BoardLost for a line that is gone.
         """
@@ -110,10 +110,10 @@ class SerialLine:
             seen += " at all on this line so far"
         where = f"; all of it is in {self.log}" if self.log is not None and self._total else ""
         return NotReceived(
-            f"{self.name} did not say what was expected",
+            f"{self.name} did not send the expected text",
             expected=f"{wanted.pattern!r} within {timeout_s:g} s",
             seen=seen,
-            do=f"compare the two; a line that says nothing: check power, wiring and baud rate{where}",
+            do=f"compare the two; if nothing was received, check power, wiring and baud rate{where}",
         )
 
     @contextlib.contextmanager
@@ -125,7 +125,7 @@ class SerialLine:
                 f"the console of {self.name} is lost",
                 expected="a line that stays open",
                 seen=str(error),
-                do="check the adapter's cable and the hub it hangs on",
+                do="check the adapter's cable and its hub",
             ) from error
 
     def _no_switch(self) -> None:
@@ -143,14 +143,14 @@ def _compiled(pattern: Pattern) -> re.Pattern[bytes]:
 
 
 def _readable(data: bytes) -> str:
-    """Bytes as text, line breaks and all, what cannot be printed as `\\x1b`."""
+    """Bytes as text with line breaks; unprintable ones as `\\x1b`."""
     text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 @contextlib.contextmanager
 def open_line(url: str, *, baud: int = 115_200, log: Path | None = None) -> Iterator[SerialLine]:
-    """A device of this machine or a pyserial URL, for one holder. Raises BoardLost when it cannot be opened."""
+    """A device of this machine or a pyserial URL, for one holder. Raises BoardLost if it cannot be opened."""
     port = open_port(url, baud=baud, exclusive="://" not in url, read_timeout_s=0.05)
     line = SerialLine(port, url, log)
     try:
@@ -163,9 +163,9 @@ def open_line(url: str, *, baud: int = 115_200, log: Path | None = None) -> Iter
 def raw_console(
     spec: BoardSpec, lease: Lease, image: KernelImage | None, *, log: Path | None = None
 ) -> Iterator[SerialLine]:
-    """The line of a leased board, which is switched on with whatever it boots; off afterwards.
+    """The line of a leased board, which is switched on with whatever it boots, and switched off afterwards.
 
-    Nothing is put where a board of hardware boots from. A QEMU needs a kernel: `image`. Raises InfraError.
+    Nothing is written to the boot medium of a hardware board. A QEMU needs a kernel: `image`. Raises InfraError.
     """
     with contextlib.ExitStack() as stack:
         if spec.qemu is not None:

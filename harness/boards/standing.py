@@ -1,4 +1,4 @@
-"""A process's own board: one lease, on over many tests, pristine for each, rebooted for another image or after death."""
+"""A process's board: one lease for many tests, reset before each, rebooted for another image or after a crash."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Variant = Literal["release", "testing"]
 
 
 class StandingBoard:
-    """The board of one process. Nothing is leased before it is asked for; a context manager: dropped at the end.
+    """The board of one process, leased on first use. A context manager: releases the board at the end.
 
-    `purpose` stands in the lease for people; `waiting` is told why a lease is waited for. `avoid` holds the names of
-    places that are not wanted now (while another one is free).
+    `purpose` is shown in the lease; `waiting` is called with the reason for a wait. `avoid` holds the names of
+    places to avoid while another one is free.
     """
 
     def __init__(
@@ -67,43 +67,43 @@ class StandingBoard:
 
     @property
     def board(self) -> Board | None:
-        """The board made last, in whatever state it is, also one that never came up; None once it is given back."""
+        """The last board, in any state, also one that never booted; None after it is released."""
         return self._last
 
     @property
     def keeps(self) -> bool:
-        """Whether the board stays up after this process: a test does not boot such a one by itself."""
+        """Whether the board stays up after this process: a test does not boot such a board by itself."""
         return False
 
     @property
     def kind(self) -> str:
-        """The kind that is leased; empty when none is."""
+        """The leased board type; empty if none."""
         return self.lease.spec.kind if self.lease else ""
 
     def claim(self, spec: BoardSpec) -> Lease:
-        """Hold a place of `spec`: the one that is held already, else a free one, once another kind's is given back.
+        """Hold a place of `spec`: keep the current one, else release another type's place and lease a free one.
 
-        Raises InfraError when none becomes free in time.
+        Raises InfraError if none becomes free in time.
         """
         if self.lease is not None and self.lease.spec.kind == spec.kind:
             try:
                 self.lease.check()
             except LeaseLost:
-                self.drop()  # taken by force between two tests: the next one simply has another
+                self.drop()  # taken by force between two tests: lease another one
             else:
                 return self.lease
         self.drop()
         if self.avoid:
             with contextlib.suppress(
                 InfraError
-            ):  # all others are in use: one of these again is better than a wait
+            ):  # all others are in use: reusing one of these is better than waiting
                 self.lease = acquire(spec, timeout_s=0, purpose=self._purpose, without=self.avoid)
                 return self.lease
         self.lease = acquire(spec, timeout_s=self._timeout_s, purpose=self._purpose, waiting=self._waiting)
         return self.lease
 
     def ready(self, spec: BoardSpec, variant: Variant) -> tuple[Board, AssayError | None]:
-        """A running board with this image, pristine; with it what had ended it, when it was found dead.
+        """A running board with this image, reset; and the error that ended it, if it was found dead.
 
         Raises BuildError before anything is leased, then what `acquire` and `open_board` raise.
         """
@@ -121,17 +121,17 @@ class StandingBoard:
         return board or self._boot(lease, image, variant), ended
 
     def fresh(self, spec: BoardSpec, variant: Variant) -> Board:
-        """A board that was powered on for this call. Raises what `ready` does."""
+        """A board that was powered on for this call. Raises what `ready` raises."""
         image = self._image(spec, variant)
         return self._boot(self.claim(spec), image, variant)
 
     def off(self) -> None:
-        """Power the board off and keep the lease. May be called twice. Raises InfraError if it does not go off."""
+        """Power the board off and keep the lease. May be called twice. Raises InfraError if power off fails."""
         self._board, self._variant = None, None
         self._stack.close()
 
     def drop(self) -> None:
-        """Power off and give the place back. May be called twice. Raises InfraError if the board does not go off."""
+        """Power off and release the place. May be called twice. Raises InfraError if power off fails."""
         try:
             self.off()
         finally:
@@ -145,7 +145,7 @@ class StandingBoard:
         if key not in self._images:
             try:
                 self._images[key] = kernel_for(spec, variant)
-            except BuildError as error:  # it would not build for the next test either
+            except BuildError as error:  # it would also fail for the next test
                 self._images[key] = error
         image = self._images[key]
         if isinstance(image, BuildError):
@@ -153,7 +153,7 @@ class StandingBoard:
         return image
 
     def _boot(self, lease: Lease, image: KernelImage, variant: Variant) -> Board:
-        with contextlib.suppress(InfraError):  # a board that does not go off says so when it does not boot
+        with contextlib.suppress(InfraError):  # a failed power off shows up at the next boot
             self.off()
         self._last = None
         self._stack = contextlib.ExitStack()
@@ -168,7 +168,7 @@ class StandingBoard:
         self._last = board
 
     def listen(self, path: Path | None) -> None:
-        """Forget the last frames, and write those that come to `path`. Raises InfraError when it cannot be written."""
+        """Clear the last frames and write new ones to `path`. Raises InfraError if it cannot be written."""
         self._frames.clear()
         self.hush()
         if path is not None:
@@ -187,7 +187,7 @@ class StandingBoard:
             transcript.record(direction, frame)
 
     def last_frames(self) -> str:
-        """The last frames since `listen`, one a line, with seconds before now."""
+        """The last frames since `listen`, one per line, with seconds relative to now."""
         now = time.monotonic()
         return "\n".join(
             f"{at - now:9.3f} s {direction} {message_name(frame)} seq {frame.header.sequence}, "

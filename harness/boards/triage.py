@@ -1,4 +1,4 @@
-"""Whose fault a silent board is: its registers first, then power off, then a golden image on the same place."""
+"""Triage of a silent board: read its registers, power it off, boot a golden image on the same place."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from targets.supply import SwitchDisobeys
 
 FLOOD_BYTES_PER_S: Final = 1024.0
 FLOOD_IDLE_S: Final = 0.25
-"""A line on which that much comes, up to the last moment, is flooded: no answer of ours goes on for so long."""
+"""A line that receives this much, up to the last moment, is flooded: no valid answer is that long."""
 
 STARVED_SHARE: Final = 0.5
-"""Of a silence: a QEMU that waited that share of it for a core may have had no time to answer, and is asked again."""
+"""Share of the silence: a QEMU that waited for a core for longer may have had no time to answer; it is asked again."""
 NO_CORE_SHARE: Final = 0.9
-"""The same for a golden image, which is not asked again: a tenth of its time-out is enough for a fit one to boot."""
+"""The same for a golden image, which is not asked again: a fit one boots in a tenth of its time-out."""
 
 DIRECT: Final = "direct"
-"""The boot method that leaves a board the kernel it has."""
+"""The boot method that does not install a kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A silent board as it was found, before anybody touched it.
+    """A silent board as it was found, before triage changed anything.
 
-    `registers` is empty where none could be had, and `no_registers` says why; `asked` is the last request, empty
-    where nothing was asked: the kernel never said that it listens.
+    `registers` is empty if unavailable, and `no_registers` says why; `asked` is the last request, empty if there was
+    none because the kernel never reported that it listens.
     """
 
     silence: Silent
@@ -58,21 +58,21 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a triage found: `error` is the verdict, `story` what happened, for the crash record."""
+    """The result of a triage: `error` is the verdict, `story` what happened, for the crash record."""
 
     error: AssayError
     story: str
 
 
 class GoldenSilent(InfraError):
-    """A known-good kernel does not come up on this board either, or comes up wrong: the board is sick."""
+    """A known-good kernel also fails to boot or to work on this board: the board is sick."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenBoard:
     """A board that runs its golden image. `hello_s`: seconds from power on to the answer to HELLO.
 
-    `given` is False where the boot method gives no kernel: the board runs what it has, and that it runs is all it shows.
+    `given` is False if the boot method installs no kernel: the board runs its own, which shows only that it runs.
     """
 
     client: ChannelClient
@@ -82,8 +82,8 @@ class GoldenBoard:
 
     @property
     def name(self) -> str:
-        """What answered, for people."""
-        what = "the golden image" if self.given else "the kernel that the board has"
+        """A description of what answered."""
+        what = "the golden image" if self.given else "the kernel on the board"
         return f"{what} (build {self.build_id.hex()[:8]})"
 
 
@@ -91,9 +91,9 @@ class GoldenBoard:
 def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterator[GoldenBoard]:
     """Boot the golden image at the lease's place, which is off, and switch it off afterwards.
 
-    Raises ConfigError without a usable golden image, GoldenSilent when the image does not say hello within the board
-    file's `boot_timeout_s` and `request_timeout_s`, BoardLost when the board's process or console went away, and
-    whatever its drivers raise.
+    Raises ConfigError without a usable golden image, GoldenSilent if the image does not say hello within the board
+    file's `boot_timeout_s` and `request_timeout_s`, BoardLost if the board's process or console disappeared, and
+    the errors of its drivers.
     """
     image = golden_image(spec, folder)
     lease.check()
@@ -130,63 +130,63 @@ def golden_board(spec: BoardSpec, lease: Lease, folder: Path = GOLDEN) -> Iterat
         except (ChannelError, KernelError) as error:
             lost = lost_time.since(began_s)
             if isinstance(error, Silent) and (lost.asleep_s or (lost.any and starved(error, lost.seconds))):
-                raise time_lost(f"whether {lease.place.name} is fit cannot be told", error, lost) from error
+                raise time_lost(f"{lease.place.name} cannot be checked", error, lost) from error
             if isinstance(error, Silent) and starved(
                 error, target.run_delay_s() + lost.seconds, NO_CORE_SHARE
             ):
-                raise too_busy(f"whether {lease.place.name} is fit cannot be told", error) from error
+                raise too_busy(f"the health of {lease.place.name} cannot be determined", error) from error
             users = target.console_users()
             if users:
                 raise console_shared(lease.place.name, users, error) from error
             raise GoldenSilent(
                 f"the golden image does not answer on {lease.place.name}",
-                expected=f"hello of build {image.build_id.hex()[:8]} within "
+                expected=f"hello from build {image.build_id.hex()[:8]} within "
                 f"{spec.boot_timeout_s + spec.request_timeout_s:g} s",
                 seen=f"{error.what}: {error.seen}",
-                do="look at its power, cable and boot medium",
+                do="check its power, cable and boot medium",
             ) from error
         given = lease.place.boot is None or lease.place.boot.driver != DIRECT
         if given and hello.build_id != image.build_id:
             raise GoldenSilent(
-                f"{lease.place.name} boots another kernel than the one it is given",
+                f"{lease.place.name} boots a different kernel from the one that was installed",
                 expected=f"build {image.build_id.hex()}",
                 seen=hello.build_id.hex(),
-                do="look at what the board boots from",
+                do="check what the board boots from",
             )
         yield GoldenBoard(client, hello.build_id, time.monotonic() - began_s, given)
 
 
 def starved(silence: Silent, run_delay_s: float, share: float = STARVED_SHARE) -> bool:
-    """Whether a board that is a process waited for a core for that share of its silence: it may be fit."""
+    """Whether a QEMU board waited for a core for that share of its silence: it may be fit."""
     return run_delay_s >= share * silence.waited_s
 
 
 def too_busy(what: str, silence: Silent) -> MachineBusy:
-    """The fault of a machine on which boards do not get to run."""
+    """The error for a machine that is too busy to run its boards."""
     return MachineBusy(
         f"{what}: this machine is too busy",
         expected=f"a core for QEMU most of the time; {silence.expected}",
         seen=f"{silence.what}; QEMU waited for a core for most of that",
-        do="run fewer sessions or workers (-n) beside each other, or raise the time-outs in the board file",
+        do="run fewer sessions or workers (-n) in parallel, or raise the time-outs in the board file",
     )
 
 
 def time_lost(what: str, silence: Silent, lost: Lost) -> InfraError:
-    """The fault of a silence in which the board, this process or this machine did not run."""
+    """The error for a silence during which the board, this process or this machine did not run."""
     return InfraError(
-        f"{what}, in time that nobody had: {lost.why}",
-        expected=f"a board, a lab and a machine that run on; {silence.expected}",
+        f"{what}, with lost time: {lost.why}",
+        expected=f"a board, a lab and a machine that run without a stop; {silence.expected}",
         seen=silence.seen,
-        do="find what stopped it (a signal, a debugger, a suspended machine, a busy host of this one) and run again",
+        do="find what stopped it (a signal, a debugger, a suspended machine, a busy hypervisor) and run again",
         cause=Cause.OUTSIDE,
     )
 
 
 def console_shared(name: str, users: str, error: AssayError) -> InfraError:
-    """The fault of a console that other programs (`users`) have open: what the board said may have gone to them."""
+    """The error for a console that other programs (`users`) have open: they may have read the board's output."""
     return InfraError(
         f"{error.what}, and its console is open in another program: {users}",
-        expected="a serial line that nobody else reads or writes",
+        expected="a serial line that no other program reads or writes",
         seen=error.seen,
         do=f"end that program, then run again; {name} itself was not judged",
         cause=Cause.OUTSIDE,
@@ -194,7 +194,7 @@ def console_shared(name: str, users: str, error: AssayError) -> InfraError:
 
 
 def is_ours(target: Target, lease: Lease) -> bool:
-    """Whether `target` may be switched off: a process may, always; a supply not once its place was taken by force."""
+    """Whether `target` may be switched off: a process always, a power supply only if its place was not taken by force."""
     return bool(target.pid) or not lease.lost
 
 
@@ -205,21 +205,21 @@ def triage(
     power_off: Callable[[], None],
     folder: Path = GOLDEN,
 ) -> Finding:
-    """Find out whose fault `scene` is, and leave the board off. Puts a sick place into quarantine.
+    """Determine who is at fault in `scene`, and leave the board off. Quarantines a sick place.
 
-    Golden answers: KernelError. Golden silent, or a supply that does not obey: InfraError and quarantine. No golden
-    image, or one that something else kept from running: InfraError. A lease that was lost: that, and nothing is
-    touched. Takes no longer than the board file's time-outs and those of the place's drivers.
+    Golden answers: KernelError. Golden silent, or a power supply that does not switch: InfraError and quarantine. No
+    golden image, or something else stopped it: InfraError. Lease lost: LeaseLost, and nothing is touched. Takes no
+    longer than the time-outs of the board file and of the place's drivers.
     """
     story = [f"{_phrase(scene)}: {scene.silence.what}, seen: {scene.silence.seen}"]
-    story.append(f"asked last: {scene.asked}" if scene.asked else "nothing was asked of it before")
+    story.append(f"last request: {scene.asked}" if scene.asked else "no request was sent before")
     began_s = time.monotonic()
     answered: GoldenBoard | None = None
     verdict: AssayError
     try:
         lease.check()
         power_off()
-        story.append(f"{lease.place.name} was powered off and given its golden image")
+        story.append(f"{lease.place.name} was powered off and booted with its golden image")
         with golden_board(spec, lease, folder) as golden:
             answered = golden
     except AssayError as error:
@@ -227,15 +227,15 @@ def triage(
         verdict = lost_lease(lease, error) or _no_answer(spec, lease, scene, error, story)
     if answered is not None:
         proof = f"{answered.name} answered on {lease.place.name} {answered.hello_s:.2f} s after power on"
-        story.append(f"{proof}: the fault is the kernel's")
+        story.append(f"{proof}: the kernel is at fault")
         verdict = _kernels_fault(scene, proof)
     story.append(f"this took {time.monotonic() - began_s:.2f} s; the board was left off")
-    story.append(scene.registers or f"no registers could be had: {scene.no_registers}")
+    story.append(scene.registers or f"no registers available: {scene.no_registers}")
     return Finding(verdict, "\n".join(story))
 
 
 def lost_lease(lease: Lease, error: AssayError) -> LeaseLost | None:
-    """`error` as the loss of the lease, if it was or comes of that: whoever takes a board by force switches it off."""
+    """`error` as LeaseLost, if the lost lease caused it: whoever takes a board by force switches it off."""
     try:
         lease.check_now()
     except LeaseLost as lost:
@@ -244,10 +244,10 @@ def lost_lease(lease: Lease, error: AssayError) -> LeaseLost | None:
 
 
 def is_sick(spec: BoardSpec, place: Place, error: AssayError) -> bool:
-    """Whether `error`, met while a golden image was to run, is the board's own: a case for quarantine.
+    """Whether `error`, raised while a golden image was to run, is the board's fault and requires quarantine.
 
-    What befell a process of this machine says nothing of the next board that is made of one, and of parts that are
-    missing preflight tells. A supply that does not go off, and what somebody outside did, say nothing of the board.
+    What happened to a process of this machine says nothing about the next QEMU board, and preflight reports missing
+    parts. A supply that does not go off, and what somebody outside did, say nothing of the board.
     """
     if isinstance(error, GoldenSilent):
         return True
@@ -259,7 +259,7 @@ def is_sick(spec: BoardSpec, place: Place, error: AssayError) -> bool:
 
 
 def _cause_of(error: AssayError) -> Cause:
-    """Where the fault that kept a golden image from running came from: never the board's own doing."""
+    """The cause of the fault that kept a golden image from running: never the board itself."""
     cause = error.cause if isinstance(error, InfraError) else Cause.LAB
     return Cause.LAB if cause is Cause.ITSELF else cause
 
@@ -267,50 +267,50 @@ def _cause_of(error: AssayError) -> Cause:
 def _no_answer(
     spec: BoardSpec, lease: Lease, scene: Scene, error: AssayError, story: list[str]
 ) -> InfraError:
-    """The verdict without an answer of the golden image; quarantine, if the board is why there is none."""
+    """The verdict if the golden image does not answer; quarantines the place if the board is the reason."""
     if not is_sick(spec, lease.place, error):
         return InfraError(
-            f"{scene.silence.what}, and whose fault that is cannot be told: {error.what}",
+            f"{scene.silence.what}, and the cause cannot be determined: {error.what}",
             expected=error.expected,
             seen=f"{scene.silence.seen}; {error.seen}",
             do=error.do,
             cause=_cause_of(error),
         )
-    kept = "is in quarantine now"
-    up = bool(scene.asked)  # one that never came up here shows nothing of what the kernel may have done to it
+    kept = "is now in quarantine"
+    up = bool(scene.asked)  # one that never ran shows nothing about what the kernel did
     try:
         quarantine.put(lease.place, f"{error.what}: {error.seen}")
     except InfraError as failed:
         kept = f"should be in quarantine ({failed.what}: {failed.seen})"
-    story.append(f"the fault is the board's: {lease.place.name} {kept}")
+    story.append(f"the board is at fault: {lease.place.name} {kept}")
     return InfraError(
         f"{scene.silence.what}, and the board itself is sick: {error.what}; {lease.place.name} {kept}",
         expected=error.expected,
         seen=f"{scene.silence.seen}; then {error.seen}",
-        do=f"{error.do}; then `assay boards check --board {spec.kind}`, which lifts the quarantine",
+        do=f"{error.do}; then run `assay boards check --board {spec.kind}`, which lifts the quarantine",
         cause=Cause.ITSELF if up else Cause.LAB,
     )
 
 
 def _kernels_fault(scene: Scene, proof: str) -> KernelError:
     shown = f"registers:\n{scene.registers}" if scene.registers else f"no registers: {scene.no_registers}"
-    asked = f"; asked last: {scene.asked}" if scene.asked else ""
+    asked = f"; last request: {scene.asked}" if scene.asked else ""
     return KernelError(
         f"{scene.silence.what}: {_phrase(scene)}",
         expected=scene.silence.expected,
         seen=f"{scene.silence.seen}{asked}; {proof}; {shown}",
-        do="look PC up in the kernel's ELF; the transcript holds what was asked last"
+        do="look up PC in the kernel's ELF; the transcript ends with the last request"
         if scene.registers
-        else "read the transcript's end",
+        else "read the end of the transcript",
     )
 
 
 def _phrase(scene: Scene) -> str:
     silence = scene.silence
     if silence.idle_s < FLOOD_IDLE_S and silence.heard > FLOOD_BYTES_PER_S * max(silence.waited_s, 0.1):
-        return "the kernel floods its line and answers nothing"
+        return "the kernel floods its line and does not answer"
     if silence.in_frame and silence.idle_s >= FLOOD_IDLE_S:
-        return f"the kernel stopped in the middle of a frame, after {silence.in_frame} bytes of it"
+        return f"the kernel stopped in the middle of a frame, after {silence.in_frame} bytes"
     if not scene.asked:
-        return "the kernel never said that it listens"
+        return "the kernel never reported that it listens"
     return "the kernel hangs"

@@ -1,1 +1,1 @@
-"""The host's view of eBPF: compile, seal, disassemble, and run the kernel's own engine natively."""
+"""eBPF on the host: compile, seal, disassemble, and run the kernel's own engine natively."""

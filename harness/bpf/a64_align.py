@@ -1,8 +1,8 @@
-"""Which bytes of JITed code belong to which slot, for code that was emitted elsewhere.
+"""Maps bytes of JIT code to slots, for code that was emitted on another machine.
 
-The same program emitted at other addresses differs in two kinds of slots only: map references, which are built from
-however many wide moves their address needs (or ADRP), and helper calls, which are a BL or, out of its reach, a BLR.
-Both can be parsed; every other slot has the same length everywhere.
+The same program emitted at other addresses differs only in two kinds of slots: map references, which need a varying
+number of wide moves (or ADRP), and helper calls, which are a BL or, out of its range, a BLR. Both can be parsed; every
+other slot always has the same length.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Slot:
 
     @property
     def length(self) -> int:
-        """Slots it takes."""
+        """Number of slots."""
         return 2 if self.code & 7 == 0 else 1
 
     @property
@@ -78,7 +78,7 @@ def align_slots(
 ) -> tuple[int, ...]:
     """Byte offsets of the slots in `code`, given those in `host_code`, the same program emitted at other addresses.
 
-    Raises ProgramRejected (stage jit) when the two cannot be the same program.
+    Raises ProgramRejected (stage jit) if the two cannot be the same program.
     """
     words = [int.from_bytes(code[i : i + 4], "little") for i in range(0, len(code), 4)]
     at = host_offsets[0] // 4
@@ -97,6 +97,6 @@ def align_slots(
         raise ProgramRejected(
             "this code was not emitted from this program",
             stage="jit",
-            reason=f"{len(code)} bytes do not line up with the {len(host_code)} bytes that it becomes here",
+            reason=f"{len(code)} bytes do not align with the {len(host_code)} bytes emitted on this host",
         )
     return (*offsets, 4 * at)

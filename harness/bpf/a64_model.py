@@ -1,7 +1,7 @@
 """A small A64: executes the instructions that the JIT emits, with all registers, flags and bounds-checked memory.
 
-Written from ARM DDI 0487 (chapter C6 and the shared pseudo-code), apart from the encoders in firmware/bpf/a64.h, so
-that a wrong encoding there is a wrong result or an `UndefinedInstruction` here. It counts what it executes.
+Written from ARM DDI 0487 (chapter C6 and the shared pseudo-code), independently of the encoders in firmware/bpf/a64.h,
+so that a wrong encoding there gives a wrong result or an `UndefinedInstruction` here. It counts instructions.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Operation = Callable[["Machine"], None]
 
 
 class ModelFault(Exception):
-    """The program did what the model refuses; the message says what and where."""
+    """The program did something that the model forbids; the message says what and where."""
 
 
 class UndefinedInstruction(ModelFault):
-    """A word that the model does not know: no instruction, or none that the JIT is meant to emit."""
+    """An unknown word: not an instruction, or not one that the JIT should emit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def _ror(value: int, amount: int, width: int) -> int:
 
 
 def decode_bit_masks(n: int, imms: int, immr: int, width: int) -> int:
-    """DecodeBitMasks (shared/functions/integer) for the logical class. Raises UndefinedInstruction when reserved."""
+    """DecodeBitMasks (shared/functions/integer) for the logical class. Raises UndefinedInstruction if reserved."""
     highest = (n << 6 | (~imms & 0x3F)).bit_length() - 1
     if highest < 1 or (width == 32 and n):
         raise UndefinedInstruction(f"reserved bitmask immediate N={n} imms={imms:#x}")
@@ -71,8 +71,8 @@ def decode_bit_masks(n: int, imms: int, immr: int, width: int) -> int:
 class Machine:
     """Registers, flags and memory of one processing element.
 
-    `calls` gives what lies at addresses outside the code: a function of the machine that returns x0. After such a call
-    every caller-saved register holds garbage, as AAPCS64 allows.
+    `calls` maps addresses outside the code to functions of the machine that return x0. After such a call every
+    caller-saved register holds garbage, as AAPCS64 allows.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Machine:
         return base != bool(cond & 1 and cond != 15)
 
     def branch(self, words: int) -> None:
-        """Goes `words` words on from this instruction."""
+        """Jumps `words` words relative to this instruction."""
         self.next = (self.pc + 4 * words) & M64
 
     def link(self, target: int) -> None:
@@ -199,9 +199,9 @@ class Machine:
         self.pc = self.next
 
     def run(self, arguments: Iterable[int], stack_top: int, fuel: int = 1_000_000) -> int:
-        """Calls the code's entry as AAPCS64 has it; returns x0 when it returns.
+        """Calls the code's entry according to AAPCS64; returns x0.
 
-        Raises ModelFault after `fuel` instructions, or when a callee-saved register or SP did not survive.
+        Raises ModelFault after `fuel` instructions, or if a callee-saved register or SP was not preserved.
         """
         for r in range(31):
             self.x[r] = (_GARBAGE | r << 32) & M64
@@ -215,11 +215,11 @@ class Machine:
                 raise ModelFault(f"still running after {fuel} instructions")
             self.step()
         if (*self.x[19:30], self.sp) != kept:
-            raise ModelFault("a callee-saved register or SP did not survive the call")
+            raise ModelFault("a callee-saved register or SP was not preserved")
         return self.x[0]
 
 
-# ---- decoding: one function an encoding class, each giving the operation of a word -----------------------------------
+# ---- decoding: one function per encoding class; each returns the operation of a word -----------------------------------
 
 
 def _add_sub_immediate(w: int) -> Operation:
@@ -517,7 +517,7 @@ def _barrier(_: int) -> Operation:
     return run
 
 
-# C4.1: fixed bits of each class, and who decodes it.
+# C4.1: fixed bits and decoder of each class.
 _CLASSES: tuple[tuple[int, int, Callable[[int], Operation]], ...] = (
     (0x1F800000, 0x11000000, _add_sub_immediate),
     (0x1F800000, 0x12000000, _logical_immediate),
@@ -547,7 +547,7 @@ _decoded: dict[int, Operation] = {}
 
 
 def operation(word: int) -> Operation:
-    """What a word does. Raises UndefinedInstruction for a word outside the classes that the JIT emits."""
+    """A word's operation. Raises UndefinedInstruction for a word outside the classes that the JIT emits."""
     known = _decoded.get(word)
     if known is None:
         for mask, value, decode in _CLASSES:
@@ -555,5 +555,5 @@ def operation(word: int) -> Operation:
                 known = _decoded[word] = decode(word)
                 break
         else:
-            raise UndefinedInstruction(f"{word:#010x} is no instruction that the JIT emits")
+            raise UndefinedInstruction(f"{word:#010x} is not an instruction that the JIT emits")
     return known

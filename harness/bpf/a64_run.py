@@ -1,4 +1,4 @@
-"""Runs the JIT's code of a program on the A64 model, with the engine's own maps and helpers behind it."""
+"""Runs a program's JIT code on the A64 model, with the engine's own maps and helpers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STACK_SIZE = 8192
 class A64Run:
     """One call of the emitted code, first to last instruction; helpers count as the instruction that calls them.
 
-    `visits` says how often the instruction at each byte offset ran.
+    `visits` counts how often the instruction at each byte offset ran.
     """
 
     r0: int
@@ -53,7 +53,7 @@ def run_a64(
     fuel: int = 1_000_000,
     context_values: Mapping[str, int] | None = None,
 ) -> A64Run:
-    """Emits and runs `loaded` once; the arguments are those of `Loaded.interpret`, and so is what `memory` means.
+    """Emits and runs `loaded` once; the arguments, including `memory`, are those of `Loaded.interpret`.
 
     Raises ModelFault for an access outside the program's memory, an unknown word, or lost callee-saved registers.
     """

@@ -1,6 +1,6 @@
-"""A small eBPF assembler in Python: one function an instruction, RFC 9669's names, labels for jumps.
+"""A small eBPF assembler in Python: one function per instruction, RFC 9669's names, labels for jumps.
 
-A program is a list of instructions and `Label`s, handed to `assemble`. Jump targets are label names.
+A program is a list of instructions and `Label`s for `assemble`. Jump targets are label names.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ Operand = int | Reg
 
 
 def raw(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
-    """One slot, RFC 9669 section 3. `imm` may be given signed or unsigned."""
+    """One slot, RFC 9669 section 3. `imm` may be signed or unsigned."""
     signed = imm if imm < 1 << 31 else imm - (1 << 32)
     return struct.pack("<BBhi", code, dst | src << 4, off, signed)
 
@@ -138,7 +138,7 @@ def be(dst: int, bits: int) -> Insn:
 
 
 def bswap(dst: int, bits: int) -> Insn:
-    """Swap bytes, whatever the machine."""
+    """Swap bytes unconditionally."""
     return insn(ALU64 | ALU_OPS["end"], dst, 0, 0, bits)
 
 
@@ -221,7 +221,7 @@ def exit_() -> Insn:
 
 
 def assemble(items: Sequence[Item]) -> bytes:
-    """The program's bytes. Raises ValueError for a label that is unknown, doubled or too far."""
+    """The program's bytes. Raises ValueError for a label that is unknown, duplicated or out of range."""
     places: dict[str, int] = {}
     slot = 0
     for item in items:

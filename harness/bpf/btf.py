@@ -1,4 +1,4 @@
-"""BTF, as far as a loader needs it: the map declarations in `.maps`, and the source lines in `.BTF.ext`.
+"""The parts of BTF that a loader needs: the map declarations in `.maps`, and the source lines in `.BTF.ext`.
 
 Format: Linux's Documentation/bpf/btf.rst.
 """
@@ -39,7 +39,7 @@ class BtfType:
 
 @dataclass(frozen=True, slots=True)
 class LineRecord:
-    """One line of `.BTF.ext`: byte offset of the instruction in its section, and where in the source it comes from.
+    """One line of `.BTF.ext`: byte offset of the instruction in its section, and its place in the source.
 
     `column` counts from 1 and is 0 where clang left none; `text` is the line itself, empty for what came from no file.
     """
@@ -69,7 +69,7 @@ def _part(data: bytes, start: int, length: int, what: str) -> bytes:
 
 
 class Btf:
-    """The types of a `.BTF` section. Raises BtfError when it is malformed."""
+    """The types of a `.BTF` section. Raises BtfError if it is malformed."""
 
     def __init__(self, data: bytes) -> None:
         base, type_offset, type_length, string_offset, string_length = _header(data, ".BTF", 4)
@@ -79,11 +79,11 @@ class Btf:
         at = 0
         while at < len(records):
             if at + 12 > len(records):
-                raise BtfError("the last type of .BTF is cut off")
+                raise BtfError("the last type of .BTF is truncated")
             name, info, size_or_type = struct.unpack_from("<III", records, at)
             kind, count = info >> 24 & 0x1F, info & 0xFFFF
             if not 0 < kind <= _LAST_KIND:
-                raise BtfError(f"type {len(self._types)} of .BTF is of unknown kind {kind}")
+                raise BtfError(f"type {len(self._types)} of .BTF has the unknown kind {kind}")
             length = _EXTRA_FIXED.get(kind, 0) + _EXTRA_EACH.get(kind, 0) * count
             extra = _part(records, at + 12, length, f"type {len(self._types)} of .BTF")
             self._types.append(BtfType(kind, self.string(name), size_or_type, extra, count, bool(info >> 31)))
@@ -92,7 +92,7 @@ class Btf:
     def string(self, offset: int) -> str:
         """The string at an offset of the string table."""
         if offset >= len(self._strings):
-            raise BtfError(f"string {offset} of .BTF lies outside its {len(self._strings)} bytes")
+            raise BtfError(f"string {offset} of .BTF is outside its {len(self._strings)} bytes")
         end = self._strings.find(b"\0", offset)
         return self._strings[offset : end if end >= 0 else None].decode("utf-8", "replace")
 
@@ -157,7 +157,7 @@ class Btf:
         return found.size_or_type
 
     def integer(self, number: int) -> int:
-        """The number that `int (*x)[N]` carries."""
+        """The number N in `int (*x)[N]`."""
         found = self.resolve(self.pointed(number))
         if found.kind != _ARRAY:
             raise BtfError(f"type {number} of .BTF is not a pointer to an array")
@@ -165,14 +165,14 @@ class Btf:
 
 
 def line_records(ext: bytes, btf: Btf) -> dict[str, list[LineRecord]]:
-    """The lines of each program section, from `.BTF.ext`. Raises BtfError when it is malformed."""
+    """The lines of each program section, from `.BTF.ext`. Raises BtfError if it is malformed."""
     base, _func_offset, _func_length, line_offset, line_length = _header(ext, ".BTF.ext", 4)
     data = _part(ext, base + line_offset, line_length, ".BTF.ext lines")
     found: dict[str, list[LineRecord]] = {}
     if not data:
         return found
     if len(data) < 4:
-        raise BtfError(".BTF.ext lines are cut off")
+        raise BtfError(".BTF.ext lines are truncated")
     (record_size,) = struct.unpack_from("<I", data)
     if record_size < 16:
         raise BtfError(f".BTF.ext has line records of {record_size} bytes")

@@ -1,4 +1,4 @@
-"""Bytes as the values that BTF says they are: integers, characters, enums, arrays, structs, unions, sections.
+"""Bytes as values according to BTF: integers, characters, enums, arrays, structs, unions, sections.
 
 Format: Linux's Documentation/bpf/btf.rst.
 """
@@ -23,12 +23,12 @@ _DEPTH_MAX: Final = 16
 _NAME_BYTES: Final = 15
 
 Value = bool | int | float | str | list[Any] | dict[str, Any]
-"""What JSON can hold: an integer, a name of an enum, a text, a list, an object by member."""
+"""A value for JSON: an integer, a name of an enum, a text, a list, an object by member."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapTypes:
-    """The types of one map's entries; None where the object tells none (a legacy map)."""
+    """The types of one map's entries; None if the object has none (a legacy map)."""
 
     btf: Btf | None
     key: BtfType | None = None
@@ -75,7 +75,7 @@ def map_types(obj: bytes) -> dict[str, MapTypes]:
 
 
 def decode(btf: Btf, kind: BtfType, data: bytes, depth: int = 0) -> Value:
-    """A value of the type from its bytes. Raises BtfError for a type that has none, or too few bytes."""
+    """A value of the type from its bytes. Raises BtfError for a type without values, or too few bytes."""
     if depth > _DEPTH_MAX:
         raise BtfError("a type is nested too deeply to be shown")
     if kind.kind == _INT:

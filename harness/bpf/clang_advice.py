@@ -1,4 +1,4 @@
-"""What to do about clang's messages that mean something else in a program than in C elsewhere."""
+"""Advice for clang's messages that have another meaning in a program than in ordinary C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _helper(found: re.Match[str]) -> str:
 def _header(found: re.Match[str]) -> str:
     name = found[1]
     return (
-        f"{name!r} is no header for programs: those of this machine are not used. <assay.h> declares contexts, "
+        f"{name!r} is not a header for programs: those of this machine are not used. <assay.h> declares contexts, "
         "helpers and maps; <linux/bpf.h>, <bpf/bpf_helpers.h> and the others that docs/programs.md lists are there "
         "too; a header of your own goes in quotes, relative to the file"
     )
@@ -65,7 +65,7 @@ _ADVICE: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
 
 
 def advice(messages: str) -> str:
-    """What would help, for the first of clang's messages that is known; empty when none is."""
+    """Advice for the first known message of clang; empty if none is known."""
     first: tuple[int, str] | None = None
     for pattern, text in _ADVICE:
         found = re.search(pattern, messages)

@@ -1,4 +1,4 @@
-"""Restricted C to a BPF object, by the clang inside `ziglang`: one child process, no cache."""
+"""Restricted C to a BPF object, with the clang inside `ziglang`: one child process, no cache."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _ABOUT_CLANG = ("zig: ", "clang version ", "Target: ", "Thread model: ", "Instal
 
 @dataclass(frozen=True, slots=True)
 class CompiledObject:
-    """What clang made of one source.
+    """The result of compiling one source.
 
     `elf` is the relocatable object, `diagnostics` its warnings, `cpu_s` the CPU time of the compiler process,
-    `wall_s` the time until it was done.
+    `wall_s` the elapsed time.
     """
 
     source: str
@@ -58,7 +58,7 @@ class CompiledObject:
 
 
 def include_dirs() -> tuple[Path, ...]:
-    """Where the headers for programs are, and the `assay_api.h` that they include, which this writes."""
+    """The folders of the headers for programs, and of the `assay_api.h` that they include, which this writes."""
     text = render()
     folder = BUILD_DIR / f"api-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     publish(folder / "assay_api.h", text)
@@ -66,7 +66,7 @@ def include_dirs() -> tuple[Path, ...]:
 
 
 def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes, float]:
-    """Exit code, messages and CPU seconds of one compiler: its own, whatever other children end meanwhile."""
+    """Exit code, messages and CPU seconds of one compiler process, independent of other child processes."""
     source, messages = folder / "program.c", folder / "messages"
     source.write_bytes(text)
     with source.open("rb") as stdin, messages.open("wb") as stderr:
@@ -86,7 +86,7 @@ def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes,
             if late:
                 process.kill()
             _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:  # Ctrl-C: no compiler stays behind
+        except BaseException:  # Ctrl-C: leave no compiler running
             process.kill()
             process.wait()
             raise
@@ -95,10 +95,10 @@ def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes,
     process.returncode = os.waitstatus_to_exitcode(status)
     if late:
         raise InfraError(
-            "the compiler hangs",
+            "the compiler timed out",
             expected=f"an object within {_TIMEOUT_S} s",
             seen="still compiling",
-            do="see whether the machine is overloaded",
+            do="check whether the machine is overloaded",
             cause=Cause.MACHINE,
         )
     return process.returncode, messages.read_bytes(), usage.ru_utime + usage.ru_stime
@@ -107,14 +107,14 @@ def _run(command: Sequence[str], text: bytes, folder: Path) -> tuple[int, bytes,
 def compile_c(source: str) -> CompiledObject:
     """Compiles one C source for the engine (`-target bpfel -mcpu=v4`).
 
-    Raises ProgramRejected (stage `compile`, clang's messages as the reason) when it does not compile, SetupError when
-    the compiler cannot be started, InfraError when it hangs, is killed, or has no room for what it writes.
+    Raises ProgramRejected (stage `compile`, clang's messages as the reason) if it does not compile, SetupError if the
+    compiler cannot be started, InfraError if it times out, is killed, or has no disk space for its output.
     """
     return _compile(source, ["-fno-caret-diagnostics", "-c", "-"])
 
 
 def compile_file(path: Path) -> CompiledObject:
-    """Compiles a C file: messages and debug information name it as it is given, quoted includes are beside it.
+    """Compile a C file: messages and debug information use the given name, quoted includes are beside it.
 
     Raises ConfigError for a file that cannot be read or is no text, otherwise what `compile_c` raises.
     """
@@ -158,7 +158,7 @@ def _compile_in(folder: Path, source: str, text: bytes, input_flags: Sequence[st
     printed = messages.decode("utf-8", "replace")
     diagnostics = _first_lines(printed)
     if code != 0 or not target.is_file():
-        # Clang that says nothing of the source had no chance to look at it.
+        # If clang reports nothing about the source, it did not get to read it.
         if not _ABOUT_SOURCE.search(printed):
             machine = why_nothing(_WHAT, [[command[0], "version"]], code, printed, [folder])
             if machine is not None:
@@ -166,14 +166,14 @@ def _compile_in(folder: Path, source: str, text: bytes, input_flags: Sequence[st
         raise ProgramRejected(
             "the program does not compile",
             stage="compile",
-            reason=diagnostics or f"clang ended with {code}",
-            do=advice(diagnostics) or "read the messages; docs/programs.md lists what a program may use",
+            reason=diagnostics or f"clang exited with {code}",
+            do=advice(diagnostics) or "see the messages; docs/programs.md lists what a program may use",
         )
     return CompiledObject(source, target.read_bytes(), diagnostics, cpu_s, wall_s)
 
 
 def _first_lines(messages: str) -> str:
-    """clang's messages without what it says of itself when it gives up, and no more than a screen of them."""
+    """clang's messages without its own summary, and at most one screen of them."""
     lines = [line for line in messages.splitlines() if not line.startswith(_ABOUT_CLANG)]
     left = len(lines) - _DIAGNOSTIC_LINES
     return "\n".join(lines[:_DIAGNOSTIC_LINES] + ([f"({left} more lines)"] if left > 0 else []))

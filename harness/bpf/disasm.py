@@ -1,4 +1,4 @@
-"""Programs as text: eBPF in LLVM's notation, and the JIT's A64 beside the slots and source lines it came from."""
+"""Programs as text: eBPF in LLVM's notation, and the JIT's A64 code with its slots and source lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.bpf.insn_text import slots_of, text_of
 
 
 class _Source:
-    """Source lines to be shown once each time the program moves on to another."""
+    """Source lines, each shown once when the program reaches it."""
 
     def __init__(self, program: Program, source: str) -> None:
         self._line_of = dict(program.lines)
@@ -19,7 +19,7 @@ class _Source:
         self._last = 0
 
     def before(self, slot: int) -> list[str]:
-        """What to print above a slot: its line, if that is another one than the last."""
+        """What to print above a slot: its line, if it differs from the last one."""
         line = self._line_of.get(slot)
         if line is None or line == self._last:
             return []
@@ -29,7 +29,7 @@ class _Source:
 
 
 def disassemble(program: Program, source: str = "") -> str:
-    """The program's eBPF as text, a slot a line, with source lines above what came from them where they are known."""
+    """The program's eBPF as text, one slot per line, with known source lines above their instructions."""
     lines: list[str] = []
     at = _Source(program, source)
     for slot in slots_of(program.insns):
@@ -68,20 +68,19 @@ def annotate(
     source: str = "",
     test_mem_size: int = 0,
 ) -> str:
-    """The JIT's code with the source line and eBPF slot above the A64 instructions that each became.
+    """The JIT's code, with the source line and eBPF slot above their A64 instructions.
 
-    `code` lies at virtual address `code_va`. `slot_offsets` are the byte offsets of the slots (and the end) as
-    `bpf_jit_arm64` gives them. Without them, the program is emitted here and the two are aligned: only addresses of
-    maps and helpers differ (see `a64_align`). Where that fails the A64 is printed alone, with the reason above it.
-    A slot fused into the one before it, or found unreachable, has no instructions of its own.
+    `code` is at virtual address `code_va`. `slot_offsets` are the byte offsets of the slots (and the end) from
+    `bpf_jit_arm64`. Without them, the program is emitted here and the two are aligned: only addresses of maps and
+    helpers differ (see `a64_align`). If that fails, only the A64 code is printed, with the reason above it. A slot
+    that is fused into the previous one or unreachable has no instructions.
     """
     if slot_offsets is None:
         try:
             slot_offsets = _host_offsets(code, code_va, program, test_mem_size)
         except AssayError as error:
             return (
-                "\n".join([f"; slots are not known: {error}", *_a64_lines(code, code_va, 0, len(code))])
-                + "\n"
+                "\n".join([f"; slots are unknown: {error}", *_a64_lines(code, code_va, 0, len(code))]) + "\n"
             )
     lines: list[str] = []
     at = _Source(program, source)

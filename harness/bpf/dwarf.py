@@ -1,4 +1,4 @@
-"""DWARF, as far as a message needs it: the file and line that declare a variable, which BTF does not tell."""
+"""The part of DWARF that messages need: the file and line that declare a variable, which BTF does not contain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def shown_path(path: str) -> str:
-    """A file of debug information as messages name it: relative to the working directory where it lies below."""
+    """A file of debug information as named in messages: relative to the working directory if it is inside."""
     if path.endswith("<stdin>"):
         return "<stdin>"
     try:
@@ -18,7 +18,7 @@ def shown_path(path: str) -> str:
 
 
 def declared_at(elf: bytes, symbol: str) -> str:
-    """`file:line` of the declaration of a symbol, empty where the object does not tell: it may be stripped, or damaged.
+    """`file:line` of the declaration of a symbol, empty if the object has none: it may be stripped or damaged.
 
     clang names a static variable of a function `function.variable`, and the parts of a split one `variable.0`.
     """
@@ -40,7 +40,7 @@ def declared_at(elf: bytes, symbol: str) -> str:
         MemoryError,
         RecursionError,
         AssertionError,
-    ):  # what pyelftools lets through of a damaged section
+    ):  # what pyelftools raises for a damaged section
         return ""
     exact = [place for name, place in found if name == symbol]
     return next(iter(exact or [place for _, place in found]), "")

@@ -1,6 +1,6 @@
 """BPF objects to programs: sections to hooks, declarations to maps, relocations to references and calls.
 
-Understood: programs in the sections that `contracts.ebpf.hooks` names, each optionally followed by `/name`; functions
+Supported: programs in the sections that `contracts.ebpf.hooks` names, each optionally followed by `/name`; functions
 in `.text`; `.maps` (BTF) and `maps` (legacy) declarations; `.rodata*` as frozen maps, `.bss*` as writable ones. What is
 not understood is refused: nothing of an object is dropped without a word.
 """
@@ -36,7 +36,7 @@ class _Function:
 
 
 class _Object:
-    """The parts of an object file that a program is made from."""
+    """The parts of an object file that a program needs."""
 
     def __init__(self, elf: bytes) -> None:
         self.elf = elf
@@ -60,7 +60,7 @@ class _Object:
             ) from malformed
 
     def check_pointers(self, index: int) -> None:
-        """Raises ProgramRejected when a section of data holds an address: the kernel would keep a bare offset."""
+        """Raises ProgramRejected if a data section contains an address: the kernel would store a plain offset."""
         section = self.sections[index]
         if not section.relocations:
             return
@@ -87,7 +87,7 @@ class _Object:
         )
 
     def described(self, symbol: Symbol, offset: int) -> str:
-        """What a symbol is, for messages."""
+        """The kind of a symbol, for messages."""
         if symbol.section <= 0:
             return f"{symbol.name!r}, which is not defined"
         section = self.sections[symbol.section]
@@ -124,7 +124,7 @@ class _Object:
                     )
                 return _Function(section, offset, data, symbol.name)
         raise reject(
-            "a call leads to no function", f"offset {offset} of section {self.sections[section].name!r}"
+            "a call has no target function", f"offset {offset} of section {self.sections[section].name!r}"
         )
 
 
@@ -190,7 +190,7 @@ class _Linker:
                 self._call(base + index, function, index, relocation)
             elif relocation is not None:
                 raise reject(
-                    f"relocation of an instruction that has none in function {function.name!r}",
+                    f"unexpected relocation of an instruction in function {function.name!r}",
                     f"type {relocation[0]} at slot {index}",
                     expected="lddw or call",
                 )
@@ -236,7 +236,7 @@ class _Linker:
         self._calls.append((slot, callee))
 
     def _refer(self, slot: int, kind: int, symbol: Symbol, where: str) -> None:
-        """An lddw of something that has an address: a map, or data that becomes one."""
+        """An lddw of an address: a map, or data that becomes a map."""
         low, high = (struct.unpack_from("<I", self.code, slot * 8 + at)[0] for at in (4, 12))
         offset = symbol.value + (low | high << 32)
         if kind != _R_BPF_64_64:
@@ -295,10 +295,10 @@ class _Linker:
                 + (
                     "initialised writable data"
                     if section.name.startswith(".data")
-                    else "a section that becomes no map"
+                    else "a section that does not become a map"
                 ),
                 expected="a map, constants (.rodata) or zeroed globals (.bss)",
-                do="make the variable const, or start it at zero",
+                do="make the variable const, or initialise it to zero",
             )
         self._data_maps[index] = len(self.maps)
         self._data_names.append(section.name)
@@ -325,10 +325,10 @@ def _undefined_function(name: str, where: str) -> ProgramRejected:
 
 
 def read_programs(elf: bytes) -> tuple[Program, ...]:
-    """Every program of a BPF object, in the order of their sections.
+    """Every program of a BPF object, in section order.
 
-    Raises ProgramRejected (stage `compile`) for what is malformed, for another machine, or needs what the engine does
-    not have.
+    Raises ProgramRejected (stage `compile`) for an object that is malformed, is for another machine, or needs an
+    unsupported feature.
     """
     source = _Object(elf)
     found: list[Program] = []
@@ -400,7 +400,7 @@ def _no_program(source: _Object) -> None:
     ]
     hint = "".join(did_you_mean(name, list(SECTIONS)) for name in names[:1])
     raise reject(
-        "the object holds no program",
+        "the object contains no program",
         f"functions in sections {', '.join(names) or 'none'}{hint}",
         expected=f"a function in section {names_text()}",
         do='put SEC("net_rx") before the function',
@@ -408,12 +408,14 @@ def _no_program(source: _Object) -> None:
 
 
 def read_program(elf: bytes, name: str | None = None) -> Program:
-    """The one program of an object, or the one of that name. Raises ProgramRejected as `read_programs` does."""
+    """The only program of an object, or the one of that name. Raises ProgramRejected like `read_programs`."""
     programs = read_programs(elf)
     if name is None:
         if len(programs) == 1:
             return programs[0]
-        raise reject("the object holds several programs", ", ".join(p.name for p in programs), do="say which")
+        raise reject(
+            "the object contains several programs", ", ".join(p.name for p in programs), do="name one"
+        )
     for program in programs:
         if program.name == name:
             return program

@@ -1,8 +1,8 @@
-"""Seeded random programs that the verifier mostly accepts: what verifier, interpreter and JIT are compared on.
+"""Seeded random programs that the verifier mostly accepts, to compare verifier, interpreter and JIT.
 
-A program is grown statement by statement while keeping track of which registers hold numbers and which stack bytes
-are written, so that most of it is legal; the interesting accesses (at computed, masked or compared offsets) are
-sometimes right and sometimes off by a little, and one program in five has bits of its code changed afterwards.
+The generator adds statement by statement and tracks which registers hold numbers and which stack bytes are written, so
+that most of the program is legal. The interesting accesses (at computed, masked or compared offsets) are sometimes
+right and sometimes slightly wrong, and one program in five has bits of its code changed afterwards.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MUTATED = 0.2
 
 
 class _Grower:
-    """One function's statements, and what is known of its registers and stack while they are emitted."""
+    """One function's statements, and the known state of its registers and stack during emission."""
 
     def __init__(self, rng: random.Random, reach: int, maps: bool, prefix: str) -> None:
         self.rng = rng
@@ -65,7 +65,7 @@ class _Grower:
         return f"{self.prefix}{self.labels}"
 
     def number(self) -> int:
-        """A register that holds a number, made if there is none."""
+        """A register that holds a number; creates one if there is none."""
         if not self.numbers:
             self.constant(self.rng.choice(_NUMBERS))
         return self.rng.choice(sorted(self.numbers))
@@ -93,7 +93,7 @@ class _Grower:
 
     @contextmanager
     def maybe(self) -> Iterator[None]:
-        """Statements that may be jumped over: what only they make is not known afterwards."""
+        """Statements that may be skipped by a jump: their effects are not known afterwards."""
         numbers, written = set(self.numbers), set(self.written)
         yield
         self.numbers &= numbers
@@ -127,7 +127,7 @@ class _Grower:
         self.numbers.add(dst)
 
     def _fitting(self, limit: int) -> tuple[int, int]:
-        """(size code, offset) of an access within `limit` bytes, or now and then just outside."""
+        """(size code, offset) of an access within `limit` bytes, or occasionally just outside."""
         sizes = [code for code, size in _SIZES.items() if size <= limit]
         code = self.rng.choice(sizes)
         last = limit - _SIZES[code]
@@ -175,7 +175,7 @@ class _Grower:
             self.written |= touched
 
     def spill(self) -> None:
-        """The memory pointer goes to the stack and comes back, over a call or not."""
+        """Spills the memory pointer to the stack and reloads it, with or without a call in between."""
         below = self.rng.randrange(1, 9) * 8
         self.emit(asm.stx(DW, FP, -below, _MEMORY))
         self.written -= set(range(below - 7, below + 1))
@@ -192,7 +192,7 @@ class _Grower:
         self.written |= set(range(below - 7, below + 1))
 
     def _indexed(self, base: int, limit: int, offset: int, *, store: bool) -> None:
-        """An access at base + number, the number being within [0, 2^k) or [0, n] by now."""
+        """An access at base + number, with the number already within [0, 2^k) or [0, n]."""
         room = limit - offset
         size = self.rng.choice([code for code, width in _SIZES.items() if width <= max(room, 1)])
         if store:
@@ -224,7 +224,7 @@ class _Grower:
         return register
 
     def masked(self) -> None:
-        """An access at an offset that a mask, a modulus or a shift bounds."""
+        """An access at an offset bounded by a mask, a modulus or a shift."""
         if self.reach < 8:
             self.arithmetic()
             return
@@ -250,7 +250,7 @@ class _Grower:
         self._indexed(pointer, self.reach, largest, store=rng.random() < 0.4)
 
     def compared(self) -> None:
-        """An access at an offset that branches bound, by unsigned, signed, 32- and 64-bit comparisons."""
+        """An access at an offset bounded by branches, with unsigned, signed, 32- and 64-bit comparisons."""
         if self.reach < 8:
             self.arithmetic()
             return
@@ -287,14 +287,14 @@ class _Grower:
         self.emit(Label(end))
 
     def _through_stack(self, index: int) -> None:
-        """The number goes to the stack and comes back, whole or (half the time) only its low half."""
+        """Spills the number to the stack and reloads it, completely or (half the time) only its low half."""
         below = self.rng.randrange(1, 9) * 8
         size = self.rng.choice((W, DW))
         self.emit(asm.stx(size, FP, -below, index), asm.ldx(size, index, FP, -below))
         self.written |= set(range(below - _SIZES[size] + 1, below + 1))
 
     def confused(self) -> None:
-        """A register or slot that holds a pointer on one way and a number on the other: refused when it is used."""
+        """A register or slot with a pointer on one path and a number on the other: refused when used."""
         rng = self.rng
         end, register = self.label(), rng.choice([r for r in _NUMBERS if r != 9])
         below = rng.randrange(1, 9) * 8
@@ -476,7 +476,7 @@ class _Grower:
             self.statement(max(depth, 0))
 
     def finish(self, *, publish: bool) -> None:
-        """Leaves what was computed where it can be seen, and returns a number."""
+        """Stores the computed values where they are visible, and returns a number."""
         result = self.number()
         if publish and self.reach >= 8:
             for place, register in enumerate(sorted(self.numbers)[: self.reach // 8]):

@@ -1,4 +1,4 @@
-"""A trial on the host: the kernel's own verifier and interpreter, run over a trial trace."""
+"""A trial on the host: runs the kernel's own verifier and interpreter over a trial trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def net_rx_program(source: str) -> Program:
     programs = [program for program in read_programs(compile_c(source).elf) if program.hook is Hook.NET_RX]
     if len(programs) != 1:
         raise ProgramRejected(
-            "the source holds no single net_rx program",
+            "the source does not have exactly one net_rx program",
             stage="compile",
             reason=f"{len(programs)} programs for net_rx; write one",
         )
@@ -26,10 +26,10 @@ def net_rx_program(source: str) -> Program:
 
 
 def host_trial(engine: Engine, program: Program, trace: Trace) -> TrialObservation:
-    """Verifies `program` and runs it on every packet of `trace`, its maps empty at first.
+    """Verifies `program` and runs it on every packet of `trace`, starting with empty maps.
 
-    Raises VerifyRejected, or ProgramRejected (stage trial) when a run leaves its memory or its bound: a verified
-    program that does so is the verifier's bug, and the reason says so.
+    Raises VerifyRejected, or ProgramRejected (stage trial) if a run leaves its memory or its bound: that is a bug in
+    the verifier, and the reason says so.
     """
     loaded = engine.load(program)
     verdicts = []

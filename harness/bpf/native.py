@@ -1,4 +1,4 @@
-"""The kernel's eBPF engine, called from Python: verify, interpret, look into maps, emit A64."""
+"""The kernel's eBPF engine, called from Python: verify, interpret, inspect maps, emit A64 code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _JIT_BYTES_MIN = 8192
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """One run: `executed` counts eBPF instructions, helpers at their cost; `memory` is what the program left."""
+    """One run: `executed` counts eBPF instructions, helpers at their cost; `memory` is its final contents."""
 
     r0: int
     executed: int
@@ -64,7 +64,7 @@ _loading: Final = threading.RLock()
 
 
 def _once(make: Callable[P, R]) -> Callable[P, R]:
-    """`functools.cache` that threads cannot race through: two cffi interfaces refuse each other's pointers."""
+    """A thread-safe `functools.cache`: two cffi interfaces reject each other's pointers."""
     kept = cache(make)
 
     @wraps(make)
@@ -85,7 +85,7 @@ def _ffi() -> Any:
 
 
 def foreign() -> Any:
-    """The cffi interface that the engine's declarations were made with."""
+    """The cffi interface with the engine's declarations."""
     return _ffi()
 
 
@@ -113,7 +113,7 @@ class NativeMap:
         return None if at == _ffi().NULL else bytes(_ffi().buffer(at, self.definition.value_size))
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> int:
-        """Stores a value; returns 0 or a negative errno, as the helper does."""
+        """Stores a value; returns 0 or a negative errno, like the helper."""
         self._sized("key", key, self.definition.key_size)
         self._sized("value", value, self.definition.value_size)
         return int(self._lib.bpf_map_update(self.handle, key, value, flags))
@@ -134,13 +134,13 @@ class NativeMap:
             )
 
     def next_cursor(self, cursor: int) -> int:
-        """The cursor after `cursor`, which may be any 32-bit number, as a request brings it; 0 at the end."""
+        """The cursor after `cursor`, which may be any 32-bit number, as in a request; 0 at the end."""
         ffi = _ffi()
         key, value = ffi.new("const void **"), ffi.new("const void **")
         return int(self._lib.bpf_map_next(self.handle, cursor, key, value))
 
     def clear(self) -> None:
-        """Back to how the map began."""
+        """Resets the map to its initial state."""
         self._lib.bpf_map_clear(self.handle)
 
 
@@ -174,11 +174,11 @@ class Loaded:
 
     @property
     def insns(self) -> bytes:
-        """The instructions as the engine has them now: after `load`, rewritten."""
+        """The engine's current instructions: rewritten after `load`."""
         return bytes(_ffi().buffer(self.prog.insns, 8 * self.prog.slots))
 
     def map(self, name: str) -> NativeMap:
-        """The map of that name. Raises ConfigError when there is none."""
+        """The map of that name. Raises ConfigError if there is none."""
         for candidate in self.maps:
             if candidate.definition.name == name:
                 return candidate
@@ -199,10 +199,10 @@ class Loaded:
         """Runs the program once in the bounds-checked interpreter.
 
         `memory` is the packet (net_rx) or the test memory (test; its size must be the one given to `load`). A timer
-        program sees `ktime_ns` and `period_ns`. `context_values` are members of other contexts by name; what no
-        argument gives is zero. `fuel` defaults to the WCET bound plus one. `fill` is what fresh
-        stack bytes hold; it also moves the memory a little, so that a result that changes with it gives away a
-        program that reads unwritten stack, or that lets a pointer out.
+        program sees `ktime_ns` and `period_ns`. `context_values` are members of other contexts by name; missing ones
+        are zero. `fuel` defaults to the WCET bound plus one. `fill` is the initial value of stack bytes; it also shifts
+        the memory slightly, so that a result that depends on it reveals a program that reads unwritten stack or leaks a
+        pointer.
         """
         ffi, lib, prog = _ffi(), self._lib, self.prog
         row = hook_row(self.program.hook)
@@ -250,7 +250,7 @@ class Loaded:
         if not self._lib.bpf_jit_arm64(self.prog, code, size, code_va, offsets, out):
             text = ffi.string(out.error).decode()
             raise ProgramRejected(
-                f"program {self.program.name!r} does not become A64 at slot {out.slot}",
+                f"program {self.program.name!r} cannot be compiled to A64 at slot {out.slot}",
                 stage="jit",
                 reason=text,
             )
@@ -266,7 +266,7 @@ class Engine:
         self._arena = _ffi().new("uint64_t[]", self._arena_size // 8 + 1)
 
     def load(self, program: Program, *, test_mem_size: int = 0) -> Loaded:
-        """Verifies a program as the kernel would. Raises VerifyRejected, or ConfigError for a malformed map."""
+        """Verifies a program like the kernel. Raises VerifyRejected, or ConfigError for a malformed map."""
         loaded = self.load_unverified(program, test_mem_size=test_mem_size)
         ffi = _ffi()
         verdict = ffi.new("struct bpf_verdict *")
@@ -285,7 +285,7 @@ class Engine:
         return loaded
 
     def witness(self, program: Program, *, test_mem_size: int = 0) -> Witness | None:
-        """The walk to the refusal of a program; None when it is accepted, or there is no memory for so long a path."""
+        """The walk to the refusal of a program; None if it is accepted, or if the path is too long for the memory."""
         loaded = self.load_unverified(program, test_mem_size=test_mem_size)
         ffi = _ffi()
         verdict = ffi.new("struct bpf_verdict *")
@@ -302,11 +302,11 @@ class Engine:
         )
 
     def load_unverified(self, program: Program, *, test_mem_size: int = 0) -> Loaded:
-        """Loads a program as it is, for the interpreter alone: context loads and map references stay unresolved."""
+        """Loads a program unchanged, only for the interpreter: context loads and map references stay unresolved."""
         ffi = _ffi()
         if len(program.insns) % 8 or not 0 < program.slots <= MAX_SLOTS:
             raise ProgramRejected(
-                f"program {program.name!r} is not a number of 8-byte slots",
+                f"the size of program {program.name!r} is not a multiple of 8-byte slots",
                 stage="verify",
                 reason=f"{len(program.insns)} bytes",
                 expected=f"8 to {8 * MAX_SLOTS} bytes, a multiple of 8",
@@ -334,7 +334,7 @@ class Engine:
         return Loaded(self.lib, program, prog, [insns, flags], maps)
 
     def create_map(self, definition: MapDef) -> NativeMap:
-        """A map on its own. Raises ConfigError when the shape is refused."""
+        """A single map. Raises ConfigError if the shape is refused."""
         ffi = _ffi()
         sizes = (definition.key_size, definition.value_size, definition.max_entries, definition.flags)
         if not all(0 <= number < 1 << 32 for number in sizes):
@@ -382,12 +382,12 @@ class Engine:
 
 
 def refused_by_kernel(program: Program, reason: str, test_mem_size: int = 0) -> RefusedByVerifier:
-    """The refusal that a board's kernel told as `reason`, which this engine walks to again once somebody asks."""
+    """The refusal that a board's kernel reported as `reason`; this engine repeats the walk to it on request."""
 
     def witness() -> Witness | None:
         try:
             return Engine().witness(program, test_mem_size=test_mem_size)
-        except AssayError:  # no engine on this machine: what the kernel said is told
+        except AssayError:  # no engine on this machine: the kernel's own text is reported
             return None
 
     slot = re.match(r"slot (\d+): ", reason)

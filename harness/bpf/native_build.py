@@ -56,7 +56,7 @@ _VARIANT_FLAGS: dict[Variant, tuple[str, ...]] = {
 
 @cache
 def zig() -> Path:
-    """The `zig` binary of the pinned `ziglang` package. Raises SetupError when it is not installed."""
+    """The `zig` binary of the pinned `ziglang` package. Raises SetupError if it is not installed."""
     try:
         import ziglang
     except ImportError as missing:
@@ -119,8 +119,9 @@ def publish(target: Path, text: str) -> None:
 def library(variant: Variant = Variant.PLAIN) -> Path:
     """Path of the engine's shared library, built if its sources changed.
 
-    Raises BuildError with the compiler's messages when it does not compile, SetupError when the compiler cannot be
-    started, InfraError when the folder cannot be written or another process holds the build for too long.
+    Raises BuildError with the compiler's messages if it does not compile, SetupError when the compiler cannot be
+    started, InfraError if the folder cannot be written or another process holds the
+    build lock for too long.
     """
     sources = _sources()
     flags = _FLAGS + _VARIANT_FLAGS[variant]
@@ -134,7 +135,7 @@ def library(variant: Variant = Variant.PLAIN) -> Path:
                 _compile(sources, flags, target)
     except Timeout as late:
         raise InfraError(
-            "the native engine is being built by another process",
+            "another process is building the native engine",
             expected=f"done within {_BUILD_TIMEOUT_S} s",
             seen="still locked",
             do=f"end that process, or remove {BUILD_DIR / 'lock'}",
@@ -178,7 +179,7 @@ def _run(command: list[str]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as late:
         raise InfraError(
-            "the eBPF engine's host build hangs",
+            "the eBPF engine's host build timed out",
             expected=f"done within {_BUILD_TIMEOUT_S} s",
             seen="still compiling",
             cause=Cause.MACHINE,

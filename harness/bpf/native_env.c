@@ -1,4 +1,4 @@
-/* The engine's surroundings on the host: settable time and randomness, captured traces. */
+/* The engine's environment on the host: settable time and randomness, captured traces. */
 #include <string.h>
 
 #include "native_api.h"

@@ -1,7 +1,7 @@
-/* Samples the soundness claims of transfer.h in C, where millions of cases a second are cheap.
+/* Samples the soundness claims of transfer.h in C, which checks millions of cases per second.
  *
  * A case: concrete values, scalars made to contain them, one operation. The claim: the result contains the concrete
- * result. native_sample_* return the number of the first case that breaks it, and print nothing; 0 when none did.
+ * result. native_sample_* return the number of the first case that violates it, or 0, and print nothing.
  */
 #include "alu.h"
 #include "native_api.h"

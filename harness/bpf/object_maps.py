@@ -1,4 +1,4 @@
-"""The maps that an object declares, in `.maps` (BTF) and in `maps` (legacy), and the names that the kernel keeps."""
+"""The maps that an object declares, in `.maps` (BTF) and in `maps` (legacy), and the names that the kernel uses."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _btf_map(symbol: Symbol, btf: Btf | None, variables: dict[str, Any]) -> MapD
 def _agreeing(name: str, what: str, before: int, now: int) -> int:
     if before and before != now:
         raise reject(
-            f"map {name!r} says its {what} twice", f"{before} and {now} bytes", do="give the type alone"
+            f"map {name!r} declares its {what} twice", f"{before} and {now} bytes", do="declare only the type"
         )
     return now
 
@@ -90,7 +90,7 @@ def _map(name: str, kind: int, key_size: int, value_size: int, max_entries: int,
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises ProgramRejected for two names that are one to the kernel, which keeps their first 15 bytes."""
+    """Raises ProgramRejected for two names that are equal for the kernel, which uses their first 15 bytes."""
     kept: dict[str, str] = {}
     for name in names:
         other = kept.setdefault(name[:NAME_BYTES], name)

@@ -22,7 +22,7 @@ def reject(what: str, seen: str = "", *, expected: str = "", do: str = "") -> Pr
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """One symbol; `section` is -1 where it is in none of the object's (undefined: 0)."""
+    """One symbol; `section` is -1 if it is in no section of the object (undefined: 0)."""
 
     name: str
     section: int

@@ -1,7 +1,7 @@
 """Runs one program given in hexadecimal and prints r0: the plugin protocol of the bpf_conformance runner.
 
-`[MEMORY] [--program HEX] [--unverified]`: the program comes from `--program` or, a line of hexadecimal bytes, from
-standard input; MEMORY, hexadecimal too, is what r1 points at (r2 is its size). Prints r0 in hexadecimal.
+`[MEMORY] [--program HEX] [--unverified]`: the program is in `--program`, or on standard input as a line of hexadecimal
+bytes; MEMORY, also hexadecimal, is what r1 points to (r2 is its size). Prints r0 in hexadecimal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _bytes(text: str, what: str) -> bytes:
 
 
 def run(program: bytes, memory: bytes, *, verify: bool = True) -> int:
-    """r0 after one interpreted run of a `test` program. Raises ProgramRejected when it is refused or goes astray."""
+    """r0 after one interpreted run of a `test` program. Raises ProgramRejected if it is refused or fails."""
     given = Program("stdin", Hook.TEST, program)
     engine = Engine()
     if verify:
@@ -54,7 +54,7 @@ def main(
     parser = argparse.ArgumentParser(
         prog="assay bpf run", description="verify and interpret one eBPF program"
     )
-    parser.add_argument("memory", nargs="?", default="", help="what r1 points at, in hexadecimal")
+    parser.add_argument("memory", nargs="?", default="", help="what r1 points to, in hexadecimal")
     parser.add_argument("--program", help="the program in hexadecimal (default: standard input)")
     parser.add_argument("--unverified", action="store_true", help="interpret without verifying first")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""A refusal of the verifier in four parts: the reason, the instruction, the path that led there, and a fix.
+"""A refusal by the verifier in four parts: the reason, the instruction, the path that led there, and a fix.
 
 The kernel names slots; what a slot was in C comes from the program's debug information. Of the path the kernel tells
 the last branches; the host, which has the same verifier, walks it again and sees all of it (`Witness`).
@@ -23,7 +23,7 @@ from harness.bpf.insn_text import slots_of, text_of
 PATH_SHOWN: Final = 12
 """Branches and calls of a path that a message shows."""
 PATH_KEPT: Final = 64
-"""Those that its JSON has."""
+"""Those in its JSON."""
 
 _TEXT: Final = re.compile(
     r"(?:slot (?P<slot>\d+): )?(?P<reason>.*?)"
@@ -53,7 +53,7 @@ _FIXES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One instruction: its slot, its text, and the line that it comes from (empty, 0 where that is not known)."""
+    """One instruction: its slot, its text, and its source line (empty or 0 if unknown)."""
 
     slot: int
     instruction: str
@@ -63,7 +63,7 @@ class Spot:
 
     @property
     def place(self) -> str:
-        """`file:line: source`, as far as it is known."""
+        """`file:line: source`, as far as known."""
         return f"{self.file}:{self.line}: {self.source.strip()}".removesuffix(": ") if self.line else ""
 
 
@@ -77,7 +77,7 @@ class Step:
 
     @property
     def words(self) -> str:
-        """What was decided."""
+        """The decision as text."""
         if self.kind != "branch":
             return self.kind
         return "taken" if self.taken else "not taken"
@@ -85,7 +85,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the registers held that an instruction reads, before it."""
+    """The contents, before an instruction, of the registers that it reads."""
 
     at: Spot
     registers: str
@@ -93,7 +93,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The walk to a refusal, seen on the host: the slot of each step, and the newest steps' registers by step."""
+    """The walk to a refusal, repeated on the host: the slot of each step, and the newest steps' registers by step."""
 
     refusal: Refusal
     reason: str
@@ -115,7 +115,7 @@ class Explanation:
     states: tuple[State, ...] = field(default=())
 
     def text(self, *, states: bool = False) -> str:
-        """The parts as lines; with `states`, what registers held along the path."""
+        """The parts as lines; with `states`, also the register contents along the path."""
         lines = [
             f"program {self.program!r} is refused by the verifier"
             + (f" ({self.refusal})" if self.refusal else "")
@@ -139,7 +139,7 @@ class Explanation:
         return lines or ["from the start, without a branch"]
 
     def document(self, *, states: bool = False) -> dict[str, Any]:
-        """The parts as JSON has them."""
+        """The parts as JSON values."""
         out = {
             "refusal": self.refusal,
             "reason": self.reason,
@@ -170,7 +170,7 @@ def _state_lines(states: Sequence[State]) -> list[str]:
 
 
 def explain(program: Program, text: str, witness: Witness | None = None) -> Explanation:
-    """The four parts of a refusal that the kernel told as `text`. A witness of another refusal is not believed."""
+    """The four parts of a refusal that the kernel reported as `text`. A witness of another refusal is ignored."""
     spots = _Spots(program)
     found = _TEXT.fullmatch(text)
     parts = found.groupdict() if found is not None else {"reason": text}
@@ -244,7 +244,7 @@ def _told(spots: _Spots, path: str, calls: str) -> tuple[Step, ...]:
 
 
 def _fix(reason: str, told: str, refusal: Refusal | None, slot: Slot | None) -> str:
-    """What would make the program acceptable: as the kernel says, or better where more is known here."""
+    """The fix that would make the program acceptable: the kernel's, or a better one if more is known here."""
     is_helper = slot is not None and slot.code == 0x85 and slot.src == 0
     if is_helper and "is read before it is written" in reason:
         return (
@@ -259,7 +259,7 @@ def _fix(reason: str, told: str, refusal: Refusal | None, slot: Slot | None) -> 
 
 
 class RefusedByVerifier(ProgramRejected):
-    """A refusal of a verifier, here or on a board: `slot` where, `reason` the kernel's own text.
+    """A refusal by a verifier, here or on a board: at `slot`, with the kernel's own text as `reason`.
 
     `explanation` has the four parts, and so has the message. `witness` walks to the refusal again, once somebody asks.
     """
@@ -272,7 +272,9 @@ class RefusedByVerifier(ProgramRejected):
         reason: str,
         witness: Callable[[], Witness | None] = lambda: None,
     ) -> None:
-        self.program: Program | None = None  # the parts are not sought while the base class makes its message
+        self.program: Program | None = (
+            None  # the parts are not computed while the base class builds its message
+        )
         self.slot = slot
         self._witness = witness
         super().__init__(
@@ -291,7 +293,7 @@ class RefusedByVerifier(ProgramRejected):
 
 
 class VerifyRejected(RefusedByVerifier):
-    """A refusal of the verifier on this machine: `refusal` is its class, `processed` the instructions it walked."""
+    """A refusal by the verifier on this machine: `refusal` is its class, `processed` the number of walked instructions."""
 
     def __init__(
         self,
@@ -309,7 +311,7 @@ class VerifyRejected(RefusedByVerifier):
 
 
 def document_of(refused: ProgramRejected, *, states: bool = False) -> dict[str, Any]:
-    """Any refusal as JSON has it: `stage`, `what` and `reason`; of the verifier, the four parts."""
+    """Any refusal as JSON values: `stage`, `what` and `reason`; by the verifier, also the four parts."""
     out: dict[str, Any] = {"accepted": False, "stage": refused.stage}
     if isinstance(refused, RefusedByVerifier):
         explanation = refused.explanation

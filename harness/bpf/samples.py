@@ -1,4 +1,4 @@
-"""Small extensions that tests and benches run: each shows one thing that a program can do to the kernel around it."""
+"""Small extensions for tests and benches: each shows one effect of a program on the kernel."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def tally_by_lookup(entries: int = 8) -> Program:
 
 
 def record_time(hook: Hook = Hook.TIMER) -> Program:
-    """Keeps the virtual time of its last call in entry 0, and a random number in entry 1."""
+    """Stores the virtual time of its last call in entry 0, and a random number in entry 1."""
     code: list[Item] = [
         ld_map_value(R6, 0),
         call(KTIME_GET_NS),
@@ -105,7 +105,7 @@ def record_time(hook: Hook = Hook.TIMER) -> Program:
     return Program("clock", hook, assemble(code), (MapDef("clock", MapType.ARRAY, 4, 16, 1),))
 
 
-# --- for testing kernels only: what no verifier lets through ------------------------------------------------------
+# --- for testing kernels only: no verifier accepts these ---------------------------------------------------------
 
 
 def wild_load(address: int = 0x10, hook: Hook = Hook.NET_RX) -> Program:
@@ -119,13 +119,13 @@ def endless(hook: Hook = Hook.NET_RX) -> Program:
 
 
 def endless_in_helpers(hook: Hook = Hook.NET_RX, moves: int = 0) -> Program:
-    """Loops for ever, most of the time inside a helper; `moves` more instructions a turn."""
+    """Loops for ever, mostly inside a helper; with `moves` additional instructions per iteration."""
     work = [mov64(R2, n) for n in range(moves)]
     return Program("busy", hook, assemble([Label("on"), call(KTIME_GET_NS), *work, ja("on"), exit_()]))
 
 
 def helper_given_nonsense(address: int = 0x10, hook: Hook = Hook.NET_RX) -> Program:
-    """Hands a helper a map that is none: the fault is the kernel's own."""
+    """Passes an invalid map to a helper: the kernel itself faults."""
     return Program(
         "nonsense", hook, assemble([lddw(R1, address), lddw(R2, address), call(MAP_LOOKUP), exit_()])
     )

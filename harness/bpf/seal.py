@@ -1,6 +1,6 @@
-"""Seal: a program becomes a signed extension image, and back.
+"""Seals a program as a signed extension image, and opens such an image.
 
-The canonical form of a program is `maps | code | read-only data`: one `ImageMap` record a map in the program's
+The canonical form of a program is `maps | code | read-only data`: one `ImageMap` record per map in the program's
 order, its instructions, then the initial values of its maps, each padded with zeros to 8 bytes, in the same order.
 The program id is the SHA-256 of that form, so it does not depend on name, hook, seed, hashes or key.
 """
@@ -42,7 +42,7 @@ _PLANTS: Final = ImageFlag.PLANT_FAULT | ImageFlag.PLANT_OVERRUN
 
 @dataclass(frozen=True, slots=True)
 class SealedImage:
-    """An image taken apart: the program that it holds, its header, and its 64-byte signature."""
+    """The parts of an image: its program, its header, and its 64-byte signature."""
 
     program: Program
     header: ImageHeader
@@ -50,7 +50,7 @@ class SealedImage:
 
 
 def program_id(program: Program) -> bytes:
-    """SHA-256 of the canonical form, 32 bytes. Raises ProgramRejected when the program has none."""
+    """SHA-256 of the canonical form, 32 bytes. Raises ProgramRejected if the program has none."""
     return hashlib.sha256(_canonical(program)[0]).digest()
 
 
@@ -71,9 +71,9 @@ def seal(
     `model_hash` and `prompt_hash` are SHA-256 (zeros: no model); `seed` also seeds the program's `prandom`.
     `test_mem_size` is the size of r1's memory for the `test` hook. Programs of a hook run in order of `priority`,
     lowest first, and a deploy replaces the program of the same hook and priority. `plant_after`, with a PLANT_*
-    flag, is how many invocations pass before the planted defect acts (net_rx and timer only).
+    flag, is the number of invocations before the planted defect acts (net_rx and timer only).
 
-    Raises ProgramRejected (stage `seal`) for what no kernel would take.
+    Raises ProgramRejected (stage `seal`) for a program that no kernel would accept.
     """
     canonical, rodata_size = _canonical(program)
     if not 0 <= test_mem_size <= TEST_MEM_MAX:
@@ -84,7 +84,7 @@ def seal(
             program, "test memory for the `test` hook only", f"{test_mem_size} bytes for {program.hook.name}"
         )
     if plant_after and (not flags & _PLANTS or hook.context is None):
-        raise _rejected(program, "`plant_after` beside a PLANT_* flag, on net_rx or timer", f"{plant_after}")
+        raise _rejected(program, "`plant_after` with a PLANT_* flag, on net_rx or timer", f"{plant_after}")
     try:
         header = ImageHeader(
             magic=IMAGE_MAGIC,
@@ -114,7 +114,7 @@ def seal(
 
 
 def unseal(image: bytes, public_key: bytes) -> SealedImage:
-    """Take an image apart after checking layout, version, signature and program id, as the kernel does.
+    """Parse an image after checking layout, version, signature and program id, like the kernel.
 
     Raises ProgramRejected (stage `unseal`).
     """
@@ -129,7 +129,7 @@ def unseal(image: bytes, public_key: bytes) -> SealedImage:
     code_end = maps_end + header.code_size
     rodata_end = code_end + header.rodata_size
     if header.map_count > MAX_MAPS or rodata_end + SIGNATURE_SIZE != len(image):
-        raise _refused(f"{rodata_end + SIGNATURE_SIZE} bytes as the header says", f"{len(image)} bytes")
+        raise _refused(f"{rodata_end + SIGNATURE_SIZE} bytes according to the header", f"{len(image)} bytes")
     body, signature = image[:rodata_end], image[rodata_end:]
     if not monocypher.signature_check(signature, public_key, body):
         raise _refused("a signature of the given key over all before it", signature.hex()[:16] + "...")
@@ -148,7 +148,7 @@ def unseal(image: bytes, public_key: bytes) -> SealedImage:
 
 
 def test_memory_of(image: bytes) -> int:
-    """Bytes of r1's memory that an image asks for; 0 for an image of no such hook, or of none that can be read."""
+    """Bytes of memory at r1 that an image requests; 0 for an image of another hook, or an unreadable one."""
     if len(image) < _HEADER_SIZE:
         return 0
     header = ImageHeader.unpack(image[:_HEADER_SIZE])
@@ -156,7 +156,7 @@ def test_memory_of(image: bytes) -> int:
 
 
 def _canonical(program: Program) -> tuple[bytes, int]:
-    """The canonical form and how many bytes of it are read-only data."""
+    """The canonical form, and the size of its read-only data in bytes."""
     if not program.insns or len(program.insns) % 8 or program.slots > MAX_SLOTS:
         raise _rejected(program, f"1 to {MAX_SLOTS} slots of 8 bytes", f"{len(program.insns)} bytes of code")
     if len(program.maps) > MAX_MAPS:
@@ -189,7 +189,7 @@ def _canonical(program: Program) -> tuple[bytes, int]:
 def _map_of(record: ImageMap, rodata: bytes) -> MapDef:
     init = rodata[record.init_offset : record.init_offset + record.init_size]
     if len(init) != record.init_size:
-        raise ValueError(f"map {record.name}: its initial value lies outside the read-only data")
+        raise ValueError(f"map {record.name}: its initial value is outside the read-only data")
     return MapDef(
         record.name,
         MapType(record.type),

@@ -1,1 +1,1 @@
-"""The debug channel's host side: schema, frames, client."""
+"""The host side of the debug channel: frames, requests, client."""

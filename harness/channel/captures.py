@@ -26,7 +26,7 @@ _NS: Final = 1_000_000_000
 
 
 def read_capture(path: Path) -> Trace:
-    """The frames of a capture file, with arrival times from its first packet on (ns).
+    """The frames of a capture file, with arrival times since its first packet (ns).
 
     Frames longer than FRAME_MAX are cut to it, as a snapshot length would. A time that goes back counts as the one
     before it. Raises ConfigError for a file that cannot be read, is no capture, is not of Ethernet, or holds no frame.
@@ -62,7 +62,7 @@ def read_capture(path: Path) -> Trace:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether the file ends where its last record does: the reader takes a record that is cut off for a short one.
+    """Whether the file ends exactly with its last record: the reader returns a truncated record as a short one.
 
     pcap: draft-ietf-opsawg-pcap section 5; pcapng: draft-ietf-opsawg-pcapng section 3.1.
     """
@@ -98,7 +98,7 @@ def _bad(path: Path, expected: str, seen: str, do: str) -> ConfigError:
 
 
 def pieces(trace: Trace) -> list[Trace]:
-    """The trace in parts that each fit a board's buffer, every part with times from its own first packet on."""
+    """The trace in parts that each fit a board's buffer, with times since the first packet of each part."""
     out: list[Trace] = []
     part: list[TracePacket] = []
     size, start_ns = 0, 0

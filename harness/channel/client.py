@@ -51,7 +51,7 @@ READ_PAGES_MAX: Final = 4096
 
 
 def to_telemetry(answer: TelemetryResponse) -> Telemetry:
-    """The wire's telemetry as the contract has it: unused top entries dropped, the rest by packets."""
+    """The wire's telemetry as the contract's type: without unused top entries, sorted by packets."""
     sources = [TopSource(t.saddr, t.packets, t.distinct_ports) for t in answer.top_sources if t.packets]
     ports = [TopPort(t.dport, t.packets) for t in answer.top_ports if t.packets]
     return Telemetry(
@@ -76,15 +76,15 @@ def to_telemetry(answer: TelemetryResponse) -> Telemetry:
 
 
 class ChannelClient(Requester):
-    """A board's kernel as its commands; instructions in answers are those of the guest (1 ns each on a virtual clock).
+    """The commands of a board's kernel; instructions in answers are the guest's (1 ns each on a virtual clock).
 
-    Every command has a timeout: the board file's, or `timeout_s` seconds. Each raises RequestRefused where the kernel
-    refuses, KernelFault where it dies, BoardLost where the board goes away, and Silent (ChannelError) where no answer
-    comes; a `Board` makes KernelError or InfraError of a silence, once it knows whose fault that is.
+    Every command has a timeout: the board file's, or `timeout_s` seconds. Each raises RequestRefused if the kernel
+    refuses, KernelFault if it dies, BoardLost if the board disappears, and Silent (ChannelError) if no answer arrives;
+    a `Board` turns silence into KernelError or InfraError after triage.
     """
 
     def echo(self, data: bytes) -> bytes:
-        """Send bytes and get them back."""
+        """Send bytes and return the kernel's echo."""
         return self.request(ECHO, Echo(data)).data
 
     def status(self) -> StatusResponse:
@@ -92,7 +92,7 @@ class ChannelClient(Requester):
         return self.request(STATUS, Empty())
 
     def telemetry(self) -> Telemetry:
-        """What the kernel counted since the last pristine."""
+        """The kernel's counters since the last pristine."""
         return to_telemetry(self.request(TELEMETRY, Empty()))
 
     def upload_trace(self, trace: Trace, kind: BlobKind = BlobKind.WORKLOAD) -> None:
@@ -105,7 +105,7 @@ class ChannelClient(Requester):
         return self.request(LOAD, Empty(), timeout_s)
 
     def unload(self, handle: int) -> None:
-        """Forget a loaded program that is not deployed."""
+        """Unload a program that is not deployed."""
         self.request(UNLOAD, HandleRequest(handle))
 
     def read_code(self, handle: int) -> bytes:
@@ -123,7 +123,7 @@ class ChannelClient(Requester):
     ) -> RunResponse:
         """Run a `test` program `repeat` times, each on a fresh copy of `memory`.
 
-        Raises KernelError for a kernel of an older build, whose answer says nothing of time.
+        Raises KernelError for a kernel of an older build, whose answer contains no times.
         """
         answer = self.request(RUN, RunRequest(handle, mode, repeat, memory), timeout_s)
         if len(answer.memory) != len(memory):
@@ -138,17 +138,17 @@ class ChannelClient(Requester):
     def trial(
         self, handle: int, *, mode: RunMode = RunMode.JIT, timeout_s: float | None = None
     ) -> tuple[TrialResponse, list[ResultRecord]]:
-        """Run a program dry over the TRIAL upload; a record an invocation, in order."""
+        """Dry-run a program over the TRIAL upload; one record per invocation, in order."""
         answer = self.request(TRIAL, TrialRequest(handle, mode), timeout_s)
         raw = self._read_all(RESULTS, handle)
         size = ResultRecord.wire_size()
         records = [ResultRecord.unpack(raw[at : at + size]) for at in range(0, len(raw), size)]
         if len(records) != answer.invocations:
             raise KernelError(
-                "the kernel gave another number of trial results than invocations",
+                "the number of trial results differs from the number of invocations",
                 expected=f"{answer.invocations} records",
                 seen=f"{len(records)}",
-                do="look at RESULTS in the transcript",
+                do="see RESULTS in the transcript",
             )
         return answer, records
 
@@ -167,10 +167,10 @@ class ChannelClient(Requester):
             step = page.key_size + page.value_size
             if step == 0 or len(page.data) != page.count * step:
                 raise KernelError(
-                    "a page of a map has another size than its header says",
+                    "the size of a map page does not match its header",
                     expected=f"{page.count} entries of {step} bytes",
                     seen=f"{len(page.data)} bytes",
-                    do="look at MAP_READ in the transcript",
+                    do="see MAP_READ in the transcript",
                 )
             for at in range(0, len(page.data), step):
                 entries[page.data[at : at + page.key_size]] = page.data[at + page.key_size : at + step]
@@ -192,18 +192,18 @@ class ChannelClient(Requester):
 
     def _endless(self, name: str) -> KernelError:
         return KernelError(
-            f"{name} does not come to its end",
-            expected=f"the whole within {READ_PAGES_MAX} pages, none of them empty",
-            seen="pages that lead nowhere",
-            do="look at the transcript",
+            f"reading {name} does not end",
+            expected=f"all of it in {READ_PAGES_MAX} pages, none of them empty",
+            seen="more pages, or an empty page",
+            do="see the transcript",
         )
 
     def deploy(self, handle: int, watch_invocations: int) -> SwapResponse:
-        """Put a loaded program on its hook, watched for so many calls."""
+        """Deploy a loaded program on its hook, watched for that many calls."""
         return self.request(DEPLOY, DeployRequest(handle, watch_invocations))
 
     def rollback(self) -> SwapResponse:
-        """Take the last deployed configuration back."""
+        """Roll back the last deployed configuration."""
         return self.request(ROLLBACK, Empty())
 
     def replay(self, *, timer_period_ns: int = 0, timeout_s: float | None = None) -> ReplayResponse:
@@ -211,15 +211,15 @@ class ChannelClient(Requester):
         return self.request(REPLAY, ReplayRequest(timer_period_ns), timeout_s)
 
     def pristine(self) -> None:
-        """Back to the state after boot: programs, maps, uploads and telemetry gone."""
+        """Reset to the state after boot: removes programs, maps, uploads and telemetry."""
         self.request(PRISTINE, Empty())
 
     def power_off(self) -> None:
-        """End the board's run; the link closes soon after."""
+        """Power off the board; the link closes soon after."""
         self.request(POWER_OFF, Empty())
 
     def provoke(self, what: Provocation, timeout_s: float | None = None) -> None:
-        """Hurt a testing kernel: raises KernelFault, or ChannelError for a hang."""
+        """Provoke a fault in a testing kernel: raises KernelFault, or ChannelError for a hang."""
         self.request(PROVOKE, ProvokeRequest(what), timeout_s)
 
 

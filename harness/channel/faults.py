@@ -1,4 +1,4 @@
-"""A kernel's FAULT event as text for people."""
+"""A kernel's FAULT event as readable text."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def fault_error(event: FaultEvent) -> KernelFault:
     """The error that every request to a dead kernel raises."""
     report = render_fault(event)
     return KernelFault(
-        "the kernel died of a fault of its own",
+        "the kernel died of its own fault",
         report=report,
-        expected="a kernel that contains or refuses what it is given",
+        expected="a kernel that contains or refuses every input",
         seen=report,
-        do="look ELR_EL1 and the backtrace up in the kernel's ELF; the transcript holds what was asked of it",
+        do="look up ELR_EL1 and the backtrace in the kernel's ELF; the transcript has the requests",
     )

@@ -1,6 +1,6 @@
-"""Frames: COBS, CRC-32C, and an incremental decoder that survives anything.
+"""Frames: COBS, CRC-32C, and an incremental decoder that accepts any input.
 
-The kernel's side of the same rules is firmware/channel/frames.c; the tests hold the two together.
+firmware/channel/frames.c implements the same rules in the kernel; tests compare the two.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KNOWN_FLAGS: Final = int(FrameFlag.MAC)
 
 
 class FrameError(ValueError):
-    """A frame that cannot be made: its payload is too long, or its MAC has another size."""
+    """A frame that cannot be encoded: its payload is too long, or its MAC has the wrong size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Frame:
 
     @property
     def signed(self) -> bytes:
-        """What the MAC is over: header and payload."""
+        """The bytes that the MAC covers: header and payload."""
         return self.header.pack() + self.payload
 
 
 @dataclass(slots=True)
 class FrameStats:
-    """What a decoder has seen: good frames, and the three ways of not being one."""
+    """A decoder's counts: valid frames, and the three kinds of invalid input."""
 
     received: int = 0
     crc_errors: int = 0
@@ -57,7 +57,7 @@ def crc32c(data: bytes, crc: int = 0) -> int:
 
 
 def cobs_encode(data: bytes) -> bytes:
-    """Consistent Overhead Byte Stuffing without the delimiter: the result holds no zero byte."""
+    """Consistent Overhead Byte Stuffing without the delimiter: the result contains no zero byte."""
     out = bytearray()
     for run in data.split(b"\0"):
         at = 0
@@ -71,7 +71,7 @@ def cobs_encode(data: bytes) -> bytes:
 
 
 def cobs_decode(data: bytes) -> bytes | None:
-    """The bytes that `data` (without delimiter) encodes, or None if it is no COBS."""
+    """The bytes that `data` (without delimiter) encodes, or None if it is not valid COBS."""
     out = bytearray()
     at = 0
     while at < len(data):
@@ -100,7 +100,7 @@ def encode(frame: Frame) -> bytes:
 
 
 class FrameDecoder:
-    """Bytes in, good frames out. Anything else is counted in `stats` and dropped; a zero byte ends all damage."""
+    """Takes bytes, returns valid frames. Counts and drops anything else; resynchronises at the next zero byte."""
 
     def __init__(self) -> None:
         self.stats = FrameStats()
@@ -109,11 +109,11 @@ class FrameDecoder:
 
     @property
     def in_frame(self) -> int:
-        """Bytes that a frame has begun with and whose end has not come."""
+        """Number of bytes of an incomplete frame."""
         return len(self._partial)
 
     def push(self, data: bytes) -> Iterator[Frame]:
-        """Take bytes; yield the frames that they complete."""
+        """Feed bytes; yield the frames that they complete."""
         *ended, rest = data.split(b"\0")
         for piece in ended:
             self._gather(piece)

@@ -1,4 +1,4 @@
-"""A link: a console port with frames on it. One thread reads; anybody may send."""
+"""A link: frames over a console port. One thread reads; any thread may send."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READ_MAX: Final = 65536
 _JOIN_S: Final = 5.0
 
 
-# Sees every frame: ">" to the board or "<" from it. Called from the reader thread too.
+# Sees every frame: ">" to the board or "<" from it. Also called from the reader thread.
 Watch = Callable[[str, Frame], None]
 
 
@@ -26,7 +26,7 @@ class LinkClosedError(OSError):
 class Link:
     """Frames over `port`.
 
-    `on_frame` and `on_lost(reason)` are called from the reader thread, `on_lost` once, and never after `close`.
+    `on_frame` and `on_lost(reason)` are called from the reader thread; `on_lost` at most once and never after `close`.
     Owns the port: `close` closes it.
     """
 
@@ -57,19 +57,19 @@ class Link:
 
     @property
     def stats(self) -> FrameStats:
-        """What the decoder has seen so far."""
+        """The decoder's counts so far."""
         return self._decoder.stats
 
     @property
     def in_frame(self) -> int:
-        """Bytes of a frame whose end has not come."""
+        """Number of bytes of an incomplete frame."""
         return self._decoder.in_frame
 
     def send(self, frame: Frame) -> None:
-        """Send one frame. Raises LinkClosedError, and FrameError for a frame that cannot be."""
+        """Send one frame. Raises LinkClosedError, and FrameError for a frame that cannot be encoded."""
         wire = encode(frame)
         self._note(">", frame)
-        # The leading delimiter ends whatever half frame the board may still hold.
+        # The leading delimiter ends an incomplete frame on the board.
         self.send_raw(b"\0" + wire)
 
     def _note(self, direction: str, frame: Frame) -> None:
@@ -79,7 +79,7 @@ class Link:
             self._watch(direction, frame)
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes as they are (tests of damage). Raises LinkClosedError."""
+        """Send raw bytes (for tests of damaged input). Raises LinkClosedError."""
         if self._closing.is_set() or self._dropped.is_set():
             raise LinkClosedError("the link is closed")
         try:
@@ -105,18 +105,18 @@ class Link:
                     self._on_frame(frame)
         except OSError as error:
             reason = str(error)
-        finally:  # whatever ended the reader: nobody may wait for its frames in vain
+        finally:  # however the reader ended: no caller may wait for its frames in vain
             self._close_port()
             if not self._closing.is_set():
                 self._on_lost(reason or "the reader ended")
 
     def drop(self) -> None:
-        """Let go of the line at once, from any thread; the reader finds it lost. `close` is still to come."""
+        """Release the line at once, from any thread; the reader reports it as lost. Call `close` afterwards."""
         self._dropped.set()
         wake(self._port)
 
     def _close_port(self) -> None:
-        """Close the port, once. Never under a read: its descriptor's number may be another file's by then."""
+        """Close the port once. Never during a read: another file may get its descriptor's number."""
         with self._close_lock:
             if not self._closed:
                 self._closed = True
@@ -130,6 +130,6 @@ class Link:
         wake(self._port)
         if threading.current_thread() is not self._reader:
             self._reader.join(_JOIN_S)
-            self._close_port()  # by now the reader has; unless what it calls does not return
+            self._close_port()  # the reader has closed it already, unless its call does not return
         if self._transcript is not None:
             self._transcript.close()

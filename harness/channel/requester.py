@@ -1,4 +1,4 @@
-"""Requests and their responses: sequences, MACs, credits, retransmission, events, and what a silent board raises."""
+"""Requests and responses: sequences, MACs, credits, retransmission, events, and the error for a silent board."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ EVENTS_KEPT: Final = 4096
 _LEAD: Final = ResponseHeader.wire_size()
 _WRITE_MAX: Final = MAX_PAYLOAD - BlobWriteRequest.wire_size()
 
-# Measured commands: while one is under way the host is silent, so it is repeated only once its time is up.
+# Measured commands: the host is silent while one runs, so it is repeated only after its time-out.
 LONG: Final = frozenset(message.number for message in (LOAD, RUN, TRIAL, DEPLOY, ROLLBACK, REPLAY))
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """An unsolicited message: its number, its record, and when it came (host's monotonic clock, seconds)."""
+    """An unsolicited message: its number, its record, and its arrival time (host's monotonic clock, seconds)."""
 
     event: Event
     record: Record
@@ -75,10 +75,10 @@ class ReceivedEvent:
 
 
 class Silent(ChannelError):
-    """What was waited for did not come in time.
+    """The response or event did not arrive in time.
 
-    `heard` bytes came in the `waited_s` seconds, the last of them `idle_s` seconds before their end; `in_frame` bytes
-    of a frame that has no end. `event`: an unsolicited message was waited for, so the kernel may well answer.
+    `heard` bytes arrived in the `waited_s` seconds, the last of them `idle_s` seconds before the end; `in_frame` bytes
+    of them belong to an incomplete frame. `event`: the wait was for an event, so the kernel may still answer requests.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class Silent(ChannelError):
         self.idle_s = float("inf")
         self.in_frame = 0
         self.event = False
-        self.awaited: int | None = None  # number of that event
+        self.awaited: int | None = None  # number of the event that a caller waits for
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A request under way."""
+    """A request without a response yet."""
 
     message: Message[Record, Record]
     frame: Frame
@@ -107,11 +107,11 @@ class Requester:
     """One conversation with a board over `port`, which it owns.
 
     Requests may come from any thread, one at a time. Every request ends with its response or one of:
-    RequestRefused (the kernel said no), KernelFault (the kernel died), KernelError (an answer against the schema),
-    Silent (nothing right until the timeout), BoardLost (the link closed). `explain` may turn any of them but an answer
-    against the schema into something that knows more (whether QEMU still runs, who took the board). `lost_s` tells how
-    many seconds since a moment (monotonic) nobody had, this process stopped or the board's: a time-out is that much
-    longer, up to twice its length.
+    RequestRefused (the kernel refused), KernelFault (the kernel died), KernelError (the answer violates the schema),
+    Silent (no valid answer before the timeout), BoardLost (the link closed). `explain` may replace any of them except
+    KernelError by a more specific error (whether QEMU still runs, who took the board). `lost_s` returns the seconds
+    since a moment (monotonic) that were lost because this process or the board's was stopped: a timeout is extended by
+    them, up to twice its length.
     """
 
     def __init__(
@@ -145,14 +145,14 @@ class Requester:
         self._credits = CREDITS
         self._sequence = secrets.randbelow(
             1 << 24
-        )  # so that another client's last answers are not taken for ours
+        )  # so that late answers to another client are not mistaken for ours
         self._session = 0
         self._session_key: SessionKey | None = None
         self._link = Link(
             port, on_frame=self._received, on_lost=self._link_lost, transcript=self._transcript, watch=watch
         )
 
-    # --- what arrives (reader thread) ---------------------------------------------------------------------------
+    # --- incoming frames (reader thread) ---------------------------------------------------------------------------
 
     def _received(self, frame: Frame) -> None:
         if frame.header.kind == FrameKind.RESPONSE:
@@ -194,7 +194,7 @@ class Requester:
 
     @property
     def asked_last(self) -> str:
-        """The last request, for people; empty before the first."""
+        """A description of the last request; empty before the first."""
         if self._asked is None:
             return ""
         sequence, size = self._asked.header.sequence, len(self._asked.payload)
@@ -202,23 +202,23 @@ class Requester:
 
     @property
     def frame_stats(self) -> FrameStats:
-        """What the host's decoder has seen."""
+        """The counts of the host's decoder."""
         return self._link.stats
 
     @property
     def fault(self) -> KernelFault | None:
-        """The fault that the kernel died of, if it did."""
+        """The fault that killed the kernel, if any."""
         return self._fault
 
     def request(self, message: Message[Q, R], request: Q, timeout_s: float | None = None) -> R:
-        """Send `request` and return its response. Raises as the class says; `timeout_s` None is the board's."""
+        """Send `request` and return its response. Raises as the class describes; `timeout_s` None: the board's."""
         with self._turn:
             body = self._body(self._begin(message, request), timeout_s)
         try:
             return message.response.unpack(body)
         except RecordError as error:
             raise KernelError(
-                f"board {self.name} answered {message.name} with another record",
+                f"board {self.name} answered {message.name} with the wrong record",
                 expected=f"{message.response.wire_size()} bytes",
                 seen=str(error),
                 do="build kernel and host from the same tree",
@@ -249,7 +249,7 @@ class Requester:
             self.check_alive()
 
     def check_alive(self) -> None:
-        """Raise what ended this conversation, if something did."""
+        """Raise the error that ended this conversation, if it has ended."""
         if self._transcript is not None:
             self._transcript.check()
         if self._fault is not None:
@@ -260,7 +260,7 @@ class Requester:
                     f"the link to board {self.name} is lost",
                     expected="a console that stays open",
                     seen=self._lost,
-                    do="look whether the board's process or cable went away; then start it again",
+                    do="check the board's process and cable; then start it again",
                 )
             )
 
@@ -268,7 +268,7 @@ class Requester:
         return self._explain(error) if self._explain else error
 
     def _wait(self, pending: _Pending, until_s: float) -> bool:
-        """Wait for the response until `until_s` (monotonic). False: it is still missing."""
+        """Wait for the response until `until_s` (monotonic). False if it is still missing."""
         with self._changed:
             while pending.payload is None and self._fault is None and self._lost is None:
                 left = until_s - time.monotonic()
@@ -280,7 +280,7 @@ class Requester:
         return True
 
     def _answered(self, pending: _Pending, timeout_s: float | None) -> bool:
-        """Wait for the response, sending the same bytes again as the message's kind allows."""
+        """Wait for the response; send the same bytes again if the type of message allows it."""
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         end_s = pending.sent_s + limit_s
         retry_s = FIRST_RETRY_S
@@ -306,7 +306,7 @@ class Requester:
         return False
 
     def _body(self, pending: _Pending, timeout_s: float | None) -> bytes:
-        """The response's body, once it is there and OK."""
+        """The response's body, if its status is OK."""
         received = self._link.bytes_received
         try:
             answered = self._answered(pending, timeout_s)
@@ -321,7 +321,7 @@ class Requester:
         stats = self._link.stats
         waited_s = time.monotonic() - pending.sent_s
         limit_s = self.timeout_s if timeout_s is None else timeout_s
-        seen = f"nothing at all for {waited_s:.2f} s"
+        seen = f"no bytes for {waited_s:.2f} s"
         if heard:
             seen = (
                 f"{heard} bytes in {waited_s:.2f} s, but not the response ({stats.crc_errors} CRC errors, "
@@ -332,7 +332,7 @@ class Requester:
             f"board {self.name} does not answer {pending.message.name}",
             expected=f"a response to sequence {pending.frame.header.sequence} within {limit_s:g} s",
             seen=seen,
-            do=f"power-cycle the board, or raise the board file's request_timeout_s if it is merely slow{where}",
+            do=f"power-cycle the board, or raise request_timeout_s in the board file if it is only slow{where}",
         )
         return self._measured(silence, heard, waited_s)
 
@@ -346,7 +346,7 @@ class Requester:
     def _open_response(self, name: str, payload: bytes) -> bytes:
         if len(payload) < _LEAD:
             raise KernelError(
-                f"the kernel's answer to {name} is no response",
+                f"the kernel's answer to {name} is not a response",
                 expected=f"{_LEAD} bytes or more",
                 seen=f"{len(payload)} bytes",
                 do="build kernel and host from the same tree",
@@ -365,14 +365,14 @@ class Requester:
     # --- session ------------------------------------------------------------------------------------------------
 
     def hello(self, timeout_s: float | None = None) -> HelloResponse:
-        """Ask what the kernel is. Raises KernelError for one that speaks another protocol."""
+        """Identify the kernel. Raises KernelError if it uses another protocol version."""
         return self._hello(secrets.token_bytes(NONCE_SIZE), timeout_s)
 
     def _hello(self, host_nonce: bytes, timeout_s: float | None) -> HelloResponse:
         answer = self.request(HELLO, HelloRequest(PROTOCOL_VERSION, 0, host_nonce), timeout_s)
         if answer.protocol != PROTOCOL_VERSION or answer.max_payload != MAX_PAYLOAD:
             raise KernelError(
-                f"board {self.name} speaks another channel protocol",
+                f"board {self.name} uses another channel protocol",
                 expected=f"protocol {PROTOCOL_VERSION} with payloads of {MAX_PAYLOAD} bytes",
                 seen=f"protocol {answer.protocol} with payloads of {answer.max_payload} bytes",
                 do="build kernel and host from the same tree",
@@ -380,10 +380,10 @@ class Requester:
         return answer
 
     def open_session(self, channel_key: bytes, epoch: int = 0) -> HelloResponse:
-        """Open an authenticated session and return the hello that it was made from.
+        """Open an authenticated session and return the hello that it is based on.
 
-        Raises RequestRefused: BAD_MAC when the kernel has another channel key, STALE_EPOCH when a later holder
-        has been here.
+        Raises RequestRefused: BAD_MAC if the kernel has another channel key, STALE_EPOCH if a later holder has opened
+        a session.
         """
         with self._turn:
             host_nonce = secrets.token_bytes(NONCE_SIZE)
@@ -400,7 +400,7 @@ class Requester:
     def upload(
         self, kind: BlobKind, data: bytes, *, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Upload `data` into the kernel's buffer of `kind`, as many writes under way as the kernel gives credits.
+        """Upload `data` into the kernel's buffer of `kind`, with as many writes in flight as the kernel grants credits.
 
         `progress(done, total)` is called in bytes as writes are acknowledged.
         """
@@ -438,7 +438,7 @@ class Requester:
     # --- events -------------------------------------------------------------------------------------------------
 
     def on_event(self, callback: Callable[[ReceivedEvent], None]) -> None:
-        """Call `callback` for every later event, from the reader thread."""
+        """Call `callback` for every event from now on, from the reader thread."""
         self._callbacks.append(callback)
 
     def wait_event(
@@ -448,7 +448,7 @@ class Requester:
         *,
         look: Callable[[], AssayError | None] | None = None,
     ) -> ReceivedEvent:
-        """Take the oldest event of that number out of `events`, waiting for it. Raises Silent if none comes.
+        """Wait for an event of that number; remove the oldest from `events` and return it. Raises Silent if none comes.
 
         `look` is asked every second whether the board is still there; what it returns is raised.
         """
@@ -464,7 +464,7 @@ class Requester:
                         self.events.remove(kept)
                         return kept
                 now_s = time.monotonic()
-                if now_s >= end_s:  # what nobody had since this began counts for nothing, up to as long again
+                if now_s >= end_s:  # lost time extends the timeout, up to twice its length
                     end_s = began_s + limit_s + min(self._lost_s(began_s), limit_s)
                 if now_s >= end_s or self._lost is not None or self._fault is not None:
                     break
@@ -481,7 +481,7 @@ class Requester:
             f"board {self.name} sent no {event.name} event",
             expected=f"one within {limit_s:g} s",
             seen=f"{heard} bytes, {len(self.events)} other events, {stats.crc_errors} CRC errors so far",
-            do="look into the transcript for what happened instead",
+            do="see the transcript for what happened instead",
         )
         silence.event = True
         silence.awaited = event
@@ -490,11 +490,11 @@ class Requester:
     # --- lifetime -----------------------------------------------------------------------------------------------
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes as they are, past all framing: for tests of damage."""
+        """Send raw bytes without framing: for tests of damaged input."""
         self._link.send_raw(data)
 
     def drop(self) -> None:
-        """Let go of the line at once, from any thread: a request under way ends as on a lost link. Close it later."""
+        """Release the line at once, from any thread: a pending request ends as on a lost link. Close it later."""
         self._link.drop()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The session's cryptography: its key, the proof that opens it, the MAC of a request."""
+"""The session's cryptography: key, proof that opens it, MAC of a request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SessionKey:
 
     @classmethod
     def derive(cls, channel_key: bytes, host_nonce: bytes, board_nonce: bytes, epoch: int) -> Self:
-        """The key that both sides compute from a hello's nonces."""
+        """The key that both sides derive from a hello's nonces."""
         text = host_nonce + board_nonce + epoch.to_bytes(4, "little")
         return cls(blake2b(text, digest_size=_KEY_SIZE, key=channel_key).digest(), host_nonce, epoch)
 

@@ -1,4 +1,4 @@
-"""The transcript of a channel: every frame as one JSON line, to read or to replay a failure from."""
+"""The transcript of a channel: every frame as one JSON line, to read or to replay a failure."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ FULL: Final = "TRANSCRIPT_FULL"
 
 
 class Transcript:
-    """A JSON-lines file: `t` seconds since it began, `dir` ">" to the board or "<" from it, then the frame.
+    """A JSON-lines file: `t` seconds since its start, `dir` ">" to the board or "<" from it, then the frame.
 
-    It ends with a row whose message is `TRANSCRIPT_FULL` when it has become `size_max` bytes long.
+    When it reaches `size_max` bytes, it ends with a row with the message `TRANSCRIPT_FULL`.
     """
 
     def __init__(self, path: Path, *, size_max: int = SIZE_MAX) -> None:
@@ -57,7 +57,7 @@ class Transcript:
     def _broken(self, error: OSError) -> InfraError:
         return InfraError(
             f"transcript {self.path} cannot be written",
-            expected="a writable file with room",
+            expected="a writable file on a disk with free space",
             seen=str(error),
             do="free space, or name another results folder",
         )
@@ -68,7 +68,7 @@ class Transcript:
             raise self._error
 
     def record(self, direction: str, frame: Frame) -> None:
-        """Append one frame. Called from the reader thread too, so a failure is kept for `check`."""
+        """Append one frame. Also called from the reader thread, so a failure is stored for `check`."""
         header = frame.header
         row: dict[str, object] = {
             "t": round(time.monotonic() - self._began, 6),

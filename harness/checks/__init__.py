@@ -1,1 +1,1 @@
-"""What can be checked before a run: the machine, the sources, the files of `lab-config/`."""
+"""Checks before a run: the machine, the sources, the files of `lab-config/`."""

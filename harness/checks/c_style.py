@@ -1,7 +1,7 @@
-"""The C check of `assay lint`: the order of the firmware's folders, and what "One hand" of `firmware/README.md` says.
+"""The C check of `assay lint`: the order of the firmware's folders, and the section "C style" of `firmware/README.md`.
 
 Run as a script with the files to check (paths relative to the current folder). Prints `file:line: what` for each
-finding and exits 1 when there was one, else 0. It reads text, not types: what it cannot see, people have to.
+finding; exits with 1 if there is one, else 0. It reads text, not types, so reviewers must check the rest.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ BELOW: Final[Mapping[str, tuple[str, ...]]] = {
     "channel": ("arch", "drivers", "kernel"),
     "live": ("arch", "bpf", "channel", "drivers", "kernel", "traffic"),
 }
-"""What each folder of `firmware/` may include beside itself. A folder that is missing here may not be included."""
+"""What each folder of `firmware/` may include besides itself. A folder that is missing here may not be included."""
 
 PREFIXES: Final = ("handle_", "bpf_env_", "reply_", "board_")
-"""Names beside those of folder and file: handlers of messages, what the engine and the boards provide, replies."""
+"""Prefixes besides folder and file names: message handlers, functions that the engine and boards provide, replies."""
 
 PRIMITIVES: Final = frozenset({"die", "format", "panic"})
-"""What the whole kernel calls by one word."""
+"""Functions of the whole kernel with a short name."""
 
 EXEMPT: Final = ("harness/bpf/include/",)
-"""Held to the order of folders alone: the header of eBPF programs keeps to the style of those."""
+"""Checked only for the order of folders: the header of eBPF programs follows their style."""
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 _NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
@@ -57,14 +57,14 @@ _IN_CODE: Final = (
     ),
     (
         re.compile(r"^#define \w+ *\\\n[^\n]*[^\\\n]$", re.MULTILINE),
-        "the value stands on the line of its #define",
+        "put the value on the line of its #define",
     ),
 )
 _SCAR = re.compile(rf"^ +{_TYPE} ?\**$", re.MULTILINE)
 
 
 def findings(files: Mapping[str, str]) -> list[str]:
-    """What is wrong with `files` (path to text), as `file:line: what`; empty when nothing is."""
+    """The findings in `files` (path to text), as `file:line: what`; empty if there are none."""
     found = [finding for path, text in files.items() for finding in _wrong_way(path, text)]
     ours = {path: text for path, text in files.items() if not path.startswith(EXEMPT)}
     found += [finding for path, text in ours.items() for finding in _Hand(path, text).findings()]
@@ -81,7 +81,7 @@ def _includes(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _folder(path: str) -> str | None:
-    """The folder of `firmware/` that a file lies in, or None."""
+    """The folder of `firmware/` that contains a file, or None."""
     parts = PurePosixPath(path).parts
     return parts[1] if len(parts) > 2 and parts[0] == "firmware" else None
 
@@ -91,7 +91,7 @@ def _wrong_way(path: str, text: str) -> Iterator[str]:
     if own is None:
         return
     if own not in BELOW:
-        yield f"{path}:1: firmware/{own} has no place in the order of folders: give it one in {Path(__file__).name}"
+        yield f"{path}:1: firmware/{own} is not in the order of folders: add it to {Path(__file__).name}"
         return
     for line, name in _includes(text):
         parts = PurePosixPath(name).parts
@@ -101,7 +101,7 @@ def _wrong_way(path: str, text: str) -> Iterator[str]:
 
 
 def _circles(files: Mapping[str, str]) -> list[str]:
-    """Headers that include themselves through others: each circle once, at its first header by name."""
+    """Headers that include themselves through others: each cycle once, at its first header by name."""
     graph: dict[str, list[str]] = {}
     for path, text in files.items():
         names = (name for _, name in _includes(text))
@@ -119,7 +119,7 @@ def _walk(
 ) -> None:
     if at in trail:
         circle = trail[trail.index(at) :]
-        found.append(f"{at}:1: headers in a circle: {' -> '.join([*circle, at])}")
+        found.append(f"{at}:1: headers in a cycle: {' -> '.join([*circle, at])}")
         return
     if at in done:
         return
@@ -130,11 +130,11 @@ def _walk(
     done.add(at)
 
 
-# ---- one hand ------------------------------------------------------------------------------------------------------
+# ---- C style -------------------------------------------------------------------------------------------------------
 
 
 def _two_values(files: Mapping[str, str]) -> list[str]:
-    """Macros without arguments that have one value in one file and another in the next."""
+    """Macros without arguments that have different values in different files."""
     seen: dict[str, tuple[str, str]] = {}
     found: list[str] = []
     for path, text in files.items():
@@ -146,7 +146,7 @@ def _two_values(files: Mapping[str, str]) -> list[str]:
             first, known = seen.setdefault(name, (path, value))
             if known != value and first != path:
                 line = code.count("\n", 0, match.start(1)) + 1
-                found.append(f"{path}:{line}: {name} has another value in {first}: give it a name of its own")
+                found.append(f"{path}:{line}: {name} has another value in {first}: rename it")
     return found
 
 
@@ -157,7 +157,7 @@ def _blank(match: re.Match[str]) -> str:
 
 @dataclass(slots=True)
 class _Branch:
-    """One condition and its body: where it begins, whether it has braces, whether it needs them."""
+    """One condition and its body: its start, whether it has braces, whether it needs them."""
 
     at: int
     braced: bool
@@ -165,7 +165,7 @@ class _Branch:
 
 
 class _Hand:
-    """One file against the rules. `code` is without comments and strings, `plain` without directives too."""
+    """One file and the rules. `code` is without comments and strings, `plain` also without directives."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text = path, text
@@ -179,7 +179,7 @@ class _Hand:
             for match in pattern.finditer(self.code):
                 self._say(match.start(), what)
         for match in _SCAR.finditer(self.plain):
-            self._say(match.end(), "a type stands alone on its line: put the comment above the declaration")
+            self._say(match.end(), "a type is alone on its line: put the comment above the declaration")
         for function in _FUNCTION.finditer(self.plain):
             self._null(function)
             self._first_use(function)
@@ -219,13 +219,13 @@ class _Hand:
                 )
 
     def _names(self) -> None:
-        """What is not static begins with the name of its folder, its file, or a header of its folder."""
+        """A name that is not static starts with the name of its folder, its file, or a header of its folder."""
         parts = PurePosixPath(self.path)
         if parts.suffix != ".c" or parts.parts[1] == "libc":
             return
         folder = parts.parts[1]
         headers = [name for _, name in _includes(self.text) if name.startswith(f"{folder}/")]
-        if folder == "bpf":  # its files are built for the host too, and include one another by name alone
+        if folder == "bpf":  # its files are also built for the host, and include each other by file name only
             headers += [name for _, name in _includes(self.text) if "/" not in name]
         stems = {PurePosixPath(name).stem.split("_")[0].removesuffix("s") for name in [self.path, *headers]}
         for match in _TOP.finditer(self.plain):
@@ -242,7 +242,9 @@ class _Hand:
             if name is None or name.group(1).isupper() or name.group(1) in PRIMITIVES:
                 continue
             if not name.group(1).startswith((parts.parts[1], *PREFIXES, *stems)):
-                what = f"{name.group(1)} is not static, and its name says nothing of {parts.parts[1]} or {parts.stem}"
+                what = (
+                    f"{name.group(1)} is not static and does not start with {parts.parts[1]} or {parts.stem}"
+                )
                 self._say(match.start(), what)
 
     def _guard(self) -> None:
@@ -251,9 +253,9 @@ class _Hand:
             return
         wanted = "ASSAY_" + "_".join((parts.parts[1], parts.stem)).upper() + "_H"
         if f"\n#ifndef {wanted}\n#define {wanted}\n" not in f"\n{self.text}":
-            self._say(0, f"the include guard is {wanted}")
+            self._say(0, f"the include guard must be {wanted}")
 
-    # Braces: statements are read as far as is needed to know where each body begins and ends.
+    # Braces: parses statements only as far as needed to find the start and end of each body.
 
     def _all_braces(self) -> None:
         at = 0
@@ -263,7 +265,7 @@ class _Hand:
             at = self._statement(at) if opens_function else at + 1
 
     def _statement(self, at: int) -> int:
-        """The token after the statement that begins at `at`."""
+        """The token after the statement that starts at `at`."""
         word = self.tokens[at][0]
         if word == "{":
             at += 1
@@ -293,7 +295,7 @@ class _Hand:
         return following == ":" and alone
 
     def _simple(self, at: int) -> int:
-        """Past the `;` that is in no bracket."""
+        """The position after the `;` outside brackets."""
         depth = 0
         while at < len(self.tokens):
             word = self.tokens[at][0]
@@ -304,7 +306,7 @@ class _Hand:
         return at
 
     def _closed(self, at: int) -> int:
-        """Past the parenthesis that closes the one at `at`."""
+        """The position after the parenthesis that closes the one at `at`."""
         depth = 0
         while at < len(self.tokens):
             word = self.tokens[at][0]
@@ -331,7 +333,7 @@ class _Hand:
         return at
 
     def _branch(self, keyword: int, body: int) -> tuple[int, _Branch]:
-        """The branch whose body begins at token `body`, and the token after it."""
+        """The branch whose body starts at token `body`, and the token after it."""
         if body >= len(self.tokens):
             return body, _Branch(self.tokens[keyword][1], braced=True, needs=True)
         first = self._line(self.tokens[keyword][1])
@@ -351,7 +353,7 @@ class _Hand:
 
 
 def main(paths: Sequence[str]) -> int:
-    """Check the files named; 1 when something is wrong with one of them, else 0."""
+    """Check the named files; 1 if there is a finding, else 0."""
     found = findings({path: Path(path).read_text("utf-8") for path in paths})
     sys.stdout.writelines(f"{finding}\n" for finding in found)
     return 1 if found else 0

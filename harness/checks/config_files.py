@@ -1,4 +1,4 @@
-"""`assay config`: every file of lab-config/ looked at before a run needs it, and the schemas that editors read."""
+"""`assay config`: checks every file of lab-config/ before a run needs it; prints schemas for editors."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def lab_files() -> list[Path]:
-    """Every file that `assay config check` looks at when none is named: boards, labs, budgets, golden images, keys."""
+    """The files that `assay config check` checks by default: boards, labs, budgets, golden images, keys."""
     keys = sorted(DEVELOPMENT_KEY.parent.glob("*.key"))
     places = [*sorted(BOARDS.glob("*.yaml")), *sorted(LABS.glob("*.yaml"))]
     return [*places, DEFAULT_BUDGETS, GOLDEN / MANIFEST, *keys]
 
 
 def check_file(path: Path) -> list[ConfigError]:
-    """All that is wrong with one file.
+    """All mistakes in one file.
 
-    What it holds says what it is: `budgets`, `images` (golden ones, looked at with it), a board, or a lab when it has
-    `places` and no `kind`. Its name says so for keys (`*.key`), and where what it holds does not.
+    Its contents determine its type: `budgets`, `images` (golden ones, which are also checked), a board, or a lab if it
+    has `places` and no `kind`. The name determines it for keys (`*.key`), and if the contents do not.
     """
     if path.suffix == ".key":
         return _raised(load_key, path)
@@ -64,19 +64,19 @@ def _raised(load: Any, path: Path) -> list[ConfigError]:
 
 
 def _known_scenario(path: Path) -> None:
-    """A board file names a scenario as text; which there are, only `ai` knows."""
+    """Check a board file's scenario, which is plain text there: only `ai` knows the scenarios."""
     scenario, known = load_board(path).scenario, families()
     if scenario is not None and scenario not in known:
         raise ConfigError(
             f"{place_of(path, 'scenario')}: no scenario {scenario!r}{did_you_mean(scenario, known)}",
             expected=f"one of {', '.join(known)}",
             seen=scenario,
-            do="mend the value",
+            do="correct the value",
         )
 
 
 def check(console: Console, files: Sequence[Path]) -> int:
-    """Print each file `ok`, or all that is wrong with it. Returns 0, or 4 when anything is."""
+    """Print `ok` or all mistakes for each file. Returns 0, or 4 if there is a mistake."""
     wrong = 0
     for path in files or lab_files():
         errors = check_file(path)
@@ -86,13 +86,13 @@ def check(console: Console, files: Sequence[Path]) -> int:
         for error in errors:
             console.print(f"wrong {error}", soft_wrap=True, markup=False)
     if wrong:
-        mend = "1 mistake: mend it" if wrong == 1 else f"{wrong} mistakes: mend them"
-        console.print(f"{mend}, then run `assay config check` again")
+        todo = "1 mistake: correct it" if wrong == 1 else f"{wrong} mistakes: correct them"
+        console.print(f"{todo}, then run `assay config check` again")
     return ConfigError.exit_code if wrong else 0
 
 
 def schema(name: str) -> str:
-    """The JSON Schema of a kind of file, as text. Raises ConfigError for an unknown one."""
+    """The JSON Schema of a type of file, as text. Raises ConfigError for an unknown type."""
     model = SCHEMAS.get(name)
     if model is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""`assay doctor`: looks at everything a run needs on this machine and says what to do about what is not right."""
+"""`assay doctor`: checks everything that a run needs on this machine and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ZIG_VERSION: Final = "0.17.0"
 FREE_BYTES: Final = 500 * 1024**2
 
 _PROBE_TIMEOUT_S: Final = 30.0
-_SETUP: Final = "run `./assay setup`; if that changes nothing, remove .venv and run it again"
+_SETUP: Final = "run `./assay setup`; if that does not help, remove .venv and run it again"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: whether it is `ok`, what a run expects, what was seen, and what to do when not ok."""
+    """One check: whether it is `ok`, what a run expects, what was seen, and what to do if it is not ok."""
 
     name: str
     ok: bool
@@ -44,7 +44,7 @@ class Check:
 
 
 def run_doctor(results: Path = DEFAULT_RESULTS) -> list[Check]:
-    """Look at this machine. Changes nothing and raises nothing: what cannot be looked at is a check that failed."""
+    """Check this machine. Changes and raises nothing: a check that cannot run has failed."""
     looks: list[Callable[[], Check]] = [
         _python,
         _qemu,
@@ -71,7 +71,7 @@ def run_doctor(results: Path = DEFAULT_RESULTS) -> list[Check]:
 
 
 def render(checks: Sequence[Check], console: Console | None = None) -> int:
-    """Print the checks as a table, then what to do. Returns the exit code: 0, or 69 when any of them failed."""
+    """Print the checks as a table, then what to do. Returns the exit code: 0, or 69 if a check failed."""
     console = console or Console()
     table = Table(box=None, pad_edge=False)
     for column in ("", "check", "expected", "seen"):
@@ -84,14 +84,12 @@ def render(checks: Sequence[Check], console: Console | None = None) -> int:
     for check in failed:
         console.print(f"\n[red]{check.name}[/]: {escape(check.do)}", highlight=False, soft_wrap=True)
     if not failed:
-        console.print(
-            "\nThis machine is ready. KVM is not used: boards are emulated instruction by instruction."
-        )
+        console.print("\nThis machine is ready. KVM is not needed: QEMU emulates the boards.")
     return 69 if failed else 0
 
 
 def print_doctor(console: Console | None = None) -> int:
-    """Look at this machine and print what was found. Returns the exit code: 0, or 69."""
+    """Check this machine and print the result. Returns the exit code: 0, or 69."""
     return render(run_doctor(), console)
 
 
@@ -218,5 +216,5 @@ def _pty() -> Check:
 
 def _setpriv() -> Check:
     seen = shutil.which("setpriv")
-    do = "install util-linux: QEMU is started through setpriv, so that it ends with the lab"
+    do = "install util-linux: setpriv starts QEMU so that it ends with the lab"
     return Check("setpriv", seen is not None, "in PATH", seen or "none", do)

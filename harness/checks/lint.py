@@ -1,4 +1,4 @@
-"""`assay lint`: every judge of the source, one after the other, and which of them was not content."""
+"""`assay lint`: runs every linter and lists those that failed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from rich.text import Text
 
 from contracts.errors import SetupError
 from contracts.root import ROOT
+from harness.checks.prose import ENDINGS
 
 _TIMEOUT_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Linter:
-    """A command that exits 0 when content; `fix` is what a person types to repair what can be repaired."""
+    """A command that exits with 0 if it finds nothing; `fix` is the command that repairs what it finds."""
 
     name: str
     command: tuple[str, ...]
@@ -30,25 +31,27 @@ class Linter:
 
 
 def linters(root: Path = ROOT) -> list[Linter]:
-    """The judges, quickest first."""
+    """The linters, fastest first."""
     tools = Path(sys.executable).parent
     c_files = _source_files(root, "*.c", "*.h")
+    prose = _source_files(root, *(f"*{ending}" for ending in ENDINGS))
     found = [
         Linter("ruff check", (str(tools / "ruff"), "check", "--quiet", "."), ".venv/bin/ruff check --fix"),
         Linter("ruff format", (str(tools / "ruff"), "format", "--check", "."), ".venv/bin/ruff format"),
+        Linter("prose", (sys.executable, str(Path(__file__).with_name("prose.py")), *prose)),
         Linter("import-linter", (str(tools / "lint-imports"), "--config", "pyproject.toml")),
         Linter("mypy", (str(tools / "mypy"),)),
     ]
     if c_files:
         command = (str(tools / "clang-format"), "--dry-run", "-Werror", *c_files)
-        found.insert(2, Linter("clang-format", command, ".venv/bin/clang-format -i FILE"))
+        found.insert(3, Linter("clang-format", command, ".venv/bin/clang-format -i FILE"))
         checker = str(Path(__file__).with_name("c_style.py"))
-        found.insert(3, Linter("c style", (sys.executable, checker, *c_files), "see firmware/README.md"))
+        found.insert(4, Linter("c style", (sys.executable, checker, *c_files), "see firmware/README.md"))
     return found
 
 
 def run_lint(console: Console | None = None, root: Path = ROOT, *, only: Container[str] | None = None) -> int:
-    """Run them (those named in `only`, when given), print what the discontented ones say; 1 when any was, else 0."""
+    """Run the linters (only those in `only`, if given), print the output of those that fail; 1 if any failed, else 0."""
     console = console or Console()
     failed: list[str] = []
     for linter in linters(root):
@@ -90,7 +93,7 @@ def _run(linter: Linter, root: Path) -> subprocess.CompletedProcess[str]:
         ) from error
     except subprocess.TimeoutExpired as error:
         raise SetupError(
-            f"{linter.name} did not end", expected=f"an end within {_TIMEOUT_S:.0f} s", do="try it alone"
+            f"{linter.name} timed out", expected=f"an exit within {_TIMEOUT_S:.0f} s", do="run it alone"
         ) from error
 
 

@@ -1,1 +1,1 @@
-"""The command line: one file a group of commands; each imports what it needs when it runs, so that `--help` is quick."""
+"""The command line: one file per group of commands; each imports what it needs when it runs, to keep `--help` fast."""

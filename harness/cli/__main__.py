@@ -1,4 +1,4 @@
-"""`python -m harness.cli`: what the launcher `./assay` runs once the machine is set up."""
+"""`python -m harness.cli`: what the launcher `./assay` runs after set-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`assay accept`: the acceptance suites on every chosen kind in parallel."""
+"""`assay accept`: the acceptance suites on every selected board type in parallel."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def accept(
             "--board",
             "-b",
             metavar="KIND",
-            help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]",
+            help="Board type, glob or tag:NAME; repeatable. [default: tag:default]",
         ),
     ] = None,
     lab: Annotated[
         list[Path] | None,
-        typer.Option("--lab", help="Lab file that gives places; repeatable. [default: $ASSAY_LAB]"),
+        typer.Option("--lab", help="Lab file with the places of boards; repeatable. [default: $ASSAY_LAB]"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the situations.")] = 1,
     include: Annotated[
@@ -37,18 +37,20 @@ def accept(
     ] = None,
     results: ResultsOption = RESULTS,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Kinds at the same time. [default: as many as cores]")
+        int | None, typer.Option(min=1, help="Board types to run in parallel. [default: number of cores]")
     ] = None,
     budgets: BudgetsOption = None,
-    strict: Annotated[bool, typer.Option("--strict-budgets", help="A marginal figure fails.")] = False,
+    strict: Annotated[bool, typer.Option("--strict-budgets", help="Fail a marginal figure.")] = False,
     key: Annotated[
         Path | None, typer.Option("--key", help="Lab key file. [default: the committed development key]")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="A Llama GGUF instead of the shipped one.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Llama GGUF to use instead of the shipped model.")
+    ] = None,
 ) -> None:
     """Run the acceptance suites.
 
-    One Robot process a kind, merged into one log that a product owner can read.
+    Runs one Robot process per board type and merges the results into one log that a product owner can read.
     """
     from harness.robot.accept_job import Asked, accept_job
 

@@ -1,4 +1,4 @@
-"""The command line: `./assay COMMAND`, put together from the files beside this one."""
+"""The command line `./assay COMMAND`, assembled from the other files in this folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ app.command()(machine.setup)
 
 
 def main() -> int:
-    """Run the command line; every error of ours becomes one message and its exit code, a signal becomes 130."""
+    """Run the command line; every AssayError becomes one message and its exit code, a signal becomes 130."""
     raised = False
 
     def interrupt(number: signal.Signals) -> None:
@@ -81,12 +81,12 @@ def main() -> int:
         err.print("assay: interrupted", markup=False)
         return INTERRUPTED
     except Exception as error:
-        show = getattr(error, "show", None)  # a usage error of typer's own copy of click
+        show = getattr(error, "show", None)  # a usage error from typer's own copy of click
         if show is None:
             raise
         show()
         return ConfigError.exit_code
-    if raised:  # typer makes an exit code of it, without a word
+    if raised:  # typer turns it into an exit code without a message
         err.print("assay: interrupted", markup=False)
         return INTERRUPTED
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""`assay boards`: what boards the lab has, how each of them is, and a check that finds out; `assay golden`."""
+"""`assay boards`: the boards of the lab, their state, and a health check; `assay golden`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from harness.boards.preflight import Finding
     from harness.lease import PlaceState
 
-app = typer.Typer(help="The lab's boards: how each of them is, and a check that finds out.")
+app = typer.Typer(help="List the lab's boards and their state; check their health.")
 golden_app = typer.Typer(
-    help="The known-good kernels that tell a sick board from a bad kernel.", no_args_is_help=True
+    help="Known-good kernels that tell a faulty board from a faulty kernel.", no_args_is_help=True
 )
 
 out = console(160)
 
 BoardOption = Annotated[
     list[str] | None,
-    typer.Option("--board", "-b", metavar="KIND", help="Board kind, glob or tag:NAME; repeatable."),
+    typer.Option("--board", "-b", metavar="KIND", help="Board type, glob or tag:NAME; repeatable."),
 ]
 
 
 @app.callback(invoke_without_command=True)
 def boards(context: typer.Context, board: BoardOption = None, lab: LabOption = None) -> None:
-    """The lab's boards: how each of them is, and a check that finds out.
+    """List the lab's boards and their state; check their health.
 
-    Without a command: the kinds, and each place's state (free, held, reserved, quarantined).
+    Without a command: lists the board types, and each place's state (free, held, reserved, quarantined).
     """
     if context.invoked_subcommand is not None:
         if board or lab:
             raise ConfigError(
-                f"--board and --lab belong behind `{context.invoked_subcommand}`",
+                f"--board and --lab must follow `{context.invoked_subcommand}`",
                 expected=f"assay boards {context.invoked_subcommand} --board KIND",
                 seen="an option before it",
                 do="move it",
@@ -51,7 +51,7 @@ def boards(context: typer.Context, board: BoardOption = None, lab: LabOption = N
 
     specs = select(board, lab=lab) if board else load_boards(lab=lab)
     refused = {finding.place: finding for finding in reversed(check(specs)) if not finding.ok}
-    kinds = Table(title="kinds", title_justify="left")
+    kinds = Table(title="board types", title_justify="left")
     for column in ("kind", "tags", "places", "machine", "console", "scenario"):
         kinds.add_column(column)
     places = Table(title="places", title_justify="left")
@@ -69,7 +69,7 @@ def boards(context: typer.Context, board: BoardOption = None, lab: LabOption = N
 
 
 def _place_row(state: PlaceState, refused: Finding | None) -> list[str]:
-    """A place that is free, and that preflight would refuse all the same, says what it lacks."""
+    """The state of a free place that preflight would refuse: what it lacks."""
     if state.state == "free" and refused is not None:
         word = "adapter missing" if refused.console else "not usable"
         return [state.place.name, word, "", "", refused.what]
@@ -79,7 +79,7 @@ def _place_row(state: PlaceState, refused: Finding | None) -> list[str]:
 @app.command("discover")
 def discover_command(
     kind: Annotated[
-        str, typer.Option(help="The kind of hardware that the adapters' boards are taken for.")
+        str, typer.Option(help="The hardware board type to assume for the adapters' boards.")
     ] = "rpi4",
 ) -> None:
     """Print what is plugged in as a lab file to edit: serial adapters, debug probes, hubs that switch their ports.
@@ -92,10 +92,10 @@ def discover_command(
     spec = select_one(kind, lab=[])
     if spec.qemu is not None:
         raise ConfigError(
-            f"{kind} is no kind of hardware",
-            expected="a kind with a console of its own",
+            f"{kind} is not a hardware board type",
+            expected="a board type with its own console",
             seen="QEMU",
-            do="mend --kind",
+            do="correct --kind",
         )
     typer.echo(lab_text(discover(), spec.kind), nl=False)
 
@@ -103,20 +103,18 @@ def discover_command(
 @app.command("check")
 def check(
     kinds: Annotated[
-        list[str] | None, typer.Argument(metavar="[KIND]...", help="As --board. [default: tag:default]")
+        list[str] | None, typer.Argument(metavar="[KIND]...", help="Same as --board. [default: tag:default]")
     ] = None,
     board: BoardOption = None,
     lab: LabOption = None,
-    wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for a place that somebody holds.")
-    ] = 10.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a place that is held.")] = 10.0,
     golden: Annotated[
         Path | None, typer.Option(help="Folder of golden images. [default: lab-config/golden]")
     ] = None,
 ) -> None:
-    """Boot the golden image on every place and talk with it.
+    """Boot the golden image on every place and exercise it.
 
-    A place that passes is taken out of quarantine, one that is silent is put there. Exit 0 when all are fit, else 75.
+    A place that passes leaves quarantine; a silent one is quarantined. Exits with 0 if all are fit, otherwise with 75.
     """
     from rich.table import Table
 
@@ -130,7 +128,7 @@ def check(
     total = sum(spec.instances for spec in specs)
     for spec in specs:
         if not spec.places:
-            err.print(f"{spec.kind}: no places; give them in its board file or a lab file", markup=False)
+            err.print(f"{spec.kind}: no places; add them to its board file or a lab file", markup=False)
     with err.status(f"checking {total} places") as status:
 
         def waiting(reason: str) -> None:
@@ -142,7 +140,7 @@ def check(
             if not err.is_terminal:
                 err.print(f"{len(found)}/{total} {health.place}: {health.state}", markup=False)
     table = Table()
-    for column in ("kind", "place", "health", "seconds", "quarantine", "what was found"):
+    for column in ("kind", "place", "health", "seconds", "quarantine", "finding"):
         table.add_column(column, overflow="fold")
     for health in sorted(found, key=lambda health: (health.kind, health.place)):
         table.add_row(
@@ -155,7 +153,7 @@ def check(
 
 @golden_app.callback()
 def golden() -> None:
-    """The known-good kernels that tell a sick board from a bad kernel."""
+    """Known-good kernels that tell a faulty board from a faulty kernel."""
 
 
 @golden_app.command("write")
@@ -163,13 +161,13 @@ def golden_write(
     board: BoardOption = None,
     lab: LabOption = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Where to pin them. [default: lab-config/golden]")
+        Path | None, typer.Option(help="Folder for the images. [default: lab-config/golden]")
     ] = None,
 ) -> None:
     """Pin the kernels of the committed sources as golden images.
 
-    Each is built with the development key and must work on a board of its kind first. Without
-    --board: the kinds tagged `default`.
+    Each is built with the development key and must first pass a check on a board of its type. Without
+    --board: the board types tagged `default`.
     """
     import tempfile
 
@@ -186,7 +184,7 @@ def golden_write(
         fresh = Path(name)
         images = []
         for spec in specs.values():
-            with err.status(f"building and trying {golden_name(spec)}"):
+            with err.status(f"building and checking {golden_name(spec)}"):
                 image = new_golden(spec, fresh)
                 pin([image], commit, fresh)
                 try:
@@ -197,7 +195,7 @@ def golden_write(
                         f"the kernel of {spec.kind} cannot become golden: {error.what}",
                         expected=error.expected,
                         seen=error.seen,
-                        do="mend the kernel, or the board: `assay boards check` says which",
+                        do="repair the kernel or the board: `assay boards check` says which",
                     ) from error
             images.append(image)
             out.print(f"{golden_name(spec)}: build {image.build_id.hex()}, {told}", markup=False)

@@ -1,4 +1,4 @@
-"""`assay bpf`: programs of one's own through the kernel's engine, on this machine; `bpf_board`: on a board."""
+"""`assay bpf`: run programs of one's own through the kernel's engine on this machine; `bpf_board`: on a board."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from contracts.program import Hook
     from harness.keeper.load import MapShown
 
-app = typer.Typer(help="Programs of your own: on this machine, and on a board.", no_args_is_help=True)
+app = typer.Typer(help="Your own programs: on this machine and on a board.", no_args_is_help=True)
 bpf_board.add_to(app)
 out = Console(highlight=False, soft_wrap=True)
 
 CODE_VA: Final = 0xFFFF_8000_0100_0000
-"""Where the code is shown to lie; a board says its own address when it loads the program."""
+"""The address shown for the code; a board reports its own address when it loads the program."""
 
 _INPUT_MAX: Final = 1 << 16  # bytes of a packet or of memory
 _VERDICTS: Final = {0: "XDP_ABORTED", 1: "XDP_DROP", 2: "XDP_PASS", 3: "XDP_TX"}
@@ -32,7 +32,7 @@ _VERDICTS: Final = {0: "XDP_ABORTED", 1: "XDP_DROP", 2: "XDP_PASS", 3: "XDP_TX"}
 FileArgument = Annotated[Path, typer.Argument(help="A C source or an eBPF ELF object.")]
 ProgramOption = Annotated[
     str | None,
-    typer.Option("--program", metavar="NAME", help="Which program of the file, if it has several."),
+    typer.Option("--program", metavar="NAME", help="The program to use if the file has several."),
 ]
 
 
@@ -45,10 +45,10 @@ def bpf_verify(
         bool, typer.Option("--json", help="Print the bound or the refusal as JSON, to standard output.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Of a refusal, what registers held along the path.")
+        bool, typer.Option("--verbose", "-v", help="For a refusal, show the registers along the path.")
     ] = False,
 ) -> None:
-    """Verify a program: its bound, or why it is refused.
+    """Verify a program; print its WCET bound, or why it is refused.
 
     A refusal has the reason, the instruction with its C line, the path that led there, and a fix.
     """
@@ -88,11 +88,11 @@ def bpf_disasm(
     program_name: ProgramOption = None,
     a64: Annotated[
         bool,
-        typer.Option("--a64", help="The A64 code that the kernel's JIT makes of it, below each instruction."),
+        typer.Option("--a64", help="Show the A64 code of the kernel's JIT below each instruction."),
     ] = False,
     memory: Annotated[int, typer.Option(min=0, max=2**16, help="`test` hook: bytes of memory at r1.")] = 0,
 ) -> None:
-    """Disassemble a program, with the source lines above what they became."""
+    """Disassemble a program, with source lines above their instructions."""
     from harness.bpf.disasm import annotate, disassemble
     from harness.bpf.native import Engine
     from harness.keeper.load import read_source
@@ -125,11 +125,11 @@ def bpf_run(
     program_name: ProgramOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a program and run it here, by the kernel's engine.
+    """Verify a program and run it here with the kernel's engine.
 
-    Prints the verdict or r0, the instructions that ran, what it printed, and its maps. Without a file this is the
-    plugin protocol of conformance runners: [MEMORY] [--program HEX] [--unverified], the program on standard input
-    unless given; prints r0.
+    Prints the verdict or r0, the number of executed instructions, the program's output and its maps. Without a file
+    this implements the plugin protocol of conformance runners: [MEMORY] [--program HEX] [--unverified], the program on
+    standard input unless given; prints r0.
     """
     if file is None or not file.endswith((".c", ".o")):
         from harness.bpf.plugin import main as plugin
@@ -138,7 +138,7 @@ def bpf_run(
         raise typer.Exit(plugin(arguments, sys.stdin, sys.stdout, sys.stderr))
     if context.args:
         raise ConfigError(
-            f"`assay bpf run FILE` takes no {context.args[0]}",
+            f"`assay bpf run FILE` does not accept {context.args[0]}",
             expected="--packet, --mem, --program, --json",
             seen=" ".join(context.args),
             do="remove it",
@@ -208,13 +208,13 @@ def _print_runs(rows: list[dict[str, Any]], wcet: int, maps: list[MapShown]) -> 
 
 
 def _given(hook: Hook, packet: str | None, mem: str | None) -> str:
-    """The input that a program of `hook` takes. Raises ConfigError when it is missing, or another one is given."""
+    """The input that a program of `hook` takes. Raises ConfigError if it is missing, or if another one is given."""
     from contracts.program import Hook
 
     option, given, other = ("--packet", packet, mem) if hook is Hook.NET_RX else ("--mem", mem, packet)
     if other is not None or (given is None and hook is Hook.NET_RX):
         raise ConfigError(
-            f"a {hook.name.lower()} program runs on what {option} gives",
+            f"a {hook.name.lower()} program needs {option}",
             expected=f"{option} HEX, or {option} @FILE",
             seen="nothing" if other is None else "the other one",
             do=f"give {option}",
@@ -223,7 +223,7 @@ def _given(hook: Hook, packet: str | None, mem: str | None) -> str:
 
 
 def _inputs(text: str) -> list[tuple[int, bytes]]:
-    """What a program is run on, each with its time in ns. Raises ConfigError."""
+    """The inputs of a program, each with its time in ns. Raises ConfigError."""
     if not text.startswith("@"):
         try:
             return [(0, bytes.fromhex("".join(text.split())))]
@@ -232,7 +232,7 @@ def _inputs(text: str) -> list[tuple[int, bytes]]:
                 "the input is not hexadecimal",
                 expected="pairs of 0-9, a-f, with or without spaces, or @FILE",
                 seen=str(error),
-                do="mend it",
+                do="correct it",
             ) from error
     from harness.channel.captures import SUFFIXES, read_capture
 

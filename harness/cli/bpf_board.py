@@ -1,4 +1,4 @@
-"""`assay bpf load`, `list`, `maps`, `trace`, `rollback`, `unload`: programs of one's own on a board."""
+"""`assay bpf load`, `list`, `maps`, `trace`, `rollback`, `unload`: your own programs on a board."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load(
     board: OneBoardOption,
     program: Annotated[
         str | None,
-        typer.Option("--program", metavar="NAME", help="Which program of the file, if it has several."),
+        typer.Option("--program", metavar="NAME", help="The program to load if the file has several."),
     ] = None,
     workload: WorkloadOption = None,
     seed: SeedOption = 1,
@@ -42,14 +42,14 @@ def load(
         int, typer.Option(min=1, help="Clean calls after which the kernel commits the deployment.")
     ] = 32,
     memory: Annotated[int, typer.Option(min=0, max=2**16, help="`test` hook: bytes of memory at r1.")] = 0,
-    deploy: Annotated[bool, typer.Option(help="Put it on its hook; a `test` program has none.")] = True,
+    deploy: Annotated[bool, typer.Option(help="Attach it to its hook; a `test` program has none.")] = True,
     as_json: JsonOption = False,
     key: KeyOption = None,
     lab: LabOption = None,
 ) -> None:
-    """Load a program of your own onto a board and put it on its hook.
+    """Load your own program onto a board and attach it to its hook.
 
-    Compiled and sealed here; the kernel verifies and JITs it. With --workload, traffic is replayed through it then.
+    It is compiled and sealed here; the kernel verifies and JIT-compiles it. --workload then replays traffic through it.
     """
     from harness.keeper.load import put, read_source
     from harness.keeper.use import hand_board
@@ -102,7 +102,7 @@ def _print_load(done: Put) -> None:
     program, response = done.program, done.response
     out.print(
         f"loaded {program.name} ({program.hook}) as handle {program.handle}: {program.slots} slots, "
-        f"{response.code_bytes} bytes of A64, at most {program.wcet} instructions a call",
+        f"{response.code_bytes} bytes of A64, at most {program.wcet} instructions per call",
         markup=False,
     )
     out.print(
@@ -123,7 +123,7 @@ def _print_replay(workload: str, replayed: dict[str, Any]) -> None:
     )
     out.print(
         f"replayed {workload}: {replayed['packets']} packets, {replayed['calls']} calls, {verdicts or 'no verdicts'}; "
-        f"at most {replayed['instructions_max']} instructions a call; {fate}",
+        f"at most {replayed['instructions_max']} instructions per call; {fate}",
         markup=False,
     )
     if replayed["contained"]:
@@ -131,7 +131,7 @@ def _print_replay(workload: str, replayed: dict[str, Any]) -> None:
 
 
 def list_programs(board: OneBoardOption, as_json: JsonOption = False, lab: LabOption = None) -> None:
-    """List the programs that were loaded by hand, and what became of each."""
+    """List the programs that were loaded by hand, with their states."""
     from rich.table import Table
 
     from harness.keeper.use import hand_board
@@ -160,13 +160,13 @@ def maps(
     board: OneBoardOption,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One map.")] = None,
     program: ProgramOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Entries to print of each map.")] = ENTRIES_SHOWN,
+    limit: Annotated[int, typer.Option(min=1, help="Entries to print per map.")] = ENTRIES_SHOWN,
     as_json: JsonOption = False,
     lab: LabOption = None,
 ) -> None:
-    """Print the maps of the programs on a board, their entries as the C types say.
+    """Print the maps of the programs on a board, with entries according to their C types.
 
-    Entries of an array that hold zeros alone are left out of the text (not of --json).
+    The text (but not --json) omits entries of an array that contain only zeros.
     """
     from harness.keeper.load import read_maps
     from harness.keeper.use import hand_board
@@ -200,11 +200,11 @@ def trace(
     seed: SeedOption = 1,
     time_s: Annotated[
         float | None,
-        typer.Option("--for", metavar="SECONDS", min=0, help="End after so long. [default: Ctrl-C]"),
+        typer.Option("--for", metavar="SECONDS", min=0, help="Stop after this time. [default: Ctrl-C]"),
     ] = None,
     lab: LabOption = None,
 ) -> None:
-    """Show what programs and kernel say as it comes: bpf_trace_printk, the kernel's log, commits, rollbacks, faults.
+    """Show output of programs and kernel as it arrives: bpf_trace_printk, log, commits, rollbacks, faults.
 
     With --workload, traffic is replayed once, and the command ends after it unless --for says otherwise.
     """
@@ -246,7 +246,7 @@ def _event_text(received: ReceivedEvent) -> str:
 
 
 def rollback(board: OneBoardOption, lab: LabOption = None) -> None:
-    """Take the last deployment back: what ran before it runs again."""
+    """Roll back the last deployment: the previous program runs again."""
     from harness.keeper.use import hand_board
 
     with hand_board(board, lab=lab, told=tell, only_up=True) as hand:
@@ -262,7 +262,7 @@ def unload(
     program: Annotated[str | None, typer.Argument(metavar="[PROGRAM]", help="Its name or handle.")] = None,
     lab: LabOption = None,
 ) -> None:
-    """Remove a program from a board. One that is deployed, or that a rollback could bring back, is refused."""
+    """Remove a program from a board. Refused if it is deployed or if a rollback could restore it."""
     from harness.keeper.load import chosen
     from harness.keeper.use import hand_board
 
@@ -273,7 +273,7 @@ def unload(
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make these commands of `assay bpf`."""
+    """Add these commands to `assay bpf`."""
     for name, command in (
         ("load", load),
         ("list", list_programs),

@@ -1,4 +1,4 @@
-"""`assay config`: the files of lab-config/, checked and described."""
+"""`assay config`: check the files of lab-config/, print their schemas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from harness.cli.options import out
 
-app = typer.Typer(help="The files of lab-config/: check them, describe them.", no_args_is_help=True)
+app = typer.Typer(help="Check the files of lab-config/, print their schemas.", no_args_is_help=True)
 
 
 @app.command("check")
@@ -18,7 +18,7 @@ def config_check(
         list[Path] | None, typer.Argument(metavar="[FILE]...", help="[default: all of lab-config/]")
     ] = None,
 ) -> None:
-    """Look at board files, the budget file and keys; every mistake is told with its line. Exit 4 on any."""
+    """Check board files, the budget file and keys; report every mistake with its line. Exits with 4 on a mistake."""
     from harness.checks.config_files import check
 
     raise typer.Exit(check(out, files or []))
@@ -28,7 +28,7 @@ def config_check(
 def config_schema(
     name: Annotated[str, typer.Argument(metavar="NAME", help="`board` or `budgets`.")],
 ) -> None:
-    """Print the JSON Schema of a kind of file, for an editor."""
+    """Print the JSON Schema of a type of file, for an editor."""
     from harness.checks.config_files import schema
 
     out.print(schema(name), markup=False, soft_wrap=True)

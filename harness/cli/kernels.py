@@ -1,4 +1,4 @@
-"""`assay build` and `assay console`: a board's kernel image, and its channel, live."""
+"""`assay build` and `assay console`: a board's kernel image, and its live channel."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build(
     variant: VariantOption = Variant.RELEASE,
     key: KeyOption = None,
 ) -> None:
-    """Cross-build each chosen board's kernel.
+    """Cross-build the kernel of each selected board.
 
     The same source and key give the same bytes.
     """
@@ -54,7 +54,7 @@ def console(
 ) -> None:
     """Watch a board's channel.
 
-    Frames, events and log are shown as they come, and a few commands can be typed. Ctrl-C ends it. A board that is up
+    Prints frames, events and log lines as they arrive, and accepts a few commands. Ctrl-C exits. A board that is up
     (`assay up`) stays up; otherwise one is booted for the length of the command.
     """
     from harness.keeper.use import hand_board

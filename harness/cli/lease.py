@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from contracts.board import BoardSpec, Place
     from harness.lease import PlaceState
 
-app = typer.Typer(help="Who holds which board; reserve one, release one.", no_args_is_help=True)
+app = typer.Typer(help="List who holds which board; reserve and release boards.", no_args_is_help=True)
 out = Console(highlight=False, soft_wrap=True)
 
 PlaceArgument = Annotated[
     str, typer.Argument(metavar="PLACE", help="A board, as `assay lease list` names it.")
 ]
 WhereArgument = Annotated[
-    str, typer.Argument(metavar="PLACE|KIND", help="A board, or a kind: every board of it.")
+    str, typer.Argument(metavar="PLACE|KIND", help="A board, or a board type for all its boards.")
 ]
 
 
@@ -33,15 +33,15 @@ def lease_list(
     board: Annotated[
         list[str] | None,
         typer.Option(
-            "--board", "-b", metavar="KIND", help="Kind, glob or tag:NAME; repeatable. [default: all]"
+            "--board", "-b", metavar="KIND", help="Board type, glob or tag:NAME; repeatable. [default: all]"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
     lab: LabOption = None,
 ) -> None:
-    """Every board: free, held, reserved, in quarantine.
+    """List every board: free, held, reserved, quarantined.
 
-    Boards of other labs that are held on this machine are listed, too, under the name of their lock.
+    Also lists boards of other labs that are held on this machine, under the name of their lock.
     """
     from harness.boards.registry import load_boards, select
     from harness.lease.place_state import states, strays
@@ -58,14 +58,14 @@ def lease_list(
 @app.command("release")
 def lease_release(
     name: PlaceArgument,
-    force: Annotated[bool, typer.Option("--force", help="Take it from whoever holds it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Take it from its holder.")] = False,
     lab: LabOption = None,
 ) -> None:
-    """Give a board back that a process holds.
+    """Release a board that a process holds.
 
-    A lease ends with its process; a process that lives has to be asked, or ended. --force takes the board from it: it
-    finds out within a second, a board with a supply of its own is switched off, and a session of the old lease is
-    refused once a later one was opened.
+    A lease ends with its process. To end it while the process lives, end the process, or use --force: the holder
+    notices within a second, a board with a power switch is switched off, and the board rejects sessions of the old
+    lease after a newer one was opened.
     """
     keep_going()
     from contracts.errors import InfraError
@@ -77,11 +77,11 @@ def lease_release(
     if force:
         _release_by_force(spec, place)
     elif state.holder is None:
-        out.print(f"{place.name} is free already", markup=False)
+        out.print(f"{place.name} is already free", markup=False)
     else:
         raise InfraError(
-            f"{place.name} is held by a process that lives",
-            expected="its end, which gives the board back at once",
+            f"{place.name} is held by a live process",
+            expected="the process has ended, which releases the board",
             seen=f"{state.owner} since {state.since} ({state.reason})",
             do="end that process, or take the board from it with --force",
         )
@@ -90,14 +90,14 @@ def lease_release(
 @app.command("reserve")
 def lease_reserve(
     name: WhereArgument,
-    time: Annotated[str, typer.Option("--for", metavar="TIME", help="90s, 45m, 2h, 1d, 1h30m; 30d at most.")],
-    note: Annotated[str, typer.Option(help="What for, shown to others.")] = "",
+    time: Annotated[str, typer.Option("--for", metavar="TIME", help="90s, 45m, 2h, 1d, 1h30m; at most 30d.")],
+    note: Annotated[str, typer.Option(help="Purpose, shown to others.")] = "",
     lab: LabOption = None,
 ) -> None:
-    """Keep a board for yourself; the reservation ends by itself.
+    """Reserve a board for yourself; the reservation expires.
 
-    You are `ASSAY_USER`, or user@host. A process that holds the board keeps it until it ends; nobody else gets it
-    after that.
+    Your name is `ASSAY_USER`, or user@host. A process that holds the board keeps it until it ends; after that nobody
+    else can lease it.
     """
     keep_going()
     from harness.lease.files import PlaceFiles, user_name
@@ -113,17 +113,17 @@ def lease_reserve(
         state = look(spec.kind, place, PlaceFiles.of(place))
         if state.state != "reserved":
             out.print(
-                f"  it is {state.state} now: {state.owner} since {state.since} ({state.reason})", markup=False
+                f"  it is now {state.state}: {state.owner} since {state.since} ({state.reason})", markup=False
             )
 
 
 @app.command("unreserve")
 def lease_unreserve(
     name: WhereArgument,
-    force: Annotated[bool, typer.Option("--force", help="End somebody else's reservation, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also end another user's reservation.")] = False,
     lab: LabOption = None,
 ) -> None:
-    """End a reservation before its time."""
+    """End a reservation before it expires."""
     keep_going()
     from harness.lease.owner import duration
     from harness.lease.reservation import unreserve
@@ -139,7 +139,7 @@ def lease_unreserve(
 
 
 def _places(name: str, lab: Sequence[Path] | None) -> list[tuple[BoardSpec, Place]]:
-    """The place of that name, or all of the kind of that name. Raises ConfigError."""
+    """The place of that name, or all places of the board type of that name. Raises ConfigError."""
     from contracts.errors import ConfigError, did_you_mean
     from harness.boards.registry import load_boards
     from harness.lease.place_state import strays
@@ -178,7 +178,7 @@ def _one_place(name: str, lab: Sequence[Path] | None) -> tuple[BoardSpec, Place]
     found = _places(name, lab)
     if len(found) > 1:
         raise ConfigError(
-            f"{name} is a kind of several boards",
+            f"{name} is a board type with several boards",
             expected=f"one of {', '.join(place.name for _, place in found)}",
             seen=name,
             do="name the board",
@@ -193,31 +193,31 @@ def _release_by_force(spec: BoardSpec, place: Place) -> None:
 
     kept = reservation.of(place)
     if kept is not None:
-        out.print(f"{place.name} stays reserved {reservation.describe(kept)}", markup=False)
+        out.print(f"{place.name} is still reserved {reservation.describe(kept)}", markup=False)
         if not kept.mine:
             out.print(
-                f"  nobody else gets it before that ends: `assay lease unreserve {place.name} --force` ends it",
+                f"  nobody else can lease it until then; `assay lease unreserve {place.name} --force` ends it",
                 markup=False,
             )
     with seize(spec, place, "lease release --force") as taken:
         before = taken.before
         if before is None:
-            out.print(f"{place.name} was held by nobody; epoch {taken.lease.epoch} now", markup=False)
+            out.print(f"{place.name} was free; epoch {taken.lease.epoch} now", markup=False)
         else:
             out.print(
-                f"{place.name} is taken from {before.who} (epoch {before.epoch}; {taken.lease.epoch} now)",
+                f"{place.name} was taken from {before.who} (epoch {before.epoch}; {taken.lease.epoch} now)",
                 markup=False,
             )
             if taken.let_go():
-                out.print("  its holder has let go of it", markup=False)
+                out.print("  its holder has released it", markup=False)
             else:
                 out.print(
-                    f"  its holder did not let go within {LET_GO_S:g} s (stopped?); whatever it still sends is "
-                    "refused once the board has a new session",
+                    f"  its holder did not release it within {LET_GO_S:g} s (stopped?); the board rejects it after "
+                    "the next session was opened",
                     markup=False,
                 )
         if place.power is None:
-            out.print("  no power switch: a QEMU ends when its holder lets go of it", markup=False)
+            out.print("  no power switch: a QEMU ends when its holder releases it", markup=False)
             return
         from targets.drivers import power_of
         from targets.supply import switch_off
@@ -261,7 +261,7 @@ def _print_table(found: Sequence[PlaceState], others: Sequence[PlaceState]) -> N
         table.add_row(*_row(state), style="dim" if state.state == "free" else None)
     wide.print(table)
     if others:
-        wide.print("Boards after the last of this lab belong to another lab, or were removed from this one.")
+        wide.print("The boards at the end belong to another lab, or were removed from this lab.")
 
 
 def _row(state: PlaceState) -> list[str]:

@@ -12,14 +12,14 @@ from contracts.root import ROOT
 from harness.cli.options import out
 from harness.terminal.output import keep_going
 
-WORKERS: Final = "4"  # a worker often waits for a board: more of them than cores keep two cores busy
+WORKERS: Final = "4"  # workers often wait for a board: more workers than cores keep two cores busy
 PASSES_ARGUMENTS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def _become(module: str, arguments: list[str]) -> NoReturn:
-    """Go on as `python -m MODULE` in the project's root.
+    """Replace this process by `python -m MODULE` in the project's root.
 
-    The same process: signals, standard output and the exit code are the module's own business.
+    It stays the same process: the module handles signals, standard output and the exit code.
     """
     sys.stdout.flush()
     os.chdir(ROOT)
@@ -27,7 +27,7 @@ def _become(module: str, arguments: list[str]) -> NoReturn:
 
 
 def test(context: typer.Context) -> None:
-    """Lint, then every test, by four workers. Extra arguments go to pytest instead (and skip the lint)."""
+    """Run lint, then every test with four workers. With arguments: pass them to pytest and skip lint."""
     from harness.checks.lint import run_lint
 
     keep_going()
@@ -39,7 +39,7 @@ def test(context: typer.Context) -> None:
 
 
 def lint() -> None:
-    """ruff, mypy, clang-format and the dependency direction."""
+    """Run ruff, mypy, clang-format and the check of the dependency direction."""
     from harness.checks.lint import run_lint
 
     keep_going()
@@ -47,21 +47,21 @@ def lint() -> None:
 
 
 def bench(context: typer.Context) -> None:
-    """Run benches by name, or all.
+    """Run the named benches, or all.
 
-    report, channel, live, jit, model, loop, lab: every performance figure with its clock, beside its goal. Minutes
-    for all of them.
+    report, channel, live, jit, model, loop, lab: every performance figure with its clock and its goal. All of them
+    take minutes.
     """
     _become("suites.bench", context.args)
 
 
 def setup() -> None:
-    """Set this machine up and do nothing else: system packages and .venv."""
-    out.print("assay: this machine is set up")  # the launcher has seen to it before it comes here
+    """Set up this machine and do nothing else: system packages and .venv."""
+    out.print("assay: this machine is set up")  # the launcher did the work before it started this command
 
 
 def doctor() -> None:
-    """Check the machine: what Assay needs, what was found, what to do."""
+    """Check the machine: what Assay needs, what was found, how to fix it."""
     from harness.checks.doctor import print_doctor
 
     raise typer.Exit(print_doctor(out))

@@ -1,4 +1,4 @@
-"""What several commands share: the consoles they print to, and options that mean the same everywhere."""
+"""Shared by several commands: the consoles that they print to, and common options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULTS: Final = ROOT / "results"
 
 
 def console(width: int = 140) -> Console:
-    """A console for tables: as wide as the terminal, or `width` columns in a log, which has no width of its own."""
+    """A console for tables: as wide as the terminal, or `width` columns in a log, which has no width."""
     return Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else width)
 
 
@@ -25,7 +25,7 @@ err: Final = Console(stderr=True, highlight=False)
 
 
 def tell(text: str) -> None:
-    """One line of what is going on, for people."""
+    """One line of progress."""
     err.print(text, markup=False, soft_wrap=True)
 
 
@@ -42,11 +42,11 @@ BoardOption = Annotated[
         "--board",
         "-b",
         metavar="KIND",
-        help="Board kind, glob or tag:NAME; repeatable. [default: tag:default]",
+        help="Board type, glob or tag:NAME; repeatable. [default: tag:default]",
     ),
 ]
 BoardArgument = Annotated[
-    str, typer.Argument(metavar="BOARD", help="A board, or a kind: the one of it that is up, or a free one.")
+    str, typer.Argument(metavar="BOARD", help="A board, or a type: its board that is up, or a free one.")
 ]
 OneBoardOption = Annotated[
     str,
@@ -54,19 +54,21 @@ OneBoardOption = Annotated[
         "--board",
         "-b",
         metavar="BOARD",
-        help="A board, or a kind: the one of it that is up, or a free one.",
+        help="A board, or a type: its board that is up, or a free one.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-ResultsOption = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
+ResultsOption = Annotated[Path, typer.Option(help="Folder with the runs.")]
 LabOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--lab", metavar="FILE", help="Lab file that gives places; repeatable. [default: $ASSAY_LAB]"
+        "--lab", metavar="FILE", help="Lab file with the places of boards; repeatable. [default: $ASSAY_LAB]"
     ),
 ]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", help="Lab key file. [default: the committed development key]")
 ]
 BudgetsOption = Annotated[Path | None, typer.Option(help="Budget file. [default: lab-config/budgets.yaml]")]
-VariantOption = Annotated[Variant, typer.Option(help="testing kernels plant faults on request.")]
+VariantOption = Annotated[
+    Variant, typer.Option(help="Kernel variant; testing kernels plant faults on request.")
+]

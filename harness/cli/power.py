@@ -1,4 +1,4 @@
-"""`assay power` and `assay flash`: a board's supply, and the kernel that it boots."""
+"""`assay power` and `assay flash`: a board's power supply, and the kernel that it boots."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from harness.keeper.board import KeptBoard
     from targets.protocols import Power
 
-app = typer.Typer(help="Switch a board's supply by hand, or see whether it is on.", no_args_is_help=True)
+app = typer.Typer(help="Switch a board's power by hand, or show whether it is on.", no_args_is_help=True)
 
 
 @app.command("on")
 def power_on(board: BoardArgument, lab: LabOption = None) -> None:
-    """Switch a board on. One that is up is booted; another one runs whatever it boots."""
+    """Switch a board on. A board that is up boots its kernel; others boot what they have."""
     with _attached(board, lab) as kept:
         if kept is not None:
             if kept.hello_known:
@@ -37,7 +37,7 @@ def power_on(board: BoardArgument, lab: LabOption = None) -> None:
 
 @app.command("off")
 def power_off(board: BoardArgument, lab: LabOption = None) -> None:
-    """Switch a board off. One that is up stays leased, for `assay power on`."""
+    """Switch a board off. A board that is up stays leased, for `assay power on`."""
     with _attached(board, lab) as kept:
         if kept is not None:
             kept.switch_off()
@@ -50,7 +50,7 @@ def power_off(board: BoardArgument, lab: LabOption = None) -> None:
 
 @app.command("cycle")
 def power_cycle(board: BoardArgument, lab: LabOption = None) -> None:
-    """Switch a board off and on again. One that is up boots its kernel anew; programs on it are gone."""
+    """Switch a board off and on. A board that is up boots its kernel again and loses its programs."""
     with _attached(board, lab) as kept:
         if kept is not None:
             kept.power_cycle()
@@ -66,9 +66,9 @@ def power_cycle(board: BoardArgument, lab: LabOption = None) -> None:
 
 @app.command("state")
 def power_state(board: BoardArgument, lab: LabOption = None) -> None:
-    """Say whether a board is on: `on`, `off`, or `unknown` where its switch cannot tell.
+    """Print whether a board is on: `on`, `off`, or `unknown` if its switch cannot report it.
 
-    Takes no lease and is in nobody's way. For a kind: a line a board.
+    Takes no lease and disturbs nobody. For a board type: one line per board.
     """
     from harness.keeper.find import meant, up_for
 
@@ -102,7 +102,7 @@ def flash(
     variant: VariantOption = Variant.RELEASE,
     key: KeyOption = None,
 ) -> None:
-    """Put a kernel where a board boots from, power-cycle the board, and check that this kernel says hello.
+    """Write a kernel to a board's boot medium, power-cycle the board, and check that this kernel says hello.
 
     A board of hardware is left on afterwards. A board that is up runs the new kernel from then on.
     """
@@ -128,7 +128,7 @@ def flash(
             acquire(
                 spec,
                 purpose="assay flash",
-                waiting=lambda why: tell(f"waits: {why}"),
+                waiting=lambda why: tell(f"waiting: {why}"),
                 places=list(spec.places),
             )
         )
@@ -157,7 +157,7 @@ def _attached(board: str, lab: list[Path] | None) -> Iterator[KeptBoard | None]:
 
 @contextlib.contextmanager
 def _switch(board: str, lab: list[Path] | None) -> Iterator[tuple[Place, Power]]:
-    """The switch of a board that is not up, leased meanwhile. Raises ConfigError for one that has none."""
+    """The switch of a board that is not up, which is leased meanwhile. Raises ConfigError if it has none."""
     from contracts.errors import ConfigError
     from harness.keeper.find import meant
     from harness.lease import acquire
@@ -166,14 +166,14 @@ def _switch(board: str, lab: list[Path] | None) -> Iterator[tuple[Place, Power]]
     if not any(place.power is not None for place in spec.places):
         raise ConfigError(
             f"{board} has no power switch",
-            expected="a board of hardware, or a QEMU that is up",
+            expected="a hardware board, or a QEMU that is up",
             seen=_why_none(spec),
             do=f"`assay up {board}` boots one and keeps it on",
         )
     with acquire(
         spec,
         purpose="assay power",
-        waiting=lambda why: tell(f"waits: {why}"),
+        waiting=lambda why: tell(f"waiting: {why}"),
         places=list(spec.places),
         quarantined=True,
     ) as lease:

@@ -1,4 +1,4 @@
-"""`assay compare`, `baseline`, `history`, `report`: what runs measured, side by side and over time."""
+"""`assay compare`, `baseline`, `history`, `report`: compare what runs measured, also over time."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from contracts.errors import ConfigError
 from harness.cli.options import RESULTS, ResultsOption, err, out
 from harness.terminal.output import keep_going
 
-baseline_app = typer.Typer(help="The virtual figures that later runs are held to.", no_args_is_help=True)
+baseline_app = typer.Typer(
+    help="The virtual figures that later runs are compared with.", no_args_is_help=True
+)
 
 
 def compare(
     before: Annotated[
         str, typer.Argument(metavar="A", help="A run's name or folder, a JSON file, `last`, or `baseline`.")
     ],
-    after: Annotated[str, typer.Argument(metavar="B", help="The same, of what came later.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The later run, in the same form.")],
     threshold: Annotated[
         float,
-        typer.Option(min=0, metavar="PERCENT", help="A virtual figure that grew by more is a regression."),
+        typer.Option(
+            min=0, metavar="PERCENT", help="Growth of a virtual figure above which it is a regression."
+        ),
     ] = 2,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Compare two runs.
 
-    Exit 1 when a virtual figure grew by more than --threshold; host figures are shown and never judged.
+    Exits with 1 if a virtual figure grew by more than --threshold; host figures are shown and never judged.
     """
     from harness.runs.compare import compare_runs
 
-    keep_going()  # its exit code is a judgement
+    keep_going()  # its exit code is a verdict
     raise typer.Exit(compare_runs(out, before, after, results, threshold))
 
 
 @baseline_app.callback()
 def baseline() -> None:
-    """The virtual figures that later runs are held to: `assay compare baseline last`."""
+    """The virtual figures that later runs are compared with: `assay compare baseline last`."""
 
 
 @baseline_app.command("write")
@@ -53,15 +57,17 @@ def baseline_write(
 
 
 def history(
-    board: Annotated[str | None, typer.Option("--board", "-b", help="Board kind or glob.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Stage or glob; also lists every run.")] = None,
-    test: Annotated[str | None, typer.Option(help="What these tests measured: an id or glob.")] = None,
+    board: Annotated[str | None, typer.Option("--board", "-b", help="Board type or glob.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage or glob; also lists each run.")] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Test id or glob; lists what these tests measured.")
+    ] = None,
     last: Annotated[int, typer.Option(min=1, help="Runs to look back.")] = 20,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """The last runs' figures, trends, verdicts.
+    """List the last runs' figures, trends and verdicts.
 
-    One row a board and stage, then one for each figure of a test.
+    One row per board and stage, then one for each figure of a test.
     """
     from harness.runs.history import show_history
 
@@ -75,13 +81,13 @@ def report(
     ] = None,
     screenshot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Also a picture of the page, taken by Chromium."),
+        typer.Option(metavar="FILE.png", help="Also save a picture of the page, taken with Chromium."),
     ] = None,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """The folder of a run or a session of tests as one HTML page.
+    """Render a run or a test session as one HTML page.
 
-    Figures against budgets and over earlier runs, every extension's way, every test, crashes, transcripts.
+    Shows figures with budgets and earlier runs, the timeline of every extension, every test, crashes, transcripts.
     """
     from harness.report import report_folder, take_in, write_report
 
@@ -90,9 +96,9 @@ def report(
         if file is not None and not file.parent.is_dir():
             raise ConfigError(
                 f"no folder {file.parent} for {option}",
-                expected="a file in a folder that is there",
+                expected="a file in an existing folder",
                 seen=str(file),
-                do="make the folder, or name another",
+                do="create the folder, or name another",
             )
     folder = report_folder(name, results)
     for line in take_in(folder, results):

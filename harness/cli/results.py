@@ -1,4 +1,4 @@
-"""`assay results`: what lies in the results folder, and making room there."""
+"""`assay results`: list the results folder, remove old runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.terminal.output import keep_going
 _AGE: Final = re.compile(r"(?P<count>[0-9]+)(?P<unit>[smhdw])")
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
-app = typer.Typer(help="The runs on disk: list them, make room.", no_args_is_help=True)
+app = typer.Typer(help="List the runs on disk, remove old ones.", no_args_is_help=True)
 
 
 def seconds(age: str) -> float:
@@ -22,17 +22,17 @@ def seconds(age: str) -> float:
     match = _AGE.fullmatch(age)
     if match is None:
         raise ConfigError(
-            f"{age!r} is no age",
+            f"{age!r} is not an age",
             expected="a whole number and s, m, h, d or w, such as 30d",
             seen=age,
-            do="give --older-than in that form",
+            do="write --older-than in that form",
         )
     return float(int(match["count"]) * _UNIT_S[match["unit"]])
 
 
 @app.command("list")
 def list_runs(results: ResultsOption = RESULTS) -> None:
-    """Every run and session of tests, newest last: verdict, boards or tests, size, and what keeps it."""
+    """List runs and test sessions, newest last: verdict, boards or tests, size, and why it is kept."""
     from harness.runs.results import runs_in, runs_table, size_text, unread_lines
 
     runs = runs_in(results)
@@ -48,19 +48,20 @@ def list_runs(results: ResultsOption = RESULTS) -> None:
 @app.command()
 def prune(
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Keep the newest so many. [default: 20 without --older-than]")
+        int | None,
+        typer.Option(min=1, help="Number of newest runs to keep. [default: 20 without --older-than]"),
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Remove only what is older, such as 30d or 12h.")
+        str | None, typer.Option(metavar="AGE", help="Remove only runs that are older, such as 30d or 12h.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be removed, and keep it.")
+        bool, typer.Option("--dry-run", help="Print what would be removed; remove nothing.")
     ] = False,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Remove old runs. Their figures stay in the history.
 
-    A run in progress and the run that the baseline was made of are kept whatever is asked.
+    A run in progress and the run that the baseline was made from are always kept.
     """
     keep_going()
     from harness.runs.results import prune_runs

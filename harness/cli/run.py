@@ -1,4 +1,4 @@
-"""`assay run` and `assay replay`: the loop on every chosen board, and a recorded run again."""
+"""`assay run` and `assay replay`: run the loop on every selected board, repeat a recorded run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ def run(
     lab: LabOption = None,
     scenario: Annotated[
         str | None,
-        typer.Option(help="Scenario family for every board. [default: one a kind, see `assay boards`]"),
+        typer.Option(
+            help="Scenario family for every board. [default: that of each board type, see `assay boards`]"
+        ),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="A Llama GGUF instead of the shipped one; no latency is promised for it."),
+        typer.Option(help="Llama GGUF to use instead of the shipped model; without a latency promise."),
     ] = None,
     seed: Annotated[
         int,
@@ -31,7 +33,7 @@ def run(
         int,
         typer.Option(
             min=1,
-            help="Seeded situations a board, after one of warm-up; below 20, host budgets stay inconclusive.",
+            help="Situations per board, after one warm-up; below 20, host budgets are inconclusive.",
         ),
     ] = 20,
     json_file: Annotated[
@@ -45,9 +47,9 @@ def run(
         typer.Option(metavar="NAME=VALUE", help="C macro for the release kernels; repeatable.", hidden=True),
     ] = None,
 ) -> None:
-    """Run the whole loop on every chosen board.
+    """Run the whole loop on every selected board.
 
-    It builds, boots, observes, writes, verifies, swaps, watches and rolls back, and judges every stage.
+    Builds, boots, observes, generates, verifies, swaps, watches and rolls back, and judges every stage.
     """
     from harness.cli.run_job import main_job
 
@@ -78,7 +80,7 @@ def replay(
 ) -> None:
     """Repeat a recorded run and compare it.
 
-    The run's own images go to its own kernels; every virtual figure must come out the same.
+    Loads the run's own images into its own kernels; every virtual figure must be the same.
     """
     from harness.loop.replay import replay_run
 

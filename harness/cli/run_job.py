@@ -1,4 +1,4 @@
-"""What `assay run` does around the run: choose boards, build kernels, load the model, show progress, map the verdict."""
+"""`assay run` around the loop: select boards, build kernels, load the model, show progress, map the verdict."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _scenario_of(spec: BoardSpec, asked: str | None) -> str:
             f"no scenario {chosen!r}{did_you_mean(chosen, known)}",
             expected=f"one of {', '.join(known)}",
             seen=chosen,
-            do="name one with --scenario, or mend the board file",
+            do="name one with --scenario, or correct the board file",
         )
     return chosen
 
 
 def _macro(define: str) -> tuple[str, str]:
-    """A define's name and value; `harness.kernel.build` holds both to their form."""
+    """A define's name and value; `harness.kernel.build` checks the form of both."""
     name, equals, value = define.partition("=")
     if not equals or not value:
         raise ConfigError(
@@ -56,13 +56,15 @@ def _macro(define: str) -> tuple[str, str]:
 
 
 def _write_report(console: Console, folder: Path) -> None:
-    """Write the run's page and name it. Without one, for a reason of ours, the run's verdict stands."""
+    """Write the run's page and print its path. If that fails with an AssayError, the run's verdict does not change."""
     from harness.report import write_report
 
     try:
         console.print(f"report: {write_report(folder)}", soft_wrap=True, markup=False)
     except AssayError as error:
-        console.print(f"no report was written, the verdict stands: {error}", soft_wrap=True, markup=False)
+        console.print(
+            f"no report was written; the verdict is unchanged: {error}", soft_wrap=True, markup=False
+        )
 
 
 def main_job(
@@ -82,8 +84,7 @@ def main_job(
 ) -> int:
     """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
 
-    `defines` are C macros, NAME=VALUE, that the release kernels are built with. `lab`: lab files;
-    None: those of `ASSAY_LAB`.
+    `defines` are C macros, NAME=VALUE, for the release kernels. `lab`: lab files; None: those of `ASSAY_LAB`.
     """
     specs = select(boards, lab=lab)
     if json_file is not None:
@@ -130,21 +131,21 @@ def main_job(
 
 
 def _preflight(console: Console, specs: Sequence[BoardSpec]) -> None:
-    """Tell which kinds cannot be used. Raises InfraError, before a folder is made, when none can."""
+    """Report which board types cannot be used. Raises InfraError, before a folder is created, if none can."""
     lacking = unusable(check(specs))
     for kind, missing in lacking.items():
         console.print(f"{kind} cannot be used: {missing}", soft_wrap=True, markup=False)
     if len(lacking) == len(specs):
         raise InfraError(
-            f"no board can be used of {', '.join(spec.kind for spec in specs)}",
-            expected="one kind, at least, that passes preflight",
-            seen="what is said above",
-            do="mend it, or choose other boards: `assay boards`",
+            f"no usable board of {', '.join(spec.kind for spec in specs)}",
+            expected="at least one board type that passes preflight",
+            seen="see the messages above",
+            do="fix the cause, or select other boards: `assay boards`",
         )
 
 
 def _remember(console: Console, results: Path) -> None:
-    """Take the run into the history. The record is whole without it, so a failure is told and changes no verdict."""
+    """Add the run to the history. A failure is reported and changes no verdict, because the record is complete."""
     try:
         feed(results)
     except AssayError as error:
@@ -155,7 +156,7 @@ def _check_writable(json_file: Path) -> None:
     if json_file.is_dir() or not json_file.absolute().parent.is_dir():
         raise ConfigError(
             f"cannot write {json_file}",
-            expected="a file in a folder that exists",
+            expected="a file in an existing folder",
             seen="a folder" if json_file.is_dir() else "no such folder",
             do="name another with --json",
         )

@@ -1,4 +1,4 @@
-"""`assay sim`: a rack of simulated boards behind serial lines, power switches and TFTP folders, until Ctrl-C."""
+"""`assay sim`: a rack of simulated boards with serial lines, power switches and TFTP folders, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ out = console(160)
 
 def sim(
     instances: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Boards of each kind. [default: as its board file says]")
+        int | None, typer.Option(min=1, max=64, help="Boards per board type. [default: from its board file]")
     ] = None,
     board: Annotated[
         list[str] | None,
-        typer.Option("--board", "-b", metavar="KIND", help="Kinds with a `sim` part; repeatable."),
+        typer.Option("--board", "-b", metavar="KIND", help="Board type with a `sim` part; repeatable."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Where lines, logs and TFTP folders are made. [default: a new one]")
+        Path | None, typer.Option(help="Folder for lines, logs and TFTP folders. [default: a new one]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of QEMU's own random numbers.")] = 1,
     icount: Annotated[
-        bool, typer.Option(help="Virtual time: slower, and figures repeat to the instruction.")
+        bool, typer.Option(help="Use virtual time: slower, but figures repeat to the instruction.")
     ] = True,
 ) -> None:
-    """Simulate boards of hardware.
+    """Simulate hardware boards.
 
-    Each has a serial line, a power switch and a TFTP folder, and QEMU behind them. A lab file names them, for --lab.
+    Each has a serial line, a power switch and a TFTP folder, connected to a QEMU. Writes a lab file for --lab.
     """
     from contracts.errors import ConfigError
     from harness.boards.rack import hold, simulator
@@ -43,14 +43,14 @@ def sim(
         if spec.sim is None:
             raise ConfigError(
                 f"{spec.kind} cannot be simulated",
-                expected="a kind with a `sim` part in its board file",
-                seen="none there",
-                do="choose another kind",
+                expected="a board type with a `sim` part in its board file",
+                seen="no `sim` part",
+                do="select another board type",
             )
     with simulator(specs, instances=instances, folder=folder, seed=seed, icount=icount) as running:
         count = sum(instances or spec.sim_instances for spec in specs)
         out.print(
-            f"{count} boards of {', '.join(spec.kind for spec in specs)}; Ctrl-C ends them", markup=False
+            f"{count} boards of {', '.join(spec.kind for spec in specs)}; Ctrl-C stops them", markup=False
         )
         out.print(f"lab file: {running.lab_file}", soft_wrap=True, markup=False)
         out.print(f"use it:   --lab {running.lab_file}, or ASSAY_LAB={running.lab_file}", soft_wrap=True)

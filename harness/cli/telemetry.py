@@ -1,4 +1,4 @@
-"""`assay telemetry`: what a board's kernel counted of its traffic, once or again and again."""
+"""`assay telemetry`: the traffic counters of a board's kernel, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ _TOP_SHOWN: Final = 5
 
 def telemetry(
     board: BoardArgument,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it repeatedly until Ctrl-C.")] = False,
     workload: WorkloadOption = None,
     seed: SeedOption = 1,
-    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")] = 1.0,
+    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two samples.")] = 1.0,
     time_s: Annotated[
-        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="With --watch: end after so long.")
+        float | None,
+        typer.Option("--for", metavar="SECONDS", min=0, help="With --watch: stop after this time."),
     ] = None,
     as_json: JsonOption = False,
     key: KeyOption = None,
     lab: LabOption = None,
 ) -> None:
-    """Show what a board's kernel counted of its traffic since it was pristine.
+    """Show the traffic counters of a board's kernel since it was pristine.
 
     With --workload, that traffic is replayed before each look: with --watch it flows in a loop while you watch. With
     --json, a line a look.
@@ -76,7 +77,7 @@ def telemetry(
 
 
 def _shown(seen: Telemetry, before: Telemetry | None, span_s: float) -> Group:
-    """The counters with their growth since the last look, then who talks most."""
+    """The counters with their growth since the last sample, then the top sources and ports."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

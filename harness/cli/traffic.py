@@ -1,4 +1,4 @@
-"""`--workload`: a capture file or a scenario's name becomes traffic that a board replays."""
+"""`--workload`: traffic for a board from a capture file or a scenario."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of a s
 
 
 def workload_of(name: str, seed: int) -> list[Trace]:
-    """The traffic that `--workload` names, in pieces that fit a board. Raises ConfigError."""
+    """The traffic named by `--workload`, in pieces that fit a board. Raises ConfigError."""
     from ai.scenarios import families, situation
     from contracts.errors import ConfigError, did_you_mean
     from harness.channel.captures import SUFFIXES, pieces, read_capture
@@ -44,7 +44,7 @@ def workload_of(name: str, seed: int) -> list[Trace]:
 
 
 def replay(client: ChannelClient, traffic: Sequence[Trace]) -> list[ReplayResponse]:
-    """Upload and replay each piece; what came of each."""
+    """Upload and replay each piece; the results."""
     out = []
     for trace in traffic:
         client.upload_trace(trace)

@@ -1,4 +1,4 @@
-"""`assay up` and `assay down`: a board that stays up for hand work, and its end."""
+"""`assay up` and `assay down`: a board that stays up for work by hand."""
 
 from __future__ import annotations
 
@@ -23,15 +23,13 @@ def up(
     lab: LabOption = None,
     variant: VariantOption = Variant.RELEASE,
     key: KeyOption = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of QEMU's own random numbers.")] = 1,
-    icount: Annotated[
-        bool, typer.Option(help="Virtual time: slower, and figures repeat to the instruction.")
-    ] = True,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of QEMU's random numbers.")] = 1,
+    icount: Annotated[bool, typer.Option(help="Virtual time: slower, but figures repeat exactly.")] = True,
     wait: Annotated[
-        float, typer.Option(min=0, max=86400, help="Seconds to wait for a board that somebody holds.")
+        float, typer.Option(min=0, max=86400, help="Seconds to wait for a board that is leased.")
     ] = 60.0,
 ) -> None:
-    """Boot a board and keep it up for hand work.
+    """Boot a board and keep it up for work by hand.
 
     A process in the background leases it and keeps its console and its session open; `console`, `bpf`, `telemetry`,
     `power`, `flash` and `pytest --keep` use it, until `assay down`. An idle board executes nothing.
@@ -48,7 +46,7 @@ def up(
     if found is not None:
         with attached(found.socket, spec, told=tell) as kept:
             if not kept.hello_known:
-                tell(f"{found.place} is up, and its power is off: it is booted")
+                tell(f"{found.place} is up but its power is off: booting it")
                 kept.boot(None)
             kept.check_alive()
         out.print(f"{found.place} is up already", markup=False)
@@ -77,9 +75,9 @@ def up(
 
 
 def down(board: BoardArgument, lab: LabOption = None) -> None:
-    """End a board that is up: it is switched off, and free.
+    """End a board that is up: switch it off and release it.
 
-    Also after its keeper was killed or hangs. A board that is not up is no mistake.
+    Also works after its keeper was killed or hangs. A board that is not up is not an error.
     """
     from harness.keeper.find import meant, up_for
     from harness.keeper.start import bring_down

@@ -1,1 +1,1 @@
-"""What a person writes for the lab: YAML files against strict models, and keys."""
+"""Configuration that people write: YAML files checked against strict models, and keys."""

@@ -1,4 +1,4 @@
-"""JSON from outside: bounded in size, depth and numbers; what is wrong is told with file and place."""
+"""External JSON: limited in size, depth and numbers; mistakes are reported with file and location."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contracts.errors import ConfigError
 from contracts.plain_file import read_plain
 
 FILE_MAX: Final = 64 << 20
-"""Bytes of one file, or of one line of a file of lines."""
+"""Bytes of one file, or of one line of a JSON-lines file."""
 _VALUES_MAX: Final = 8_000_000
 _DEPTH_MAX: Final = 64
 _WHOLE_MAX: Final = 1 << 63
@@ -20,7 +20,7 @@ _DIGITS_MAX: Final = 20
 
 
 class _Wrong(ValueError):
-    """What is wrong with a document, without its file."""
+    """A mistake in a document, without its file."""
 
 
 def read_json(
@@ -30,11 +30,11 @@ def read_json(
     expected: str = "a JSON file of a finished run",
     do: str = "run it again",
 ) -> Any:
-    """The document in a file: at most FILE_MAX bytes, 64 levels, whole numbers below 2**63, finite numbers.
+    """The document in a file: at most FILE_MAX bytes, 64 levels, integers below 2**63, finite numbers.
 
-    A text that is no Unicode (half of a surrogate pair) has replacement characters. `lenient`: a number out of bounds
-    is None, and the last of equal keys counts. Raises ConfigError, with the place in the file, for one that is
-    missing, cannot be read, or is not such a document.
+    A text that is not Unicode (half of a surrogate pair) gets replacement characters. `lenient`: a number out of bounds
+    is None, and the last of equal keys counts. Raises ConfigError, with the location in the file, for a document that
+    is missing, unreadable or invalid.
     """
     try:
         return parse_json(read_plain(path, FILE_MAX), lenient=lenient)
@@ -46,7 +46,7 @@ def read_json(
 
 
 def parse_json(data: bytes, *, lenient: bool = False) -> Any:
-    """The document in `data`, as `read_json` has it. Raises ValueError that says what is wrong and where."""
+    """The document in `data`, like `read_json`. Raises ValueError with the mistake and its location."""
     if data.count(b",") + data.count(b"[") + data.count(b"{") > _VALUES_MAX:
         raise _Wrong(f"more than {_VALUES_MAX:,} values")
     try:
@@ -57,7 +57,7 @@ def parse_json(data: bytes, *, lenient: bool = False) -> Any:
             parse_int=_whole,
         )
     except RecursionError:
-        raise _Wrong("lists or objects inside one another to a great depth") from None
+        raise _Wrong("lists or objects that are nested too deeply") from None
     return _checked(document, lenient=lenient)
 
 
@@ -71,15 +71,15 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    """A whole number, or one out of bounds: Python refuses to convert very many digits."""
+    """An integer, or one out of bounds: Python refuses to convert very many digits."""
     return int(digits) if len(digits) <= _DIGITS_MAX else _WHOLE_MAX
 
 
-_Place = tuple[Any, Any] | None  # the place of the container, and the key or number in it
+_Place = tuple[Any, Any] | None  # the location of the container, and the key or index in it
 
 
 def _checked(document: Any, *, lenient: bool) -> Any:
-    """The document with its numbers, depth and texts looked at, one value after the other."""
+    """The document with its numbers, depth and texts checked, value by value."""
     root = [document]
     waiting: list[tuple[Any, int, _Place]] = [(root, 0, None)]
     while waiting:
@@ -104,13 +104,13 @@ def _checked(document: Any, *, lenient: bool) -> Any:
 
 
 _OUT_OF_BOUNDS: Final[Mapping[type, Callable[[Any], str]]] = {
-    int: lambda whole: "" if -_WHOLE_MAX <= whole < _WHOLE_MAX else "a whole number of more than 64 bits",
-    float: lambda number: "" if math.isfinite(number) else "no finite number",
+    int: lambda whole: "" if -_WHOLE_MAX <= whole < _WHOLE_MAX else "an integer of more than 64 bits",
+    float: lambda number: "" if math.isfinite(number) else "not a finite number",
 }
 
 
 def _unicode(text: str) -> str:
-    """The text itself, or one that can be written as UTF-8."""
+    """The text itself, or a version that can be written as UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -119,7 +119,7 @@ def _unicode(text: str) -> str:
 
 
 def _shown(place: _Place) -> str:
-    """A place as people read it: `boards.0.stages.3.value`."""
+    """A readable location: `boards.0.stages.3.value`."""
     steps: list[str] = []
     while place is not None:
         place, key = place

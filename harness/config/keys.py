@@ -1,4 +1,4 @@
-"""A lab's key: one file that signs extension images and opens sessions; the kernel gets what it needs of it."""
+"""A lab's key: one file that signs extension images and opens sessions; the kernel gets only the parts it needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LabKey:
 
 
 def make_key(secret: bytes, *, is_development: bool = False) -> LabKey:
-    """The key whose 64-byte secret is given."""
+    """The key of a 64-byte secret."""
     channel = monocypher.blake2b(b"assay channel key", key=secret)[:32]
     return LabKey(secret, secret[32:], channel, is_development)
 
@@ -50,7 +50,7 @@ def load_key(path: Path | None = None) -> LabKey:
             f"key file {path} cannot be read",
             expected="a text file of 128 hex digits",
             seen=error.seen if isinstance(error, ConfigError) else str(error),
-            do="make one with `python -m harness.config.keys FILE`, or leave the option out for the development key",
+            do="create one with `python -m harness.config.keys FILE`, or omit the option to use the development key",
         ) from error
     digits = "".join(line.strip() for line in text.splitlines() if not line.lstrip().startswith("#"))
     try:
@@ -62,13 +62,13 @@ def load_key(path: Path | None = None) -> LabKey:
             f"key file {path} is not a key",
             expected="128 hex digits",
             seen=f"{len(digits)} characters",
-            do="make one with `python -m harness.config.keys FILE`",
+            do="create one with `python -m harness.config.keys FILE`",
         )
     return make_key(secret, is_development=path.resolve() == DEVELOPMENT_KEY)
 
 
 def write_new_key(path: Path) -> LabKey:
-    """Make a random key and write it to `path`, readable by its owner alone. Refuses to replace a file."""
+    """Create a random key and write it to `path`, readable only by its owner. Never replaces a file."""
     secret: bytes = monocypher.generate_signing_key_pair()[0]
     try:
         path.touch(mode=0o600, exist_ok=False)
@@ -76,7 +76,7 @@ def write_new_key(path: Path) -> LabKey:
     except OSError as error:
         raise ConfigError(
             f"key file {path} cannot be written",
-            expected="a path where no file is",
+            expected="a path without a file",
             seen=str(error),
             do="name another path",
         ) from error

@@ -1,4 +1,4 @@
-"""YAML files against strict models: every mistake is named with file, line, column, and what was probably meant."""
+"""YAML files checked against strict models: each mistake with file, line, column and the nearest valid value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 FILE_MAX: Final = 128 << 10
 """Bytes of one file."""
 _LEVELS_MAX: Final = 32
-_BRACKETS_MAX: Final = 128  # counted in quotes and comments, too
+_BRACKETS_MAX: Final = 128  # also counts those in quotes and comments
 _VALUES_MAX: Final = 10_000
 _DIGITS_MAX: Final = 18
 _FLOAT_MAX: Final = 40
@@ -40,18 +40,18 @@ _SCALARS: Final = tuple(
 
 
 def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
-    """Read `path` and validate it. Raises ConfigError for what is missing, not YAML, or not as `model` has it."""
+    """Read `path` and validate it. Raises ConfigError if it is missing, not YAML, or does not match `model`."""
     document = _document(path)
     try:
         return model.model_validate(_plain(document))
     except ValidationError as error:
-        # A misspelt key is also a missing one: the former says more.
+        # A misspelt key is also a missing key: the former message says more.
         first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
         raise _explained(path, document, model, first, error.error_count()) from error
 
 
 def every_error(path: Path, model: type[BaseModel]) -> list[ConfigError]:
-    """All that is wrong with a file, in the order of its lines; empty when `load_yaml` would take it."""
+    """All mistakes in a file, in line order; empty if `load_yaml` accepts it."""
     try:
         document = _document(path)
     except ConfigError as error:
@@ -61,7 +61,7 @@ def every_error(path: Path, model: type[BaseModel]) -> list[ConfigError]:
     except ValidationError as error:
         details = error.errors()
         strays = {detail["loc"][:-1] for detail in details if detail["type"] == "extra_forbidden"}
-        # Beside an unknown key, the missing one is most likely what it was meant to be.
+        # If a key is missing, an unknown key next to it is most likely a misspelling of it.
         told = [d for d in details if d["type"] != "missing" or d["loc"][:-1] not in strays]
         told.sort(key=lambda detail: _line_and_column(document, detail))
         return [_explained(path, document, model, detail, 1) for detail in told[:_ERRORS_MAX]]
@@ -69,7 +69,7 @@ def every_error(path: Path, model: type[BaseModel]) -> list[ConfigError]:
 
 
 def keys_of(path: Path) -> set[str]:
-    """The keys at the top of a file; empty for one that `load_yaml` refuses."""
+    """The top-level keys of a file; empty for a file that `load_yaml` rejects."""
     try:
         document = _document(path)
     except ConfigError:
@@ -80,7 +80,7 @@ def keys_of(path: Path) -> set[str]:
 def explained_at(
     path: Path, loc: Sequence[int | str], model: type[BaseModel], detail: ErrorDetails
 ) -> ConfigError:
-    """The error for a part of `path`, at `loc`, that was validated by itself against `model`."""
+    """The error for a part of `path`, at `loc`, that was validated separately against `model`."""
     return _explained(path, _document(path), model, detail, 1, tuple(loc))
 
 
@@ -90,7 +90,7 @@ def place_of(path: Path, *loc: int | str) -> str:
 
 
 def _document(path: Path) -> Any:
-    """The file as ruamel reads it. Raises ConfigError for what is missing, not YAML, or beyond the bounds of a file."""
+    """The file as ruamel reads it. Raises ConfigError if it is missing, not YAML, or exceeds the limits of a file."""
     try:
         text = read_plain(path, FILE_MAX).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -111,7 +111,7 @@ def _document(path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Wrong:
-    """What keeps a text from being YAML within bounds; `place` is line and column where they are known."""
+    """Why a text is not YAML within the limits; `place` is line and column if known."""
 
     place: tuple[int, ...]
     why: str
@@ -119,7 +119,7 @@ class _Wrong:
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> tuple[Any, _Wrong | None]:
-    """A text as ruamel reads it, once: the parser is slow, and a file is asked for many times. Not to be changed."""
+    """A text parsed by ruamel, cached because the parser is slow. Callers must not modify the result."""
     parser = YAML(typ="rt")
     parser.Composer = _Bounded
     try:
@@ -129,17 +129,17 @@ def _parsed(text: str) -> tuple[Any, _Wrong | None]:
         mark = error.problem_mark
         place = (mark.line + 1, mark.column + 1) if mark else ()
         return None, _Wrong(place, str(error.problem or error)[:_SEEN_MAX])
-    except ReaderError as error:  # a character that YAML does not have
+    except ReaderError as error:  # a character that YAML does not allow
         before = text[: error.position]
         place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
         return None, _Wrong(place, f"the character {error.character!r}")
-    except Exception as error:  # noqa: BLE001 - whatever the parser raises of a text, the text is at fault
+    except Exception as error:  # noqa: BLE001 - any exception of the parser is a mistake in the text
         at = parser.reader
         return None, _Wrong((at.line + 1, at.column + 1), f"{type(error).__name__}: {error}"[:_SEEN_MAX])
 
 
 def _look_at_brackets(text: str) -> None:
-    """Refuse what is very deep at once: the scanner's time grows with the square of open brackets on a line."""
+    """Refuse deep nesting at once: the scanner's time is quadratic in the number of open brackets on a line."""
     depth = 0
     for found in re.finditer(r"[\[{]|[\]}]", text):
         depth += 1 if found[0] in "[{" else -1
@@ -150,7 +150,7 @@ def _look_at_brackets(text: str) -> None:
 
 
 class _Bounded(Composer):
-    """ruamel's composer within bounds: levels, values (an alias counts as all that it stands for), plain numbers."""
+    """ruamel's composer with limits: levels, values (an alias counts as its expansion), plain numbers."""
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader)
@@ -164,10 +164,10 @@ class _Bounded(Composer):
         name = event.anchor or ""
         is_alias = isinstance(event, AliasEvent)
         if is_alias and name in self._open:
-            raise _beyond(event.start_mark, f"{name!r} holds itself")
+            raise _beyond(event.start_mark, f"{name!r} contains itself")
         self._count += self._sizes.get(name, 1) if is_alias else 1
         if self._count > _VALUES_MAX:
-            raise _beyond(event.start_mark, f"more than {_VALUES_MAX:,} values, aliases written out")
+            raise _beyond(event.start_mark, f"more than {_VALUES_MAX:,} values, with aliases expanded")
         if self._level >= _LEVELS_MAX:
             raise _beyond(event.start_mark, f"more than {_LEVELS_MAX} levels")
         before = self._count
@@ -185,18 +185,16 @@ class _Bounded(Composer):
         node = super().compose_scalar_node(anchor)
         tag = str(node.tag)
         if tag not in _SCALARS:
-            raise _beyond(
-                node.start_mark, f"a value of the kind {tag.rpartition(':')[2]!r}: put it in quotes"
-            )
+            raise _beyond(node.start_mark, f"a value of type {tag.rpartition(':')[2]!r}: put it in quotes")
         if tag.endswith(":bool") and node.value.lower() not in _BOOLS:
             raise _beyond(node.start_mark, f"{node.value[:40]!r}, which is neither true nor false")
         if tag.endswith((":int", ":float")) and not _is_moderate(node.value):
-            raise _beyond(node.start_mark, f"a number beyond all bounds: {node.value[:40]}")
+            raise _beyond(node.start_mark, f"a number out of bounds: {node.value[:40]}")
         return node
 
 
 def _is_moderate(number: str) -> bool:
-    """Whether a number, as the file has it, is of at most 18 digits, or finite where it is no whole one."""
+    """Whether a number in the file has at most 18 digits, or is finite if it is not an integer."""
     plain = number.replace("_", "").lstrip("+-").lower()
     if (plain.isalnum() and "e" not in plain.removeprefix("0x")) or plain.startswith("0x"):
         return len(plain) <= _DIGITS_MAX
@@ -216,7 +214,7 @@ def _line_and_column(document: Any, detail: ErrorDetails) -> tuple[int, ...]:
 
 
 def _plain(node: Any) -> Any:
-    """ruamel's containers as plain ones (a strict model wants dict and list)."""
+    """ruamel's containers as plain ones (a strict model accepts only dict and list)."""
     if isinstance(node, dict):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -230,7 +228,7 @@ def _plain(node: Any) -> Any:
 
 
 def _position(document: Any, loc: Sequence[int | str], *, of_key: bool) -> str:
-    """`:line:column` of the deepest part of `loc` that the file has: its value, or (`of_key`) its key."""
+    """`:line:column` of the deepest part of `loc` in the file: its value, or (`of_key`) its key."""
     node, at = document, ":1:1"
     for depth, step in enumerate(loc, start=1):
         try:
@@ -288,26 +286,26 @@ def _explained(
             f"{at}: unknown key {str(loc[-1])[:_SEEN_MAX]!r}{did_you_mean(str(loc[-1]), known)}{more}",
             expected=f"one of {', '.join(known)}",
             seen=str(loc[-1])[:_SEEN_MAX],
-            do="mend or remove the key",
+            do="correct or remove the key",
         )
     if detail["type"] in ("literal_error", "enum"):
         allowed = str(detail.get("ctx", {}).get("expected", ""))
         choices = re.findall(r"'([^']*)'", allowed) or [allowed]
         hint = did_you_mean(str(detail["input"]), choices)
         return ConfigError(
-            f"{at}: bad value for {where}{hint}{more}",
+            f"{at}: invalid value for {where}{hint}{more}",
             expected=f"one of {', '.join(choices)}",
             seen=repr(detail["input"])[:_SEEN_MAX],
-            do="mend the value",
+            do="correct the value",
         )
     if not (lead or loc) and not isinstance(document, dict):
         return ConfigError(
             f"{path} has no keys",
             expected=f"a mapping with {', '.join(_fields_at(model, ()))}",
             seen="an empty file" if document is None else repr(document)[:_SEEN_MAX],
-            do="write it after docs/boards.md or docs/budgets.md; `assay config schema` describes each key",
+            do="see docs/boards.md or docs/budgets.md; `assay config schema` describes each key",
         )
     seen = "nothing" if detail["type"] == "missing" else repr(detail["input"])[:_SEEN_MAX]
     return ConfigError(
-        f"{at}: {where}: {detail['msg']}{more}", expected=detail["msg"], seen=seen, do="mend the value"
+        f"{at}: {where}: {detail['msg']}{more}", expected=detail["msg"], seen=seen, do="correct the value"
     )

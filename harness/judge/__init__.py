@@ -1,1 +1,1 @@
-"""The judge: samples by stage and clock, budgets, verdicts, and what counts as a change."""
+"""Judging: samples by stage and clock, budgets, verdicts, and changes between runs."""

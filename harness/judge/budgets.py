@@ -1,4 +1,4 @@
-"""Budgets: the limits of `lab-config/budgets.yaml`, and the one place where samples become a verdict."""
+"""Budgets: the limits of `lab-config/budgets.yaml`, and the only code that turns samples into a verdict."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ _PER_UNIT: Final = {**NS_PER_UNIT, "%": 1.0}
 
 _STAGE_STATS: Final = ("max", "p99", "median")
 
-# How alike the name of a measurement and a stage are for the one to be taken for a misspelt other (difflib's ratio).
+# The similarity above which a measurement's name counts as a misspelt stage (difflib's ratio).
 _MISSPELT: Final = 0.8
 
 _BOARD_CLOCKS: Final = Side.BOARD.clocks
 
-# The share of samples that has to be at or below the limit for a statistic to be.
+# The share of samples that must be within the limit so that the statistic is.
 _RANKS: Final = {Stat.MAX: 1.0, Stat.P99: 0.99, Stat.MEDIAN: 0.5, Stat.P1: 0.01, Stat.MIN: 0.0}
 
-# What a figure without a budget is shown in.
+# The unit of a figure without a budget.
 _REPORTED_UNIT: Final = {Clock.HOST: "ms", Clock.VIRTUAL: "us", Clock.HARDWARE: "us"}
 
 
 class BudgetEntry(BaseModel):
-    """One row of the budget file: of a `stage` of the journey, or of a measurement of the lab's own, by its `name`."""
+    """One row of the budget file: for a `stage` of the journey, or for a custom measurement with a `name`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -79,9 +79,7 @@ class BudgetEntry(BaseModel):
     @classmethod
     def _a_stage_of_ours(cls, value: object) -> object:
         if isinstance(value, str) and value not in tuple(Stage) and not did_you_mean(value, tuple(Stage)):
-            raise ValueError(
-                f"no stage {value!r}; a measurement of the lab's own is given as `name: {value[:40]}`"
-            )
+            raise ValueError(f"no stage {value!r}; a custom measurement is written as `name: {value[:40]}`")
         return value
 
     @field_validator("name", mode="after")
@@ -89,7 +87,9 @@ class BudgetEntry(BaseModel):
     def _no_stage_misspelt(cls, value: str | None) -> str | None:
         near = get_close_matches(value or "", [str(stage) for stage in Stage], n=1, cutoff=_MISSPELT)
         if near:
-            raise ValueError(f"{value!r} is nearly the stage {near[0]!r}: did you mean `stage: {near[0]}`?")
+            raise ValueError(
+                f"{value!r} is similar to the stage {near[0]!r}: did you mean `stage: {near[0]}`?"
+            )
         return value
 
     @property
@@ -107,7 +107,7 @@ class BudgetEntry(BaseModel):
         if self.min_samples < 1 or self.warmup < 0:
             raise ValueError("min_samples must be 1 or more and warmup 0 or more")
         if (self.stage is None) is (self.name is None):
-            raise ValueError("give `stage`, one of the journey, or `name`, of a measurement of the lab's own")
+            raise ValueError("give `stage`, one of the journey, or `name`, of a custom measurement")
         if self.stage is None:
             self._own()
         else:
@@ -174,8 +174,8 @@ def load_budgets(path: Path = DEFAULT_BUDGETS) -> dict[tuple[str, Clock], Budget
         if key in out:
             raise ConfigError(
                 f"{path}: two budgets for {budget.stage!r} on the {entry.clock} clock",
-                expected="one budget a stage (or name) and clock",
-                seen="a second one",
+                expected="one budget per stage (or name) and clock",
+                seen="a second budget",
                 do="remove one of the two",
             )
         out[key] = budget
@@ -184,7 +184,7 @@ def load_budgets(path: Path = DEFAULT_BUDGETS) -> dict[tuple[str, Clock], Budget
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One row of the result table. Values are in `unit`; `limit` and `stretch` are None where nothing is judged."""
+    """One row of the result table. Values are in `unit`; `limit` and `stretch` are None if nothing is judged."""
 
     name: str
     value: float | None
@@ -206,13 +206,13 @@ class Judged:
 
     @property
     def missed_stretch(self) -> bool:
-        """True when the figure is on the wrong side of its stretch limit (never a failure)."""
+        """True if the figure is on the wrong side of its stretch limit (never a failure)."""
         if self.stretch is None or self.value is None:
             return False
         return self.value > self.stretch if self.direction is Direction.AT_MOST else self.value < self.stretch
 
     def to_json(self) -> StageRow:
-        """The row as records hold it: plain values, `missed_stretch` too."""
+        """The row in the form of records: plain values, including `missed_stretch`."""
         return {
             "name": self.name,
             "value": self.value,
@@ -234,12 +234,12 @@ class Judged:
         }
 
     def with_samples(self, samples: Sequence[float]) -> MeasuredRow:
-        """As `to_json`, with the samples that it was judged from: in ns, for a measurement of the lab's own in its unit."""
+        """Like `to_json`, with its samples: in ns, or in the unit of a custom measurement."""
         return {**self.to_json(), "samples_list": list(samples)}
 
     @classmethod
     def from_json(cls, row: Mapping[str, object]) -> Judged:
-        """The row back from its JSON form; keys that later versions add are ignored. Raises ConfigError."""
+        """The row from its JSON form; ignores keys of later versions. Raises ConfigError."""
         known = {key: value for key, value in row.items() if key in cls.__slots__}
         try:
             return TypeAdapter(cls).validate_python(known)
@@ -257,9 +257,9 @@ class Judged:
         return "up to" if self.direction is Direction.AT_MOST else "of at least"
 
     def demand(self) -> Judged:
-        """The row itself when it passed. Raises BudgetExceeded on `fail`, with figure, limit and what to look at.
+        """The row itself if it passed. Raises BudgetExceeded on `fail`, with figure, limit and what to do.
 
-        `inconclusive` and `skip` raise nothing: they are not the code's fault, the caller maps them to its own skip.
+        `inconclusive` and `skip` raise nothing: the code is not at fault, and the caller maps them to its own skip.
         """
         if self.verdict is not Verdict.FAIL:
             return self
@@ -268,16 +268,16 @@ class Judged:
             expected=f"{self.stat} of {self.samples} samples {self._bound} {self.limit:.4g} {self.unit}",
             seen=f"p50 {self.p50:.4g} {self.unit}, p99 {self.p99:.4g} {self.unit}, max {self.max:.4g} {self.unit}: "
             f"{self.reason}",
-            do="make it better, or change the budget file and say why",
+            do="improve it, or change the budget file and give the reason",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class StageBudget:
-    """One stage, or one measurement of the lab's own, asked to judge.
+    """Judges one stage or one custom measurement.
 
-    `budgets` are those of the file for it, by clock: where there is none for the samples' clock nothing is promised.
-    `clock` is the one that was asked for; None leaves it to the samples.
+    `budgets` are its budgets in the file, by clock: without one for the samples' clock there is no limit. `clock` is the
+    requested one; None means the samples' clock.
     """
 
     stage: str
@@ -297,8 +297,8 @@ class StageBudget:
         """Samples -> the judged row; never raises for a missed budget.
 
         `Samples` (`board.samples(...)`) carry their clock. Plain numbers are in ns, or in `unit` (`%`, or that of a
-        measurement of the lab's own, where it is the default). `lost_ns` of the time in which samples of the host, or
-        of a QEMU's time, were taken was nobody's, and `lost` says why. Raises ConfigError for samples of another clock
+        custom measurement, where it is the default). `lost_ns` is the lost time while samples of the host, or
+        of a QEMU's time, were taken, and `lost` the reason. Raises ConfigError for samples of another clock
         than the one asked for, for plain numbers of a stage of the board without a clock, and for another unit.
         """
         source = samples.source if isinstance(samples, Samples) else ""
@@ -317,7 +317,7 @@ class StageBudget:
         return any(budget.is_own for budget in self.budgets.values())
 
     def _clock_of(self, samples: Samples | Iterable[float]) -> Clock:
-        """The samples' clock. Raises ConfigError where it is not the one that was asked for, or nobody says it."""
+        """The samples' clock. Raises ConfigError if it is not the requested one, or if it is unknown."""
         if isinstance(samples, Samples):
             if self.clock not in (None, samples.clock) or (
                 self._is_own and samples.clock not in self.budgets
@@ -327,7 +327,7 @@ class StageBudget:
                     f"samples of the {samples.clock} clock are not judged by the {meant} limit of {self.stage}",
                     expected=f"samples of the {meant} clock",
                     seen=f"{len(samples)} of the {samples.clock} clock",
-                    do="leave the clock out: the samples carry theirs",
+                    do="omit the clock: the samples carry theirs",
                 )
             return samples.clock
         if self.clock is not None:
@@ -337,7 +337,7 @@ class StageBudget:
             return next(iter(self.budgets))
         raise ConfigError(
             f"samples of {self.stage} without a clock",
-            expected="samples that carry their clock, or a clock beside them",
+            expected="samples that carry their clock, or an explicit clock",
             seen="plain numbers, which may be instructions or ns",
             do=f'give board.samples("{self.stage}", answer), or name their clock: budget("{self.stage}", "virtual")',
         )
@@ -360,7 +360,7 @@ class StageBudget:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Every budget of a file, to ask by stage: `Budgets.load()("verify", Clock.VIRTUAL).judge(samples)`.
+    """The budgets of a file, by stage: `Budgets.load()("verify", Clock.VIRTUAL).judge(samples)`.
 
     `strict` makes `marginal` a `fail`.
     """
@@ -375,10 +375,10 @@ class Budgets:
         return cls(load_budgets(path), strict, path)
 
     def __call__(self, stage: str, clock: Clock | str | None = None) -> StageBudget:
-        """The budget of a stage, or of a measurement of the lab's own; without a clock, on the samples' one.
+        """The budget of a stage or of a custom measurement; without a clock, on the samples' clock.
 
-        A stage of the journey without a budget for the samples' clock is never judged by another clock's. Raises
-        ConfigError for an unknown stage, name or clock, and for a clock that a measurement of the lab's own is not on.
+        A stage of the journey without a budget for the samples' clock is never judged by another clock's budget. Raises
+        ConfigError for an unknown stage, name or clock, and for a clock without a budget of a custom measurement.
         """
         own = sorted({budget.stage for budget in self.entries.values() if budget.is_own})
         known = (*Stage, *own)
@@ -387,14 +387,14 @@ class Budgets:
                 f"no stage {stage!r}{did_you_mean(stage, known)}",
                 expected=f"one of {', '.join(known)}",
                 seen=stage,
-                do=f"name a stage of the journey, or give {self.path} a row with this name",
+                do=f"name a stage of the journey, or add a row with this name to {self.path}",
             )
         if clock is not None and clock not in tuple(Clock):
             raise ConfigError(
                 f"no clock {clock!r}{did_you_mean(clock, tuple(Clock))}",
                 expected=f"one of {', '.join(Clock)}",
                 seen=clock,
-                do="name the clock that the samples were taken on",
+                do="name the clock of the samples",
             )
         budgets = {on: budget for (name, on), budget in self.entries.items() if name == stage}
         if stage in own and clock is not None and clock not in budgets:
@@ -402,7 +402,7 @@ class Budgets:
                 f"{stage} has no limit on the {clock} clock",
                 expected=f"the {', '.join(budgets)} clock, as {self.path} has it",
                 seen=clock,
-                do="give the file a row for that clock",
+                do="add a row for that clock to the file",
             )
         if clock is None and not budgets and Stage(stage).side is not Side.BOARD:
             raise ConfigError(
@@ -430,12 +430,12 @@ def judge(
 ) -> Judged:
     """Judge samples by the budget of their stage and clock.
 
-    A budget is never applied to another clock: without one for this clock the row is reported, verdict `pass` when it
-    has samples and `skip` when it has none. But a stage of the board that has a budget on the board's other clock
-    alone is `inconclusive`: something is promised of it, and nothing was judged. Too few samples are `inconclusive`,
-    and so is a missed limit on a noisy host: one that would have been kept without the time spent waiting for a
-    processor, or that nobody had. `strict` makes `marginal` a `fail`, and says so in the reason. Raises ConfigError for
-    a sample that is no finite number: no limit holds one.
+    A budget is never applied to another clock: without one for this clock the row is reported, with verdict `pass` if it
+    has samples and `skip` if it has none. But an on-board stage with a budget only on the board's other clock is
+    `inconclusive`: there is a limit, and nothing was judged. Too few samples are `inconclusive`, and so is a missed limit
+    on a noisy host, if the figure is within the limit without the time spent waiting for a processor or lost time.
+    `strict` makes `marginal` a `fail` and says so in the reason. Raises ConfigError for a sample that is not a finite
+    number.
     """
     judged = _judge(measurement, budgets)
     if strict and judged.verdict is Verdict.MARGINAL:
@@ -453,7 +453,7 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
     samples = [value * scale for value in measurement.samples[warmup:]]
     if not all(map(math.isfinite, samples)):
         raise ConfigError(
-            f"a sample of {measurement.stage} is no number",
+            f"a sample of {measurement.stage} is not a number",
             expected="finite numbers",
             seen=", ".join(f"{value:g}" for value in samples if not math.isfinite(value))[:80],
             do="correct the measurement",
@@ -475,14 +475,12 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
         verdict = Verdict.INCONCLUSIVE
         reason = f"noisy host: {value:.4g} {unit} is within the limit without the time spent waiting for a processor"
         if measurement.lost:
-            reason = (
-                f"{value:.4g} {unit} is within the limit without time that nobody had: {measurement.lost}"
-            )
+            reason = f"{value:.4g} {unit} is within the limit without lost time: {measurement.lost}"
     elif not budget.is_kept_by(value) and _may_be_kept_when_quiet(measurement, budget, scale):
         verdict = Verdict.INCONCLUSIVE
         reason = (
-            f"noisy host: {value:.4g} {unit} is above the limit, but how busy the machine was changed by more than a "
-            "fifth around a sample, or it has not been seen quiet yet"
+            f"noisy host: {value:.4g} {unit} is above the limit, but the machine's load changed by more than a fifth "
+            "around a sample, or the machine has not been quiet yet"
         )
     elif not budget.is_kept_by(value):
         verdict = Verdict.FAIL
@@ -499,13 +497,13 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
 
 
 def _unjudged(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]) -> tuple[Verdict, str]:
-    """What samples without a budget are: reported, or a promise that nobody looked at, with why."""
+    """The verdict for samples without a budget, with the reason: reported, or a limit that was not judged."""
     others = [clock for stage, clock in budgets if stage == measurement.stage and clock in _BOARD_CLOCKS]
     if measurement.clock not in _BOARD_CLOCKS or not others:
         return Verdict.PASS, ""
     return (
         Verdict.INCONCLUSIVE,
-        f"not judged: measured on the {measurement.clock} clock, and the budget is for the {others[0]} clock alone",
+        f"not judged: measured on the {measurement.clock} clock, and the budget is only for the {others[0]} clock",
     )
 
 
@@ -520,7 +518,7 @@ def _raw(measurement: Measurement, budget: Budget, scale: float) -> float | None
 
 
 def _may_be_kept_when_quiet(measurement: Measurement, budget: Budget, scale: float) -> bool:
-    """Whether the limit is kept by the least that each sample may be on a quiet machine."""
+    """Whether the figure is within the limit if each sample is the smallest possible on a quiet machine."""
     if len(measurement.least) != len(measurement.samples):
         return False
     least = [sample * scale for sample in measurement.least[budget.warmup :]]
@@ -528,9 +526,9 @@ def _may_be_kept_when_quiet(measurement: Measurement, budget: Budget, scale: flo
 
 
 def _kept_without_waiting(measurement: Measurement, budget: Budget, scale: float) -> bool:
-    """Whether the limit is kept once the waiting for a processor, and time that nobody had, is taken off.
+    """Whether the figure is within the limit without the time spent waiting for a processor and without lost time.
 
-    What is no time, or has to be large enough, nothing can be taken off from: time that nobody had leaves it open.
+    For a figure that is not a time, or that must be large enough, nothing can be subtracted: lost time leaves it open.
     """
     if budget.unit not in _PER_UNIT or budget.direction is Direction.AT_LEAST:
         return bool(measurement.lost)
@@ -542,8 +540,8 @@ def _kept_without_waiting(measurement: Measurement, budget: Budget, scale: float
     ]
     if budget.is_kept_by(_statistic(budget.stat, net)):
         return any(waited)
-    # Which samples the rest was lost in is not known: it must make up for all that is above the limit, but for what
-    # the statistic lets be there.
+    # It is unknown in which samples the rest was lost: it must cover everything above the limit, except what the
+    # statistic ignores.
     over = sorted(sample - budget.limit for sample in net if sample > budget.limit)
     kept = max(1, math.ceil(_RANKS[budget.stat] * len(net)))
     needed = over[: max(0, len(over) - (len(net) - kept))]
@@ -565,12 +563,12 @@ def _statistic(stat: Stat, samples: Sequence[float]) -> float:
 
 
 def skipped(stage: str, reason: str, clock: Clock = Clock.HOST) -> Judged:
-    """A row for a stage that is not built or not there: `skip`, with why."""
+    """A row for a stage that is missing or not built: `skip`, with the reason."""
     return Judged(stage, None, "", clock, None, 0, None, None, None, None, None, Verdict.SKIP, reason)
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """One verdict for many: fail, then infra, then inconclusive outrank the rest; all skipped is inconclusive."""
+    """One verdict for many: fail, then infra, then inconclusive outrank the rest; if all are skipped: inconclusive."""
     for verdict in (Verdict.FAIL, Verdict.INFRA, Verdict.INCONCLUSIVE):
         if verdict in verdicts:
             return verdict

@@ -1,4 +1,4 @@
-"""One figure before and after: exact ones that may not get worse, times that are told and never judged."""
+"""One figure before and after: exact figures must not get worse, times are reported and never judged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from contracts.measurement import Clock, Direction
 
 DEFAULT_THRESHOLD: Final = 2.0
-"""By how many percent a virtual figure may grow."""
+"""Allowed growth of a virtual figure in percent."""
 
 _MIN_HOST_SAMPLES: Final = 5
 _RESAMPLES: Final = 2000
@@ -22,7 +22,7 @@ _RESAMPLES: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One figure in both documents: in ns (virtual: instructions), one of the lab's own in its unit.
+    """One figure in both documents: in ns (virtual: instructions), or in the unit of a custom measurement.
 
     `direction` is that of its budget: which way is worse.
     """
@@ -34,20 +34,20 @@ class Change:
 
     @property
     def ratio(self) -> float:
-        """After over before; infinite where something came of nothing."""
+        """After divided by before; infinite if before is 0 and after is not."""
         if self.before == 0:
             return math.inf if self.after > 0 else 1.0
         return self.after / self.before
 
     @property
     def harm(self) -> float:
-        """The ratio, turned so that above 1 is worse."""
+        """The ratio, oriented so that above 1 is worse."""
         if self.direction is Direction.AT_MOST:
             return self.ratio
         return 1 / self.ratio if self.ratio else math.inf
 
     def grew_by_more_than(self, percent: float) -> bool:
-        """Whether it is a regression at a threshold of `percent`; exact for counts of instructions.
+        """Whether it is a regression at a threshold of `percent`; exact for instruction counts.
 
         What has to be large enough regresses by shrinking.
         """
@@ -57,7 +57,7 @@ class Change:
 
     @property
     def is_improvement(self) -> bool:
-        """Better at all: virtual figures are exact."""
+        """Any improvement: virtual figures are exact."""
         return self.harm < 1
 
 
@@ -65,7 +65,7 @@ class Change:
 class HostChange:
     """A figure of a board or a test on the host or hardware clock: medians, a 95% interval of their ratio.
 
-    `interval` is None for few samples. Medians are in ns, or in the `unit` of a measurement of the lab's own.
+    `interval` is None for few samples. Medians are in ns, or in the `unit` of a custom measurement.
     """
 
     kind: str
@@ -76,19 +76,19 @@ class HostChange:
 
     @property
     def reading(self) -> str:
-        """What the interval says."""
+        """The conclusion from the interval."""
         if self.interval is None:
             return f"fewer than {_MIN_HOST_SAMPLES} samples"
         low, high = self.interval
         if low <= 1 <= high:
-            return "no difference seen"
+            return "no difference"
         if not self.unit:
             return "slower" if low > 1 else "faster"
         return "worse" if (low > 1) is (self.figure.direction is Direction.AT_MOST) else "better"
 
 
 def ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, float] | None:
-    """A 95% bootstrap interval of median(after) / median(before); None below five samples a side.
+    """A 95% bootstrap interval of median(after) / median(before); None below five samples on either side.
 
     Resampling is seeded: the same samples give the same interval.
     """
@@ -105,7 +105,7 @@ def ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[flo
 
 
 def percent_text(ratio: float) -> str:
-    """A ratio as a change: `+20.0%`, `=` for none, `new` for something out of nothing."""
+    """A ratio as a change: `+20.0%`, `=` for no change, `new` if the figure was 0."""
     return "new" if math.isinf(ratio) else f"{ratio - 1:+.1%}" if ratio != 1 else "="
 
 
@@ -114,7 +114,7 @@ def _median(value: float, unit: str) -> str:
 
 
 def host_table(changes: Sequence[HostChange], of: str = "board") -> Table:
-    """Figures on the host and hardware clocks: medians, and what the interval of their ratio says."""
+    """Figures on the host and hardware clocks: medians, and the conclusion from the interval of their ratio."""
     clocks = [str(clock) for clock in Clock if any(change.clock is clock for change in changes)]
     title = f"{' and '.join(clocks)} medians in ms, reported and never judged"
     table = Table(title=title, title_justify="left")

@@ -1,4 +1,4 @@
-"""Samples by stage and clock: what each stage took, on the clock that its budget was written for."""
+"""Samples by stage and clock: what each stage took, on the clock of its budget."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Stopwatch:
     wall: dict[str, list[float]] = field(default_factory=dict)
     waited: dict[str, list[float]] = field(default_factory=dict)
     lost: dict[str, list[str]] = field(default_factory=dict)
-    """Why some of the time of a stage's samples was nobody's, for people."""
+    """Why part of the time of a stage's samples was lost, as readable text."""
     paced: dict[str, list[Paced]] = field(default_factory=dict)
-    """Host samples that were divided by the machine's slow-down around them; empty for a stage that is not."""
+    """Host samples that were divided by the machine's slow-down around them; empty for other stages."""
     sources: dict[Clock, str] = field(default_factory=dict)
     _parts: dict[str, int] = field(default_factory=dict)
 
@@ -30,19 +30,19 @@ class Stopwatch:
         self.samples.setdefault((stage, clock), []).append(float(ns))
 
     def add_paced(self, stage: str, paced: Paced) -> None:
-        """Record one host sample as it would be on a quiet machine, with what was measured beside it."""
+        """Record one host sample as it would be on a quiet machine, together with the measured value."""
         self.add(stage, Clock.HOST, paced.ns)
         self.paced.setdefault(stage, []).append(paced)
 
     def take(self, stage: str, samples: Samples) -> None:
-        """Record what a board measured of `stage`, on the clock that it says."""
+        """Record a board's samples of `stage`, on their clock."""
         for value in samples:
             self.add(stage, samples.clock, value)
         self.sources[samples.clock] = samples.source
 
     @contextlib.contextmanager
     def cpu(self, stage: str) -> Iterator[None]:
-        """Time a host stage: thread CPU time is the sample, wall time stands beside it."""
+        """Time a host stage: thread CPU time is the sample, wall time is recorded separately."""
         cpu, wall = time.thread_time_ns(), time.perf_counter_ns()
         try:
             yield
@@ -61,7 +61,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def part(self, stage: str) -> Iterator[None]:
-        """Time one of several parts of a stage; `sum_parts` makes one sample of them."""
+        """Time one of several parts of a stage; `sum_parts` combines them into one sample."""
         wall = time.perf_counter_ns()
         try:
             yield
@@ -73,7 +73,7 @@ class Stopwatch:
         self.add(stage, Clock.HOST, self._parts.pop(stage, 0))
 
     def measurements(self) -> list[Measurement]:
-        """Everything recorded, one Measurement a stage and clock."""
+        """Everything recorded, one Measurement per stage and clock."""
         return [
             Measurement(
                 stage,

@@ -1,4 +1,4 @@
-"""A kept board as commands and tests have any other: its client, its power, its registers, through its keeper."""
+"""A kept board with the interface of any other: its client, its power, its registers, through its keeper."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from harness.lease import Lease
 from targets.protocols import Port
 
 POWER_S: Final = 60.0
-"""A switch, a golden image and a kernel of a board of hardware take this long at most, beyond its boot time-out."""
+"""A switch, a golden image and a kernel of a hardware board take at most this long, in addition to its boot timeout."""
 
 
 class KeptLease(Lease):
-    """The keeper's lease, as one who attached sees it. Releasing it releases nothing."""
+    """The keeper's lease, as seen by an attached process. Releasing it does nothing."""
 
     def __init__(self, spec: BoardSpec, place: Place, epoch: int) -> None:
         self.spec = spec
@@ -37,17 +37,17 @@ class KeptLease(Lease):
 
     @property
     def lost(self) -> bool:
-        """The keeper finds that out, and ends."""
+        """The keeper detects that and exits."""
         return False
 
     def check(self) -> None:
         """Nothing to check: the keeper answers while it holds the place."""
 
     def check_now(self) -> None:
-        """As `check`."""
+        """The same as `check`."""
 
     def release(self) -> None:
-        """The place stays the keeper's."""
+        """The keeper keeps the place."""
 
 
 class KeptTarget:
@@ -64,31 +64,31 @@ class KeptTarget:
 
     @property
     def pid(self) -> int:
-        """Process that is the board, 0 where there is none."""
+        """Process id of the board, 0 if it is not a process."""
         return int(self._about["board_pid"])
 
     def start(self) -> None:
-        """It runs."""
+        """Does nothing: the board runs."""
 
     def open_console(self) -> Port:
         """Never called: the keeper holds the line."""
         raise NotImplementedError("a kept board's line is the keeper's")
 
     def go(self) -> None:
-        """It runs."""
+        """Does nothing: the board runs."""
 
     def stop(self) -> None:
-        """It stays up."""
+        """Does nothing: the board stays up."""
 
     def leave_on(self) -> None:
-        """It stays up."""
+        """Does nothing: the board stays up."""
 
     def registers(self) -> str:
-        """Registers of every core. Raises InfraError where none can be had."""
+        """Registers of every core. Raises InfraError if they are not available."""
         return str(self._link.call("registers", timeout_s=TURN_S + ANSWER_S)["text"])
 
     def exit_error(self, wait_s: float = 0.0) -> AssayError | None:  # noqa: ARG002 - a Target
-        """What the keeper found when it last asked, or None."""
+        """What the keeper found at its last check, or None."""
         try:
             self._link.call("alive", timeout_s=TURN_S + ANSWER_S)
         except AssayError as error:
@@ -96,22 +96,22 @@ class KeptTarget:
         return None
 
     def console_users(self) -> str:
-        """The keeper, which has the console open, looks for others."""
+        """Empty: the keeper, which has the console open, checks this."""
         return ""
 
     def processes(self) -> Sequence[int]:
-        """The board itself, where it is a process of this machine."""
+        """The board itself, if it is a process of this machine."""
         return [self.pid] if self.pid else []
 
     def run_delay_s(self) -> float:
-        """The keeper judges what came late."""
+        """The keeper judges late answers."""
         return 0.0
 
     def __enter__(self) -> KeptTarget:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """It stays up."""
+        """Does nothing: the board stays up."""
 
 
 class KeptBoard(Board):
@@ -145,15 +145,15 @@ class KeptBoard(Board):
 
     @property
     def hello_known(self) -> bool:
-        """Whether the board's power is on, as the keeper last said."""
+        """Whether the board's power is on, as last reported by the keeper."""
         return bool(self._about["hello"])
 
     def check_alive(self) -> None:
-        """Raise what ended the board, if something did. Says nothing to it."""
+        """Raise the error that ended the board, if any. Sends nothing to it."""
         self.link.call("alive", timeout_s=TURN_S + ANSWER_S)
 
     def power_on(self) -> None:
-        """Attach to the board, which is booted when its power is off. Raises what a boot does."""
+        """Attach to the board; boot it if its power is off. Raises the errors of a boot."""
         self._attach(self.link.call("about"))
 
     def power_off(self) -> None:
@@ -163,16 +163,16 @@ class KeptBoard(Board):
             client.close()
 
     def switch_off(self) -> None:
-        """Switch the supply off; the lease stays the keeper's."""
+        """Switch the supply off; the keeper keeps the lease."""
         self.power_off()
         self.link.call("off", timeout_s=TURN_S + POWER_S)
 
     def power_cycle(self) -> None:
-        """Off, and on again with the kernel that runs."""
+        """Switch off, and on again with the current kernel."""
         self.boot(None)
 
     def boot(self, image: KernelImage | None) -> None:
-        """Power-cycle with `image`, or with the one that runs."""
+        """Power-cycle with `image`, or with the current one."""
         self.power_off()
         self._attach(
             self.link.call(
@@ -187,7 +187,7 @@ class KeptBoard(Board):
         self.image = image_of(about["image"])
         self.target = KeptTarget(self.link, about)
         if not about["hello"]:
-            self.link.call("alive", timeout_s=TURN_S + ANSWER_S)  # says why not
+            self.link.call("alive", timeout_s=TURN_S + ANSWER_S)  # raises the reason if not
         self._hello = HelloResponse.unpack(bytes.fromhex(about["hello"]))
         self._client = KeptClient(
             self.link,
@@ -203,7 +203,7 @@ class KeptBoard(Board):
         self.client.events.clear()
 
     def crash_record(self) -> str:
-        """What the keeper knows of the kernel's end."""
+        """What the keeper knows about the kernel's end."""
         return str(self.link.call("crash", timeout_s=TURN_S + POWER_S)["text"])
 
 
@@ -215,7 +215,7 @@ def attached(
     watch: Watch | None = None,
     told: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[KeptBoard]:
-    """The board whose keeper listens at `socket`. It may be off: what asks its kernel says so then."""
+    """The board whose keeper listens at `socket`. It may be off: requests to its kernel then fail with that message."""
     link = KeeperLink(socket, told)
     try:
         about = link.call("about")

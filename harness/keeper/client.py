@@ -1,4 +1,4 @@
-"""A kept board's channel as a command has it: requests go through the keeper, every frame comes back from it."""
+"""A kept board's channel for commands: requests go through the keeper, and all frames come back from it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Q = TypeVar("Q", bound=Record)
 R = TypeVar("R", bound=Record)
 
 ANSWER_S: Final = 5.0
-"""Within this a keeper answers what needs no board."""
+"""A keeper answers requests that need no board within this time."""
 
 _POLL_S: Final = 0.2
-_SLACK_S: Final = 30.0  # triage of a silent board boots a golden image, and then boots this one again
+_SLACK_S: Final = 30.0  # triage of a silent board boots a golden image, and then this one again
 
 
 def connect(path: Path) -> Lines:
-    """A connection to the keeper whose socket is at `path`. Raises OSError when nobody listens there."""
+    """A connection to the keeper with the socket `path`. Raises OSError if it does not listen."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         link.settimeout(ANSWER_S)
@@ -44,7 +44,7 @@ def connect(path: Path) -> Lines:
 
 
 class KeeperLink:
-    """A conversation with one keeper: `call` is a request and its answer. Safe to use from several threads."""
+    """A connection to one keeper: `call` is a request with its answer. Safe to use from several threads."""
 
     def __init__(self, path: Path, told: Callable[[str], None] = lambda _text: None) -> None:
         self.path = path
@@ -61,7 +61,7 @@ class KeeperLink:
         return peer_pid(self._lines.link)
 
     def call(self, op: str, *, timeout_s: float = ANSWER_S, **arguments: Any) -> dict[str, Any]:
-        """Ask for `op`. Raises what the keeper raised, BoardLost when it is gone, InfraError when it does not answer."""
+        """Request `op`. Raises what the keeper raised, BoardLost if it is gone, InfraError if it does not answer."""
         with self._lock:
             try:
                 self._lines.link.settimeout(timeout_s)
@@ -72,8 +72,8 @@ class KeeperLink:
                 raise InfraError(
                     f"the keeper of this board does not answer `{op}`",
                     expected=f"an answer within {timeout_s:g} s",
-                    seen=f"nothing from pid {self.pid}: it was stopped, or hangs",
-                    do="`assay down` ends it and frees the board",
+                    seen=f"nothing from pid {self.pid}: it was stopped or hangs",
+                    do="`assay down` ends it and releases the board",
                 ) from error
             except OSError as error:
                 raise self._gone(error) from error
@@ -87,18 +87,18 @@ class KeeperLink:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Have the board alone while this lasts: for requests that belong together."""
+        """Use the board exclusively inside: for requests that belong together."""
         self.call("turn", timeout_s=TURN_S + ANSWER_S)
         try:
             yield
         finally:
             with contextlib.suppress(
                 AssayError
-            ):  # a keeper that is gone, or hung up on us, has given it to others
+            ):  # a keeper that is gone, or closed the connection, has given it to others
                 self.call("done")
 
     def close(self) -> None:
-        """Hang up; may be called twice. The board stays up."""
+        """Close the connection; may be called twice. The board stays up."""
         self._lines.close()
 
     def _gone(self, error: OSError) -> BoardLost:
@@ -111,7 +111,7 @@ class KeeperLink:
 
 
 class _Tap:
-    """A port on which the board's events arrive as the keeper hears them; what is sent goes elsewhere.
+    """A port on which the board's events arrive as the keeper receives them; it does not send.
 
     `watch` is given every frame in both directions, those of other commands included.
     """
@@ -127,11 +127,11 @@ class _Tap:
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that a read gets at once."""
+        """Bytes that a read returns at once."""
         return len(self._waiting)
 
     def read(self, size: int = 1) -> bytes:
-        """Up to `size` bytes of events, within a moment. Raises OSError when the keeper is gone."""
+        """Up to `size` bytes of events, within a short time. Raises OSError if the keeper is gone."""
         if not self._waiting:
             try:
                 line = self._lines.receive()
@@ -148,16 +148,16 @@ class _Tap:
         return data
 
     def write(self, data: bytes) -> int | None:
-        """Never: requests are the keeper's."""
+        """Not supported: the keeper sends requests."""
         raise OSError(f"{len(data)} bytes for a line that only listens")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._lines.close()
 
 
 class KeptClient(ChannelClient):
-    """The commands of a kept board's kernel. Sequences, session and repetition are the keeper's, events come to all."""
+    """The commands of a kept board's kernel. The keeper handles sequences, session and repetition; events go to all."""
 
     def __init__(
         self,
@@ -191,11 +191,11 @@ class KeptClient(ChannelClient):
 
     @property
     def asked_last(self) -> str:
-        """The last request of ours, for people."""
+        """Our last request, as readable text."""
         return self._asked_name
 
     def request(self, message: Message[Q, R], request: Q, timeout_s: float | None = None) -> R:
-        """Have the keeper ask, and return the response."""
+        """Send a request through the keeper and return the response."""
         self._asked_name = message.name
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         answer = self._keeper.call(
@@ -219,18 +219,18 @@ class KeptClient(ChannelClient):
             ) from error
 
     def hello(self, timeout_s: float | None = None) -> HelloResponse:
-        """Ask what the kernel is."""
+        """Query the kernel's identity."""
         answer = self._keeper.call("hello", timeout_s=self.timeout_s + TURN_S + _SLACK_S, limit_s=timeout_s)
         return self._record("HELLO", HelloResponse, answer["body"])
 
     def open_session(self, channel_key: bytes, epoch: int = 0) -> HelloResponse:  # noqa: ARG002 - it has one
-        """The hello of the keeper's session, which everybody who attaches shares."""
+        """The hello of the keeper's session, which all attached processes share."""
         return self._hello_known
 
     def upload(
         self, kind: BlobKind, data: bytes, *, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Have the keeper upload `data`; `progress` is told its end alone."""
+        """Upload `data` through the keeper; `progress` is called only at the end."""
         self._keeper.call(
             "upload", timeout_s=2 * self.timeout_s + TURN_S + _SLACK_S, kind=int(kind), data=data.hex()
         )
@@ -238,5 +238,5 @@ class KeptClient(ChannelClient):
             progress(len(data), len(data))
 
     def send_raw(self, data: bytes) -> None:
-        """Have the keeper send bytes past all framing."""
+        """Send bytes without framing through the keeper."""
         self._keeper.call("raw", timeout_s=TURN_S + ANSWER_S, data=data.hex())

@@ -1,4 +1,4 @@
-"""Which boards are up, and what BOARD means: a place or a kind, the same for every command."""
+"""Which boards are up, and what BOARD means: a place or a board type, the same for every command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.lease.owner import Owner
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A board that somebody brought up. `alive`: whether its keeper still listens; a dead one left its socket."""
+    """A board that was brought up. `alive`: whether its keeper still listens; a dead one left its socket."""
 
     socket: Path
     identity: str
@@ -27,7 +27,7 @@ class Up:
 
 
 def boards_up() -> list[Up]:
-    """Every board of this machine's leases' folder that is up, by place, those whose keeper was killed included."""
+    """Every board in this machine's lease folder that is up, by place, including those with a killed keeper."""
     folder = leases_folder()
     found = []
     for path in sorted(folder.glob(f"*.{SUFFIX}")):
@@ -48,7 +48,7 @@ def _listens(path: Path) -> bool:
 
 
 def meant(name: str, lab: Sequence[Path] | None) -> BoardSpec:
-    """The kind that BOARD names, with the one place that it names, or all of the kind's. Raises ConfigError."""
+    """The board type that BOARD names, with the named place, or with all places of the type. Raises ConfigError."""
     specs = load_boards(lab=lab)
     for spec in specs:
         if spec.kind == name:
@@ -57,7 +57,7 @@ def meant(name: str, lab: Sequence[Path] | None) -> BoardSpec:
     if len(places) == 1:
         spec, place = places[0]
         return replace(spec, places=(place,))
-    for up in boards_up():  # a simulator's, which no lab file names
+    for up in boards_up():  # a simulator's board, which no lab file names
         if up.place == name:
             for spec in specs:
                 if spec.kind == up.kind:
@@ -65,14 +65,14 @@ def meant(name: str, lab: Sequence[Path] | None) -> BoardSpec:
     known = [*(spec.kind for spec in specs), *(place.name for spec in specs for place in spec.places)]
     raise ConfigError(
         f"no board {name!r}{did_you_mean(name, known)}",
-        expected=f"a board or a kind: {', '.join(known)}",
+        expected=f"a board or a board type: {', '.join(known)}",
         seen=name if not places else f"{len(places)} boards of that name",
         do="see `assay boards`; name a lab file with --lab",
     )
 
 
 def up_for(name: str, spec: BoardSpec, *, dead: bool = False) -> Up | None:
-    """The board that is up and that BOARD means; None when there is none. `dead`: one whose keeper was killed will do.
+    """The board named by BOARD that is up; None if there is none. `dead`: also accept one whose keeper was killed.
 
     Raises ConfigError when several of a kind are up.
     """

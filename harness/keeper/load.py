@@ -1,4 +1,4 @@
-"""A program of one's own onto a board: compiled, sealed, loaded, deployed, and remembered by name."""
+"""Your own program onto a board: compiled, sealed, loaded, deployed, and stored by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.keeper.use import HandBoard
 from harness.loop.pipeline import load
 
 PROGRAM_MAX: Final = 16 << 20
-"""Bytes of a source or an object."""
+"""The maximum size of a source or an object in bytes."""
 
 VERDICTS: Final = {
     "pass": "verdict_pass",
@@ -30,12 +30,12 @@ VERDICTS: Final = {
     "tx": "verdict_tx",
     "aborted": "verdict_aborted",
 }
-"""What a hook may say of a packet, and the counter of it in the telemetry."""
+"""The verdicts of a hook on a packet, and their counters in the telemetry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A program's file: its text (empty for an object), its object, and the one program of it that is meant."""
+    """A program's file: its text (empty for an object), its object, and the selected program."""
 
     path: Path
     text: str
@@ -44,7 +44,7 @@ class Source:
 
 
 def read_source(path: Path, name: str | None = None) -> Source:
-    """A program from a C source or an eBPF ELF object named `.o`. Raises ConfigError, or ProgramRejected as compilers do."""
+    """A program from a C source or an eBPF ELF object named `.o`. Raises ConfigError or ProgramRejected."""
     text = ""
     if path.suffix != ".o":
         compiled = compile_file(path)
@@ -63,7 +63,7 @@ def read_source(path: Path, name: str | None = None) -> Source:
             f"{path} holds several programs",
             expected="one, or its name",
             seen=", ".join(names),
-            do="say which with --program",
+            do="name one with --program",
         )
     for program in programs:
         if name in (None, program.name):
@@ -72,13 +72,13 @@ def read_source(path: Path, name: str | None = None) -> Source:
         f"{path} has no program {name!r}{did_you_mean(name or '', names)}",
         expected=f"one of {', '.join(names)}",
         seen=name or "",
-        do="mend --program",
+        do="correct --program",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A program on a board: what it is known as, what its load cost, and its deployment (None: loaded alone)."""
+    """A program on a board: its identity, the cost of its load, and its deployment (None: only loaded)."""
 
     program: KnownProgram
     response: LoadResponse
@@ -86,7 +86,7 @@ class Put:
 
 
 def put(hand: HandBoard, source: Source, *, memory: int = 0, watch: int = 32, deploy: bool = True) -> Put:
-    """Seal, load and (but a `test` program) deploy. Raises ProgramRejected with the stage that refused, and why."""
+    """Seal, load and (except a `test` program) deploy. Raises ProgramRejected with the stage and the reason."""
     program = source.program
     board = hand.board
     image = seal(program, board.key, test_mem_size=memory)
@@ -108,7 +108,7 @@ def put(hand: HandBoard, source: Source, *, memory: int = 0, watch: int = 32, de
 
 
 def verdict_counts(before: Telemetry, after: Telemetry) -> dict[str, int]:
-    """How many packets met each verdict between two telemetries."""
+    """The number of packets per verdict between two telemetry samples."""
     return {name: getattr(after, field) - getattr(before, field) for name, field in VERDICTS.items()}
 
 
@@ -124,13 +124,13 @@ class MapShown:
     entries: list[tuple[Value, Value]]
 
     def told_entries(self) -> list[tuple[Value, Value]]:
-        """Entries worth a line: all of a hash, those of an array that are not zero."""
+        """The entries to show: all of a hash, the nonzero ones of an array."""
         if self.type != "array":
             return self.entries
         return [(key, value) for key, value in self.entries if any(_leaves(value))]
 
     def document(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The JSON values."""
         return {
             "program": self.program,
             "handle": self.handle,
@@ -142,7 +142,7 @@ class MapShown:
 
 
 def _leaves(value: Value) -> list[Value]:
-    """What a value is made of."""
+    """The parts of a value."""
     if isinstance(value, dict | list):
         parts = value.values() if isinstance(value, dict) else value
         return [leaf for one in parts for leaf in _leaves(one)]
@@ -177,7 +177,7 @@ def _shown(
 
 
 def read_maps(hand: HandBoard, name: str | None = None, program: str | None = None) -> list[MapShown]:
-    """The maps of the programs on the board, or the one of that name. Raises ConfigError for what is not there."""
+    """The maps of the programs on the board, or the one of that name. Raises ConfigError for an unknown name."""
     known = chosen(hand, program) if program is not None else hand.programs()
     shown = []
     names = []
@@ -209,7 +209,7 @@ def chosen(hand: HandBoard, name: str | None) -> list[dict[str, Any]]:
         return found
     names = [one["name"] for one in programs]
     raise ConfigError(
-        f"no program {name!r} on the board{did_you_mean(name, names)}" if name else "which program is meant?",
+        f"no program {name!r} on the board{did_you_mean(name, names)}" if name else "no program named",
         expected=f"one of {', '.join(names)}" if names else "a program that was loaded with `assay bpf load`",
         seen=name or (", ".join(names) or "none is loaded"),
         do="see `assay bpf list`",

@@ -41,7 +41,7 @@ _BACKLOG: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What `assay up` asks for. `places`: names of the places that will do (empty: any of the kind)."""
+    """What `assay up` requests. `places`: names of the acceptable places (empty: any of the board type)."""
 
     kind: str
     image: dict[str, Any]
@@ -53,13 +53,13 @@ class Wanted:
     wait_s: float = 60.0
 
     def document(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The JSON values."""
         return asdict(self)
 
 
 @dataclass(slots=True)
 class _Job:
-    """Something that the main thread does for a connection: QEMU dies with the thread that started it."""
+    """A job that the main thread does for a connection: QEMU dies with the thread that started it."""
 
     do: Callable[[], None]
     done: threading.Event = field(default_factory=threading.Event)
@@ -67,7 +67,7 @@ class _Job:
 
 
 class Keeper:
-    """One leased board, kept. Made and run by the main thread; the server's threads ask it for things."""
+    """One leased board that is kept up. Created and run by the main thread; the server's threads send it jobs."""
 
     def __init__(self, wanted: Wanted, spec: BoardSpec, lease: Lease, key: LabKey) -> None:
         self.spec = spec
@@ -91,7 +91,7 @@ class Keeper:
         return self._board
 
     def about(self) -> dict[str, Any]:
-        """What those who attach need to know. Asks the board nothing."""
+        """The information for attaching processes. Sends nothing to the board."""
         board = self._board
         return {
             "kind": self.spec.kind,
@@ -111,10 +111,10 @@ class Keeper:
             "hello": board.hello.pack().hex() if board is not None else "",
         }
 
-    # --- what connections ask for, done by the main thread ------------------------------------------------------
+    # --- jobs of connections, done by the main thread -----------------------------------------------------------
 
     def boot(self, image: KernelImage | None, told: Told) -> None:
-        """Power-cycle with `image`, or with the one that runs. Raises what a boot does."""
+        """Power-cycle with `image`, or with the current one. Raises the errors of a boot."""
         self._have_done(lambda: self._boot(image or self._image, told))
 
     def off(self, told: Told) -> None:
@@ -138,7 +138,7 @@ class Keeper:
     # --- the main thread ----------------------------------------------------------------------------------------
 
     def start(self, told: Told) -> None:
-        """The first boot. Raises what a boot does."""
+        """The first boot. Raises its errors."""
         self._boot(self._image, told)
 
     def _boot(self, image: KernelImage, told: Told) -> None:
@@ -172,7 +172,7 @@ class Keeper:
         stack.close()
 
     def serve(self) -> None:
-        """Do what is asked until the end; then power off. Raises InfraError when the board does not go off."""
+        """Do jobs until the end; then power off. Raises InfraError if the board does not switch off."""
         try:
             while not self._ending.is_set() and not self.lease.lost:
                 try:
@@ -192,11 +192,11 @@ class Keeper:
 
 @contextlib.contextmanager
 def listening(lease: Lease) -> Iterator[socket.socket]:
-    """The place's socket in the leases' folder, for this user alone; removed afterwards. Raises InfraError."""
+    """The place's socket in the lease folder, for this user alone; removed afterwards. Raises InfraError."""
     path = PlaceFiles.of(lease.place).path(SUFFIX)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
-            path.unlink(missing_ok=True)  # of a keeper that was killed: we hold the lease that it held
+            path.unlink(missing_ok=True)  # left by a killed keeper, whose lease we now hold
             with short_path(path) as short:
                 before = os.umask(0o177)
                 try:
@@ -206,10 +206,10 @@ def listening(lease: Lease) -> Iterator[socket.socket]:
             listener.listen(_BACKLOG)
         except OSError as error:
             raise InfraError(
-                f"the socket {path} cannot be made",
-                expected="a leases' folder that this user may write",
+                f"the socket {path} cannot be created",
+                expected="a lease folder that this user may write",
                 seen=str(error),
-                do="mend the folder, or name another one in ASSAY_LEASES",
+                do="correct the folder, or name another one in ASSAY_LEASES",
             ) from error
         ours = path.stat().st_ino
         try:
@@ -221,7 +221,7 @@ def listening(lease: Lease) -> Iterator[socket.socket]:
 
 
 def _say(value: dict[str, Any]) -> None:
-    """One line for `assay up`. Raises OSError when it is gone."""
+    """One line for `assay up`. Raises OSError if it is gone."""
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
@@ -231,7 +231,7 @@ def _told(text: str) -> None:
 
 
 def _silence(lease: Lease) -> None:
-    """From now on nobody reads what we print: it goes to a log beside the socket."""
+    """From now on nobody reads our output: it goes to a log beside the socket."""
     log = os.open(
         PlaceFiles.of(lease.place).path("keeper.log"),
         os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC,
@@ -256,7 +256,7 @@ def keep(wanted: Wanted) -> int:
                 spec,
                 timeout_s=wanted.wait_s,
                 purpose=PURPOSE,
-                waiting=lambda why: _told(f"waits: {why}"),
+                waiting=lambda why: _told(f"waiting: {why}"),
                 places=places,
             )
         )
@@ -280,7 +280,7 @@ def keep(wanted: Wanted) -> int:
 
 
 def main() -> int:
-    """Keep the board that standard input describes. Returns 0, or the exit code of what went wrong before it was up."""
+    """Keep the board that standard input describes. Returns 0, or the exit code of an error before it was up."""
     signal.signal(signal.SIGTERM, _interrupt)  # until the board is up: `assay up` was interrupted
     try:
         return keep(Wanted(**json.loads(sys.stdin.readline())))
@@ -297,7 +297,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def wait_until_ended(pid: int, timeout_s: float) -> bool:
-    """Whether a process that is not our child is gone within `timeout_s`."""
+    """Whether a process that is not our child ends within `timeout_s`."""
     end_s = time.monotonic() + timeout_s
     while Path(f"/proc/{pid}").exists():
         with contextlib.suppress(OSError, IndexError):

@@ -1,4 +1,4 @@
-"""What is known of the programs on a board: the kernel tells a handle, people want names, files, maps and a state."""
+"""The programs on a board: the kernel only knows handles; this adds names, files, maps and states."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class KnownProgram:
     taken_back: str = ""
 
     def document(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The JSON values."""
         return asdict(self)
 
 
@@ -69,7 +69,7 @@ class Programs:
                 program.taken_back = ""
 
     def event(self, received: ReceivedEvent) -> None:
-        """Follow a ROLLBACK or COMMIT. A ROLLBACK on request names no program: the last one deployed is meant."""
+        """Follow a ROLLBACK or COMMIT. A requested ROLLBACK names no program: it refers to the last deployed one."""
         record = received.record
         with self._lock:
             running = [
@@ -85,7 +85,7 @@ class Programs:
                     culprit.taken_back = _cause(record.cause)
 
     def documents(self) -> list[dict[str, Any]]:
-        """Every program, by handle, each with its `state` in words."""
+        """Every program, by handle, each with its `state` as text."""
         with self._lock:
             last: dict[str, int] = {}
             for program in self._known.values():

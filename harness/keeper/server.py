@@ -1,4 +1,4 @@
-"""The keeper's socket: one thread a connection, requests to the board one at a time, frames to whoever watches."""
+"""The keeper's socket: one thread per connection, one request to the board at a time, frames to all watchers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from harness.keeper.wire import Lines, error_document, image_of
 from harness.kernel.build import KernelImage
 
 TURN_S: Final = 120.0
-"""For how long a request waits while another command has the board."""
+"""How long a request waits while another command uses the board."""
 
 _SEND_S: Final = 30.0
-_BEHIND_MAX: Final = 4096  # frames that a watcher may be behind before it is hung up on
+_BEHIND_MAX: Final = 4096  # frames that a watcher may lag before it is disconnected
 _MESSAGES: Final[dict[int, Message[Any, Any]]] = {message.number: message for message in MESSAGES}
 
 Told = Callable[[str], None]
 
 
 class Kept(Protocol):
-    """What the socket needs of the process: the board as it is now, and what the main thread alone may do with it."""
+    """What the server needs from the process: the current board, and the jobs that only the main thread may do."""
 
     programs: Programs
 
@@ -44,14 +44,14 @@ class Kept(Protocol):
 
 
 class Watchers:
-    """Connections that are sent every frame. One that does not keep up is hung up on: the reader waits for nobody."""
+    """Connections that receive every frame. A slow one is disconnected: the reader never waits."""
 
     def __init__(self) -> None:
         self._queues: dict[Lines, queue.Queue[dict[str, Any] | None]] = {}
         self._lock = threading.Lock()
 
     def tell(self, direction: str, frame: Frame) -> None:
-        """Hand a frame to everybody. Called from the board's reader thread, too."""
+        """Send a frame to all. Also called from the board's reader thread."""
         with self._lock:
             if not self._queues:
                 return
@@ -79,7 +79,7 @@ class Watchers:
 
     @staticmethod
     def _until_hung_up(lines: Lines, waiting: queue.Queue[dict[str, Any] | None]) -> None:
-        """A watcher says nothing more; its end wakes the one who sends to it."""
+        """A watcher sends nothing more; its end wakes the sending thread."""
         with contextlib.suppress(OSError):
             while lines.link.recv(1):
                 pass
@@ -98,7 +98,7 @@ class Server:
         threading.Thread(target=self._accept, name="keeper-accept", daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -200,7 +200,7 @@ class Server:
             about = self._kept.about()
             raise ConfigError(
                 f"{about['place']} is up, and its power is off",
-                expected="a board that runs",
+                expected="a running board",
                 seen=about["why"] or "switched off by `assay power off`",
                 do=f"`assay power on {about['place']}`",
             )
@@ -223,12 +223,12 @@ class Server:
     @contextlib.contextmanager
     def _have_turn(self, told: Told) -> Iterator[None]:
         if not self._turn.acquire(timeout=1.0):
-            told("waits: another command has the board")
+            told("waiting: another command uses the board")
             if not self._turn.acquire(timeout=TURN_S):
                 raise MachineBusy(
                     "another command has the board",
                     expected=f"its end within {TURN_S:g} s",
-                    seen="a load, a replay or a boot that goes on",
+                    seen="a load, a replay or a boot in progress",
                     do="end that command, or wait",
                 )
         try:

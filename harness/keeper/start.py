@@ -1,4 +1,4 @@
-"""`up` and `down`: a keeper brought up for a board, and ended, whatever state it is in."""
+"""`up` and `down`: start a keeper for a board, and end it, whatever state it is in."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from harness.lease import acquire
 from targets.drivers import power_of
 
 END_S: Final = 30.0
-"""Within this a keeper has switched its board off and ended."""
+"""The time in which a keeper switches its board off and ends."""
 
 
 def bring_up(wanted: Wanted, told: Callable[[str], None]) -> dict[str, Any]:
-    """Start a keeper and wait until its board is up; returns what it says of itself. Raises what the boot raised."""
+    """Start a keeper and wait until its board is up; returns its description. Raises the error of the boot."""
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.keeper"],
@@ -37,7 +37,7 @@ def bring_up(wanted: Wanted, told: Callable[[str], None]) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=ROOT,
-            start_new_session=True,  # a Ctrl-C in this terminal is not for it
+            start_new_session=True,  # a Ctrl-C in this terminal must not reach it
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -60,7 +60,7 @@ def bring_up(wanted: Wanted, told: Callable[[str], None]) -> dict[str, Any]:
                 "the keeper of this board ended before the board was up",
                 expected="`python -m harness.keeper` to say that it is ready",
                 seen=stderr.read().decode("utf-8", "replace").strip()[-2000:] or f"exit code {code}",
-                do="see whether somebody ended it, or the machine is out of memory",
+                do="check whether it was killed or the machine is out of memory",
             )
         except KeyboardInterrupt:
             process.terminate()
@@ -72,7 +72,7 @@ def bring_up(wanted: Wanted, told: Callable[[str], None]) -> dict[str, Any]:
 
 
 def bring_down(up: Up, spec: BoardSpec, told: Callable[[str], None]) -> None:
-    """End a board's keeper; its board is switched off and free then. Raises InfraError when it does not end.
+    """End a board's keeper; its board is then switched off and free. Raises InfraError if it does not end.
 
     A keeper that does not answer is killed: the kernel frees the lease and ends QEMU; a supply is switched off here.
     """
@@ -83,11 +83,11 @@ def bring_down(up: Up, spec: BoardSpec, told: Callable[[str], None]) -> None:
                 pid = link.pid
                 link.call("down")
         except AssayError as error:
-            told(f"the keeper of {up.place} does not answer ({error.seen}); it is killed")
+            told(f"the keeper of {up.place} does not answer ({error.seen}); killing it")
         else:
             if wait_until_ended(pid, END_S):
                 return
-            told(f"the keeper of {up.place} does not end; it is killed")
+            told(f"the keeper of {up.place} does not end; killing it")
         _kill(pid)
     up.socket.unlink(missing_ok=True)
     for place in spec.places:
@@ -106,10 +106,10 @@ def _kill(pid: int) -> None:
             f"process {pid} does not end",
             expected=f"its end within {END_S:g} s of SIGKILL",
             seen="it is still there",
-            do="see whether the machine is overloaded, or its disk hangs",
+            do="check whether the machine is overloaded or its disk hangs",
         )
 
 
 def lab_paths(lab: Sequence[Path] | None) -> list[str]:
-    """The lab files that are meant, as a keeper is told them: whole paths, since it runs elsewhere."""
+    """The lab files for a keeper, as absolute paths, since it runs in another folder."""
     return [str(path.resolve()) for path in lab_files(lab)]

@@ -99,7 +99,7 @@ def hand_board(
         spec = stack.enter_context(rack([spec], lab=lab)).specs[0]
         lease = stack.enter_context(
             acquire(
-                spec, timeout_s=wait_s, purpose="by hand", waiting=lambda why: told(f"waits: {why}"),
+                spec, timeout_s=wait_s, purpose="by hand", waiting=lambda why: told(f"waiting: {why}"),
                 places=list(spec.places),
             )
         )  # fmt: skip

@@ -20,7 +20,7 @@ from contracts.errors import AssayError, Cause, InfraError, KernelFault, Program
 from harness.kernel.build import KernelImage
 
 SUFFIX: Final = "up"
-"""Of the socket's name in the leases' folder, after the place's identity."""
+"""Of the socket's name in the lease folder, after the place's identity."""
 
 LINE_MAX: Final = 4 << 20
 """Bytes of one line: an upload in hexadecimal, with room."""

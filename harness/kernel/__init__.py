@@ -1,1 +1,1 @@
-"""Kernel images: built, named, kept as golden images, their symbols read."""
+"""Kernel images: building, golden images, symbols."""

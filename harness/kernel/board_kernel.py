@@ -1,4 +1,4 @@
-"""The kernel of a board: built from its kind's firmware for the baud rate and clock that its board file gives."""
+"""The kernel of a board: built from its firmware folder for the baud rate and clock in its board file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UART = FIRMWARE / "drivers" / "uart.c"
 
 
 def _default(name: str, path: Path) -> int:
-    """A macro's value in the firmware. Raises BuildError when it is not defined there."""
+    """A macro's value in the firmware. Raises BuildError if it is not defined there."""
     try:
         found = re.search(rf"^#define {name}\s+(\d+)u?\b", path.read_text("utf-8"), re.MULTILINE)
     except OSError as error:
@@ -27,7 +27,7 @@ def _default(name: str, path: Path) -> int:
 
 
 def line_defines(spec: BoardSpec) -> dict[str, str]:
-    """The macros of the serial line that differ from the firmware's own; mostly none."""
+    """The macros of the serial line that differ from the firmware's defaults; usually none."""
     defines = {}
     if spec.baud != _default("UART_BAUD", _UART):
         defines["UART_BAUD"] = f"{spec.baud}u"
@@ -44,10 +44,10 @@ def kernel_for(
     key: Path | None = None,
     extra_defines: Mapping[str, str] | None = None,
 ) -> KernelImage:
-    """Build the kernel that a board of kind `spec` boots; the files of the last build are used where nothing changed.
+    """Build the kernel for a board of type `spec`; reuses the files of the last build if nothing changed.
 
     `key` is a lab key file (None: the development key), `extra_defines` are C macros. Raises ConfigError for an unknown
-    board or key, SetupError when a source distribution cannot be had, BuildError when the sources do not build.
+    board or key, SetupError if a source distribution is not available, BuildError if the sources do not build.
     """
     defines = line_defines(spec) | dict(extra_defines or {})
     return build_kernel(spec.firmware, variant=variant, key=key, extra_defines=defines or None)

@@ -1,4 +1,4 @@
-"""Kernel images: meson and ninja over firmware/, one folder a build, the same bytes from the same inputs."""
+"""Kernel images: meson and ninja over firmware/, one folder per build, the same bytes from the same inputs."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ Variant = Literal["release", "testing"]
 _TIMEOUT_S: Final = 300.0
 _NOTE_HEADER: Final = 16
 _SYMBOL: Final = struct.Struct("<IBBHQQ")  # Elf64_Sym: System V gABI, chapter 4
-# clang itself, out of zig: `zig cc` accepts -mgeneral-regs-only and then vectorises all the same.
+# zig's clang directly: `zig cc` accepts -mgeneral-regs-only but vectorises anyway.
 _TARGET: Final = ("--target=aarch64-none-elf", "-mcpu=cortex-a72", "-nostdinc")
 _DEFINE = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
 
 @dataclass(frozen=True, slots=True)
 class KernelImage:
-    """A built kernel: `elf` with symbols, `img` the raw image that a boot loader copies to RAM.
+    """A built kernel: `elf` with symbols, `img` as the raw image that a boot loader copies to RAM.
 
     `build_id` is 20 bytes over the linked contents, `size` and `sha256` are those of `img` (bytes).
     """
@@ -76,12 +76,12 @@ def build_kernel(
 
     The image goes to build/kernel/<board>-<variant>/, with a suffix when `key` (a lab key file; None: the
     development key) or `extra_defines` (C macros) differ from the default; `out` names another folder. `probe`
-    is a C file that takes the place of eBPF, live and channel code, to test the kernel base alone. Boards share a
-    work folder, and in it whatever knows no board; a file lock lets one build at a time into it.
+    is a C file that replaces eBPF, live and channel code, to test the kernel base alone. Boards share a work folder
+    and in it all board-independent objects; a file lock admits one build at a time.
 
-    Raises ConfigError for an unknown board or key, SetupError when a source distribution cannot be had or a tool cannot
-    be started, InfraError when a folder cannot be written or the build does not end, BuildError with the tool's output
-    when the sources do not build.
+    Raises ConfigError for an unknown board or key, SetupError if a source distribution is not available or a tool
+    cannot be started, InfraError if a folder cannot be written or the build does not end, BuildError with the tool's
+    output if the sources do not build.
     """
     defines = dict(sorted((extra_defines or {}).items()))
     _check(board, variant, defines)
@@ -96,7 +96,7 @@ def build_kernel(
     except TimeoutError as error:
         raise InfraError(
             f"another process has been building {work.name} for {_TIMEOUT_S:.0f} s",
-            expected="its lock to be released",
+            expected="a released lock",
             seen=f"{work / 'lock'} still held",
             do="end that process, then build again",
             cause=Cause.MACHINE,
@@ -107,7 +107,7 @@ def build_kernel(
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """What the kernels of one build folder have in common, whichever their board."""
+    """What the kernels of one build folder have in common, independent of the board."""
 
     variant: Variant
     key: LabKey
@@ -116,7 +116,7 @@ class _Recipe:
 
     @property
     def name(self) -> str:
-        """The variant's name, with a suffix for all that is not the default."""
+        """The variant's name, with a suffix for everything that is not the default."""
         name: str = self.variant
         if self.probe is not None:
             name += f"-{self.probe.stem}"
@@ -148,12 +148,12 @@ def _check(board: str, variant: str, defines: Mapping[str, str]) -> None:
                 f"{name}={value} is not a macro definition",
                 expected="NAME in capitals, a value without spaces or quotes",
                 seen=f"{name}={value}",
-                do="give the define in that form",
+                do="write the define in that form",
             )
 
 
 def _link(work: Path, board: str, recipe: _Recipe) -> Path:
-    """Compile and link in `work`; the ELF. Boards share `work` and what knows no board in it."""
+    """Compile and link in `work`; the ELF. Boards share `work` and its board-independent objects."""
     ninja = work / "ninja"
     linker = work / "ld.lld"
     write_if_changed(work / "inputs" / "build_inputs.h", _inputs_header(recipe.key))
@@ -175,7 +175,7 @@ def _link(work: Path, board: str, recipe: _Recipe) -> Path:
 
 
 def _python() -> str:
-    """This Python by one name: `python` and `python3` are the same, and a change of it builds everything again."""
+    """This Python under one name: `python` and `python3` are the same, and another name would rebuild everything."""
     name = Path(sys.prefix) / "bin" / "python3"
     return str(name) if name.is_file() else sys.executable
 
@@ -234,14 +234,14 @@ def _inputs_header(key: LabKey) -> str:
 
 
 def _image(folder: Path, elf: Path, board: str, variant: Variant) -> KernelImage:
-    """Copy the loaded bytes of `elf` to kernel.img as they lie in RAM, check them, and describe both."""
+    """Write the loaded bytes of `elf` to kernel.img in their RAM layout, check them, and describe both."""
     raw, build_id = _load_segments(elf)
     if len(raw) > IMAGE_SIZE_MAX:
         raise BuildError(
             f"the kernel image of {board} is too large",
             expected=f"at most {IMAGE_SIZE_MAX} bytes",
             seen=f"{len(raw)} bytes",
-            do="see what grew: llvm-nm or `nm --size-sort` on the ELF in " + str(folder),
+            do="find what grew: llvm-nm or `nm --size-sort` on the ELF in " + str(folder),
         )
     img = folder / "kernel8.img"
     final_elf = folder / "kernel.elf"
@@ -259,7 +259,7 @@ def _image(folder: Path, elf: Path, board: str, variant: Variant) -> KernelImage
 
 
 def raw_image(elf: Path) -> bytes:
-    """The loaded bytes of a kernel ELF as they lie in RAM: what a boot loader copies. Raises BuildError."""
+    """The loaded bytes of a kernel ELF in their RAM layout: what a boot loader copies. Raises BuildError."""
     try:
         with elf.open("rb") as stream:
             return _loaded(ELFFile(stream))
@@ -281,7 +281,7 @@ def _loaded(elf: ELFFile) -> bytes:
 
 def _no_kernel(path: Path, error: Exception) -> BuildError:
     return BuildError(
-        f"{path} is not the kernel that the linker should have written",
+        f"{path} is not a valid kernel",
         expected="an ELF with load segments and a build id note",
         seen=repr(error),
         do=f"remove {path.parent} and build again",
@@ -307,7 +307,7 @@ def _load_segments(path: Path) -> tuple[bytes, bytes]:
 
 
 def _address_of(name: str, symbols: SymbolTableSection) -> int:
-    """A symbol's value, or IndexError. Not by pyelftools, which takes 70 ms to make objects of a kernel's symbols."""
+    """A symbol's value, or IndexError. Does not use pyelftools, which needs 70 ms for a kernel's symbols."""
     names = symbols.stringtable.data()
     wanted = name.encode() + b"\0"
     for st_name, _info, _other, _section, value, _size in _SYMBOL.iter_unpack(symbols.data()):
@@ -345,9 +345,9 @@ def _run(what: str, command: Sequence[str], folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise InfraError(
             what,
-            expected=f"an end within {_TIMEOUT_S:.0f} s",
+            expected=f"an exit within {_TIMEOUT_S:.0f} s",
             seen="none",
-            do="see whether the machine is overloaded",
+            do="check whether the machine is overloaded",
             cause=Cause.MACHINE,
         ) from error
     if done.returncode != 0:
@@ -375,13 +375,13 @@ def _tail(output: str) -> str:
 
 
 def _tool(name: str) -> str:
-    """A script of the virtual environment that runs us, else whatever the path gives."""
+    """A script of this virtual environment, else the one in PATH."""
     path = Path(sysconfig.get_path("scripts")) / name
     return str(path) if path.is_file() else name
 
 
 def _zig() -> str:
-    """The zig binary itself: `python -m ziglang` would cost 30 ms a call."""
+    """The zig binary itself: `python -m ziglang` would add 30 ms per call."""
     return str(Path(sysconfig.get_path("purelib")) / "ziglang" / "zig")
 
 
@@ -390,7 +390,7 @@ def _read(path: Path) -> str:
 
 
 def write_if_changed(path: Path, content: str | bytes) -> None:
-    """Replace a file, whole or not at all, unless it says that already. Raises OSError."""
+    """Replace a file atomically, unless it already has this content. Raises OSError."""
     data = content.encode() if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() == data:
         return

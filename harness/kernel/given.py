@@ -1,4 +1,4 @@
-"""A kernel that somebody gives as a file, as `assay flash BOARD KERNEL` takes it: an ELF, or a raw image."""
+"""A kernel given as a file, as in `assay flash BOARD KERNEL`: an ELF or a raw image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.kernel.build import BUILD_ID_SIZE, KernelImage, raw_image, write_if
 GIVEN: Final = ROOT / "build" / "kernel" / "given"
 
 KERNEL_MAX: Final = 64 << 20
-"""Bytes of a file that may be a kernel, symbols included."""
+"""The maximum size of a kernel file in bytes, including symbols."""
 
 _NOTE: Final = bytes.fromhex("040000001400000003000000") + b"GNU\0"
-"""Elf64_Nhdr of a GNU build id of 20 bytes (System V gABI, chapter 5): it lies in the loaded bytes."""
+"""Elf64_Nhdr of a GNU build id of 20 bytes (System V gABI, chapter 5): it is in the loaded bytes."""
 
 
 def given_kernel(path: Path, board: str, folder: Path = GIVEN) -> KernelImage:

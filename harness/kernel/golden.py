@@ -1,4 +1,4 @@
-"""Golden images: a pinned known-good kernel per firmware, which tells a board that is sick from a kernel that hangs."""
+"""Golden images: a pinned known-good kernel per firmware, to tell a faulty board from a kernel that hangs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ SOURCES: Final = (
     "harness/kernel/board_kernel.py",
     "lab-config/keys",
 )
-"""What a golden image is made from: unchanged since its commit, or it could not be made again."""
+"""The sources of a golden image: without uncommitted changes, so that the image can be reproduced."""
 
 _EHDR: Final = 64  # Elf64_Ehdr, and where its fields are: System V gABI, chapter 4
 _SECTION_OFFSET: Final = 40
 _SECTION_COUNTS: Final = 58
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")  # Elf64_Phdr
 _HEX: Final = r"^[0-9a-f]+$"
-_DO: Final = "get lab-config/golden/ back from the repository, or pin anew with `assay golden write`"
+_DO: Final = "restore lab-config/golden/ from the repository, or pin again with `assay golden write`"
 
 
 class _Strict(BaseModel):
@@ -67,16 +67,16 @@ _KERNEL_MAX: Final = 64 << 20
 
 
 def golden_name(spec: BoardSpec) -> str:
-    """What the golden image of a kind is called: its firmware, and what its serial line has of its own."""
+    """The name of a board type's golden image: its firmware, and any non-default parameters of its serial line."""
     line = (f"{name}{value}".lower().replace("_", "") for name, value in sorted(line_defines(spec).items()))
     return "-".join((spec.firmware, *line))
 
 
 def golden_image(spec: BoardSpec, folder: Path = GOLDEN) -> KernelImage:
-    """The pinned kernel of `spec`'s firmware and line, checked against the manifest: both forms, no symbols.
+    """The pinned kernel for `spec`'s firmware and line, checked against the manifest: ELF and image, no symbols.
 
-    It has the development key, whatever the lab's: HELLO and ECHO need none. Raises ConfigError when it is missing,
-    damaged, or speaks another protocol than this host.
+    It always has the development key: HELLO and ECHO need no key. Raises ConfigError if it is missing, damaged, or
+    uses another protocol than this host.
     """
     return _pinned(golden_name(spec), folder)
 
@@ -94,7 +94,7 @@ def _pinned(name: str, folder: Path) -> KernelImage:
     if digest != entry.sha256:
         raise ConfigError(
             f"the golden image {elf} is damaged",
-            expected=f"SHA-256 {entry.sha256}, as {MANIFEST} has it",
+            expected=f"SHA-256 {entry.sha256}, as in {MANIFEST}",
             seen=f"{digest}, {len(content)} bytes",
             do=_DO,
         )
@@ -103,7 +103,7 @@ def _pinned(name: str, folder: Path) -> KernelImage:
             f"the golden image {elf} is too old for this host",
             expected=f"channel protocol {PROTOCOL_VERSION}",
             seen=f"protocol {entry.protocol}",
-            do="pin anew with `assay golden write`",
+            do="pin again with `assay golden write`",
         )
     build_id = bytes.fromhex(entry.build_id)
     raw = _raw(elf)
@@ -120,9 +120,9 @@ def _pinned(name: str, folder: Path) -> KernelImage:
     except OSError as error:
         raise ConfigError(
             f"{img} cannot be written",
-            expected="a folder with room",
+            expected="a writable folder with free space",
             seen=str(error),
-            do="mend its permissions",
+            do="correct its permissions",
         ) from error
     return KernelImage(name, "release", elf, img, build_id, len(raw), hashlib.sha256(raw).digest())
 
@@ -144,7 +144,7 @@ def _raw(elf: Path) -> bytes:
         return raw_image(elf)
     except BuildError as error:
         raise ConfigError(
-            f"the golden image {elf} is no kernel",
+            f"the golden image {elf} is not a kernel",
             expected="an ELF with load segments",
             seen=error.seen,
             do=_DO,
@@ -152,7 +152,7 @@ def _raw(elf: Path) -> bytes:
 
 
 def check_golden(path: Path, boards: Sequence[BoardSpec] = ()) -> list[ConfigError]:
-    """All that is wrong with the manifest at `path` and its images, and what it lacks for `boards`."""
+    """All mistakes in the manifest at `path` and its images, and what it lacks for `boards`."""
     try:
         images = load_yaml(path, GoldenFile).images
     except ConfigError as error:
@@ -167,11 +167,11 @@ def check_golden(path: Path, boards: Sequence[BoardSpec] = ()) -> list[ConfigErr
 
 
 def source_commit() -> str:
-    """The commit whose kernels `build_kernel` builds now. Raises ConfigError when the sources differ from it."""
+    """The commit of the sources that `build_kernel` builds. Raises ConfigError if the sources differ from it."""
     changed = _git("status", "--porcelain", "--", *SOURCES)
     if changed:
         raise ConfigError(
-            "a golden image is pinned from committed sources alone",
+            "a golden image can only be pinned from committed sources",
             expected=f"no change below {', '.join(SOURCES)}",
             seen=changed,
             do="commit, or undo the changes",
@@ -186,7 +186,7 @@ def _git(*arguments: str) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError(
-            "the commit of the sources cannot be told",
+            "the commit of the sources is unknown",
             expected=f"a git repository in {ROOT}",
             seen=(getattr(error, "stderr", None) or str(error)).strip(),
             do="pin in a clone of the repository",
@@ -195,9 +195,9 @@ def _git(*arguments: str) -> str:
 
 
 def new_golden(spec: BoardSpec, folder: Path) -> KernelImage:
-    """Build the release kernel of `spec` with the development key and lay its bare ELF into `folder`.
+    """Build the release kernel of `spec` with the development key and write its stripped ELF into `folder`.
 
-    Nothing is pinned by that. Raises what `build_kernel` does, and ConfigError for an image that is too large.
+    Pins nothing. Raises what `build_kernel` raises, and ConfigError for an image that is too large.
     """
     image = kernel_for(spec)
     bare = strip(image.elf.read_bytes())
@@ -206,7 +206,7 @@ def new_golden(spec: BoardSpec, folder: Path) -> KernelImage:
             f"the kernel of {spec.kind} is too large to be pinned",
             expected=f"at most {SIZE_MAX} bytes",
             seen=f"{len(bare)} bytes",
-            do="see what grew in it",
+            do="find what grew in it",
         )
     name = golden_name(spec)
     elf = folder / f"{name}.elf"
@@ -215,7 +215,7 @@ def new_golden(spec: BoardSpec, folder: Path) -> KernelImage:
 
 
 def pin(images: Sequence[KernelImage], commit: str, folder: Path = GOLDEN) -> Path:
-    """Copy `images` into `folder` and name them in its manifest, beside what it has already. Returns the manifest."""
+    """Copy `images` into `folder` and add them to its manifest, which keeps its other entries. Returns the manifest."""
     path = folder / MANIFEST
     known = dict(load_yaml(path, GoldenFile).images) if path.is_file() else {}
     try:
@@ -232,14 +232,17 @@ def pin(images: Sequence[KernelImage], commit: str, folder: Path = GOLDEN) -> Pa
         write_if_changed(path, _manifest(known))
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be written", expected="a folder with room", seen=str(error), do="mend that"
+            f"{folder} cannot be written",
+            expected="a writable folder with free space",
+            seen=str(error),
+            do="correct that",
         ) from error
     return path
 
 
 def _manifest(images: dict[str, GoldenEntry]) -> str:
     lines = [
-        "# Known-good kernels, booted when a board falls silent: if one answers, the kernel under test hung; if not,",
+        "# Known-good kernels, booted when a board is unresponsive: if one answers, the kernel under test hung; if not,",
         f"# the board is sick. Release kernels with the development key, pinned by `{COMMAND}` (docs/boards.md).",
         "schema: 1",
         "images:",
@@ -255,7 +258,7 @@ def _scalar(value: object) -> str:
 
 
 def strip(elf: bytes) -> bytes:
-    """A kernel ELF without sections and symbols: what a loader reads, at the offsets where it was."""
+    """A kernel ELF without sections and symbols: what a loader reads, at unchanged offsets."""
     if len(elf) < _EHDR or elf[:5] != b"\x7fELF\x02":
         raise AssayError("only a 64-bit ELF can be stripped", expected="an ELF", seen=repr(elf[:5]))
     offset, _flags, _size, entry_size, count = struct.unpack_from("<Q8xIHHH", elf, 32)

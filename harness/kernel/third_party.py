@@ -1,4 +1,4 @@
-"""C sources that feed the kernel, out of pinned source distributions: fetched by hash, never committed."""
+"""C sources for the kernel from pinned source distributions: fetched by hash, never committed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOCK_FILE: Final = ROOT / "requirements-sdist.lock"
 CACHE: Final = ROOT / "build" / "third_party"
 
 KERNEL_SOURCES: Final = ("pymonocypher",)
-"""The distributions whose C files the kernel build reads; set-up fetches them ahead."""
+"""The distributions whose C files the kernel build reads; set-up fetches them in advance."""
 
 _FETCH_TIMEOUT_S: Final = 300.0
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s\\;]+)(?P<rest>.*)$")
@@ -30,7 +30,7 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One source distribution of the lock file: `name`, `version` and the SHA-256 digests that it may have."""
+    """One source distribution of the lock file: `name`, `version` and the allowed SHA-256 digests."""
 
     name: str
     version: str
@@ -38,12 +38,12 @@ class Pin:
 
     @property
     def requirement(self) -> str:
-        """The pin as pip's hash mode reads it."""
+        """The pin in the format of pip's hash mode."""
         return f"{self.name}=={self.version} " + " ".join(f"--hash=sha256:{digest}" for digest in self.sha256)
 
 
 def read_pins(lock_file: Path = LOCK_FILE) -> dict[str, Pin]:
-    """The pins of a hashed requirements file, by distribution name. SetupError on a line that is not a hashed pin."""
+    """The pins of a hashed requirements file, by distribution name. Raises SetupError for a line without a hash."""
     joined = lock_file.read_text(encoding="utf-8").replace("\\\n", " ")
     pins: dict[str, Pin] = {}
     for line in joined.splitlines():
@@ -54,10 +54,10 @@ def read_pins(lock_file: Path = LOCK_FILE) -> dict[str, Pin]:
         digests = tuple(_HASH.findall(text))
         if match is None or not digests:
             raise SetupError(
-                f"{lock_file.name} has a line that pins nothing",
+                f"{lock_file.name} has a line without a hashed pin",
                 expected="NAME==VERSION --hash=sha256:...",
                 seen=text,
-                do="make the lock files again: .venv/bin/python -m harness.setup.lock",
+                do="regenerate the lock files: .venv/bin/python -m harness.setup.lock",
             )
         pins[match["name"]] = Pin(match["name"], match["version"], digests)
     return pins
@@ -66,9 +66,9 @@ def read_pins(lock_file: Path = LOCK_FILE) -> dict[str, Pin]:
 def fetch_source(name: str, *, cache: Path = CACHE, lock_file: Path = LOCK_FILE) -> Path:
     """The unpacked source distribution of `name`, as pinned in `requirements-sdist.lock`.
 
-    Returns the folder that holds the distribution's files (`monocypher.c`, `setup.py`, ...). Fetched once by pip,
-    which checks the hash; later calls cost one `stat`. Nothing is compiled. Raises SetupError when the name is not
-    pinned, or when pip cannot fetch it.
+    Returns the folder with the distribution's files (`monocypher.c`, `setup.py`, ...). pip fetches it once and checks
+    the hash; later calls cost one `stat`. Nothing is compiled. Raises SetupError if the name is not pinned, or if pip
+    cannot fetch it.
     """
     pins = read_pins(lock_file)
     pin = pins.get(name)
@@ -90,7 +90,7 @@ def fetch_source(name: str, *, cache: Path = CACHE, lock_file: Path = LOCK_FILE)
     except Timeout as error:
         raise SetupError(
             f"another process has been fetching {pin.name} for {_FETCH_TIMEOUT_S:.0f} s",
-            expected=f"{folder} to appear",
+            expected=f"the folder {folder}",
             seen=f"{cache / (pin.name + '.lock')} held",
             do="end that process and try again",
         ) from error
@@ -103,7 +103,7 @@ def _fetch(pin: Pin, folder: Path, cache: Path) -> None:
         archive = _download(pin, work)
         unpacked = work / "unpacked"
         with tarfile.open(archive) as tar:
-            # Python 3.11.4 brought the filter; before it, the pinned hash is what makes the archive trusted.
+            # Python 3.11.4 added the filter; in earlier versions trust in the archive rests on the pinned hash.
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
             tar.extractall(unpacked)  # noqa: S202
         (top,) = unpacked.iterdir()
@@ -112,7 +112,7 @@ def _fetch(pin: Pin, folder: Path, cache: Path) -> None:
 
 
 def _download(pin: Pin, work: Path) -> Path:
-    """Let pip fetch the archive into `work`, hash-checked. Its metadata step runs on this venv's own setuptools."""
+    """Fetch the archive into `work` with pip, hash-checked. The metadata step uses this venv's setuptools."""
     requirements = work / "requirements.txt"
     requirements.write_text(pin.requirement + "\n", encoding="utf-8")
     # Build isolation would install the distribution's build requirements from source (Cython: five minutes).
@@ -138,13 +138,13 @@ def _download(pin: Pin, work: Path) -> Path:
             f"pip could not fetch the sources of {pin.name}=={pin.version}",
             expected=f"one archive with sha256 {pin.sha256[0]}",
             seen="; ".join(complaints) or result.stderr.strip()[-500:] or f"{len(archives)} archives",
-            do="check the network and `pip config list`, then try again; once fetched, it is kept in build/",
+            do="check the network and `pip config list`, then try again; once fetched, it stays in build/",
         )
     return archives[0]
 
 
 def main() -> int:
-    """Fetch the sources named on the command line (the kernel's when none is) and print their folders."""
+    """Fetch the sources named on the command line (default: the kernel's) and print their folders."""
     try:
         for name in sys.argv[1:] or KERNEL_SOURCES:
             sys.stdout.write(f"{fetch_source(name)}\n")

@@ -1,4 +1,4 @@
-"""Leases: a board belongs to one process at a time, by a lock that ends with the process."""
+"""Leases: a board belongs to one process at a time, by a lock that the process holds while it lives."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ HEARTBEAT_S: Final = 1.0
 _POLL_S: Final = 0.02
 _POLL_MAX_S: Final = 0.5
 _POLL_SHARE: Final = 10.0
-_LOOK_S: Final = 1.0  # how often one who waits looks at why
+_LOOK_S: Final = 1.0  # how often a waiter checks the reason
 
 
 class LeaseLost(InfraError):
-    """The lease was taken by force: the board belongs to somebody else now."""
+    """The lease was taken by force: another process has the board now."""
 
     usual_cause = Cause.OUTSIDE
 
 
 class NoneUsable(InfraError):
-    """Every place that could be leased is in quarantine: waiting would not help."""
+    """Every remaining place is in quarantine: waiting would not help."""
 
 
 class Lease:
-    """One place of `spec`, held while the context (or the process) lasts. Made by `acquire`.
+    """One place of `spec`, held while the context (or the process) lasts. Created by `acquire`.
 
-    `epoch` is above that of every earlier lease of the place; the board refuses a holder with a lower one. A process
-    made by a bare fork does not hold it. A thread of its own says every second that the holder lives, and finds out
-    when the place was taken by force.
+    `epoch` is above that of every earlier lease of the place; the board rejects a holder with a lower one. A process
+    created by a plain fork does not hold the lease. A separate thread writes a heartbeat every second and checks
+    whether the place was taken by force.
     """
 
     def __init__(self, spec: BoardSpec, place: Place, files: PlaceFiles, fd: int, epoch: int) -> None:
@@ -53,10 +53,10 @@ class Lease:
         self.epoch = epoch
         self._files = files
         self._fd = fd
-        self._lock = threading.Lock()  # the descriptor is not closed while the heartbeat uses it
+        self._lock = threading.Lock()  # prevents closing the descriptor while the heartbeat uses it
         self._lost: LeaseLost | None = None
         self.on_lost: Callable[[], None] | None = None
-        """Called once, from the heartbeat's thread, when the place was taken by force: let go of the board."""
+        """Called once, from the heartbeat's thread, when the place was taken by force: release the board."""
         self._released = threading.Event()
         _HELD.add(self)
         threading.Thread(target=self._live, name="lease-heartbeat", daemon=True).start()
@@ -71,16 +71,16 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody took the place by force, known a second later at most."""
+        """Whether the place was taken by force; true within a second of it."""
         return self._lost is not None
 
     def check(self) -> None:
-        """Raise LeaseLost when somebody took the place by force. Costs nothing."""
+        """Raise LeaseLost if the place was taken by force. Does no I/O."""
         if self._lost is not None:
             raise self._lost.renamed(self._lost.what)
 
     def check_now(self) -> None:
-        """As `check`, by a look at the lock file: true at this moment, not a second ago."""
+        """Like `check`, but reads the lock file, so that the result is current."""
         with self._lock:
             ours = self._fd < 0 or _is_ours(self._fd)
         if not ours and self._lost is None:
@@ -88,7 +88,7 @@ class Lease:
         self.check()
 
     def release(self) -> None:
-        """Give the place back; may be called twice."""
+        """Release the place; may be called twice."""
         with self._lock:
             fd, self._fd = self._fd, -1
         self._released.set()
@@ -96,7 +96,7 @@ class Lease:
         if fd < 0:
             return
         try:
-            # What cannot be tidied up misleads nobody: who looks, looks at the lock.
+            # Files that cannot be removed do no harm: only the lock counts.
             with contextlib.suppress(InfraError), self._files.gate():
                 if _is_ours(fd):
                     self._files.remove("owner")
@@ -111,7 +111,9 @@ class Lease:
                     return
                 ours = _is_ours(self._fd)
                 if ours:
-                    with contextlib.suppress(OSError):  # a full disk ends no lease: the lock does
+                    with contextlib.suppress(
+                        OSError
+                    ):  # the lease is the lock, so a full disk does not end it
                         self._files.beat(self._fd, self.epoch)
             if not ours:
                 if self._lost is None:
@@ -123,38 +125,38 @@ class Lease:
         with contextlib.suppress(InfraError):
             note = Owner.read(self._files.read("forced") or {})
         self._lost = LeaseLost(
-            f"{self.place.name} was taken from us by force",
-            expected=f"the lease of epoch {self.epoch} to last",
+            f"{self.place.name} was taken by force",
+            expected=f"the lease of epoch {self.epoch}",
             seen=f"`{note.command}` by {note.who} at {note.since}, epoch {note.epoch}"
             if note is not None and note.epoch > self.epoch
             else f"its lock file {self._files.path('lock')} was removed",
-            do="leave that board alone; run again for another one",
+            do="do not use that board; run again to lease another one",
         )
         try:
             if self.on_lost is not None:
                 self.on_lost()
         finally:
             with self._lock:
-                if self._fd >= 0:  # tells who took the place that we let go of it
+                if self._fd >= 0:  # shows the new holder that this process released the place
                     fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def forget(self) -> None:
         """In a forked child: the place stays with the parent."""
         fd, self._fd = self._fd, -1
-        self._lock = threading.Lock()  # the parent's heartbeat may have held it
+        self._lock = threading.Lock()  # the parent's heartbeat may hold the copied lock
         self._released.set()
         self._lost = LeaseLost(
             f"{self.place.name} is leased by the process that forked this one",
-            expected="the use of a lease in the process that took it",
+            expected="use of a lease in the process that acquired it",
             seen=f"process {os.getpid()}",
-            do="take a lease in this process",
+            do="acquire a lease in this process",
         )
         if fd >= 0:
             os.close(fd)
 
 
 _HELD: Final[weakref.WeakSet[Lease]] = weakref.WeakSet()
-"""Leases of this process, for a bare fork alone: a child's copy of a descriptor would keep the lock."""
+"""Leases of this process, closed in a plain fork: a child's copy of the descriptor would keep the lock."""
 
 
 def _forget_in_child() -> None:
@@ -167,7 +169,7 @@ os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _is_ours(fd: int) -> bool:
-    return os.fstat(fd).st_nlink > 0  # by force, another file gets the name
+    return os.fstat(fd).st_nlink > 0  # after a forced release another file has the name
 
 
 def acquire(
@@ -180,12 +182,12 @@ def acquire(
     places: Sequence[Place] | None = None,
     quarantined: bool = False,
 ) -> Lease:
-    """Take a free place of `spec` (of `places`, where given), never one whose name is in `without`.
+    """Lease a free place of `spec` (of `places`, if given), never one whose name is in `without`.
 
-    Places in quarantine are left out (unless `quarantined`: a check of them), and those that others have reserved.
-    While none is free, `waiting` is told why, whenever that changes. Who waits comes before who comes later; among
-    those who wait, chance decides. Raises NoneUsable when only a lifted quarantine could help, InfraError after
-    `timeout_s` seconds, with who holds the places.
+    Skips quarantined places (unless `quarantined`, for a health check) and places that others have reserved.
+    While none is free, `waiting` is called with the reason whenever it changes. Waiters have priority over later
+    callers; their order among each other is random. Raises NoneUsable if only a lifted quarantine could help,
+    InfraError after `timeout_s` seconds, with the holders of the places.
     """
     folder = leases_folder()
     wanted = [
@@ -196,9 +198,9 @@ def acquire(
     if not wanted:
         raise InfraError(
             f"no other {spec.kind} is left",
-            expected=f"one of {len(spec.places)} that was not tried yet",
-            seen="none beside " + ", ".join(sorted(without)) if without else "no place in its board file",
-            do="add a place to the lab, or mend the others",
+            expected=f"one of {len(spec.places)} that was not used yet",
+            seen="none except " + ", ".join(sorted(without)) if without else "no place in its board file",
+            do="add a place to the lab, or repair the others",
         )
     end_s = time.monotonic() + timeout_s
 
@@ -217,7 +219,7 @@ def acquire(
             _wait_at(files, stack)
         told: object = None
         look_s = 0.0
-        pause_s = 2 * _POLL_S  # whoever waited before has looked again by then
+        pause_s = 2 * _POLL_S  # by then every earlier waiter has tried again
         while True:
             if time.monotonic() >= look_s:
                 found = [look(spec.kind, place, files) for place, files in wanted]
@@ -233,7 +235,7 @@ def acquire(
                 time.sleep(min(pause_s, left_s))
             began_s = time.monotonic()
             lease = attempt(polite=False)
-            # The more of us wait, the longer an attempt takes, and the rarer it has to be.
+            # The more processes wait, the longer an attempt takes, and the less often each may try.
             pause_s = min(_POLL_MAX_S, max(_POLL_S, _POLL_SHARE * (time.monotonic() - began_s)))
             if lease is not None:
                 return lease
@@ -251,11 +253,11 @@ def acquire(
 def _take(
     spec: BoardSpec, place: Place, files: PlaceFiles, purpose: str, *, polite: bool, quarantined: bool
 ) -> Lease | None:
-    """The place's lease, if it can be had at once; `polite`: and if nobody waits for it."""
+    """The place's lease, if it is free; `polite`: only if no other process waits for it."""
     fd = files.open("lock")
     try:
         with files.gate() as gate:
-            if not files.is_named(fd, "lock"):  # taken by force since it was opened
+            if not files.is_named(fd, "lock"):  # taken by force after it was opened
                 return None
             if not try_lock(fd, fcntl.LOCK_EX) or not _may(place, files, polite, quarantined):
                 return None
@@ -286,7 +288,7 @@ def _may(place: Place, files: PlaceFiles, polite: bool, quarantined: bool) -> bo
 
 
 def _wait_at(files: PlaceFiles, stack: contextlib.ExitStack) -> None:
-    """Be seen as one who waits for the place, until `stack` or the process ends."""
+    """Register as a waiter for the place, until `stack` or the process ends."""
     fd = files.open("wait")
     stack.callback(os.close, fd)
     with files.gate():
@@ -296,8 +298,8 @@ def _wait_at(files: PlaceFiles, stack: contextlib.ExitStack) -> None:
 def _refuse_sick(spec: BoardSpec, found: Sequence[PlaceState]) -> None:
     if all(state.state == "quarantined" for state in found):
         raise NoneUsable(
-            f"every {spec.kind} that is left is in quarantine",
+            f"every remaining {spec.kind} is in quarantine",
             expected="a place in working order",
             seen="; ".join(f"{state.place.name} since {state.since}: {state.reason}" for state in found),
-            do=f"mend it, then lift the quarantine with `assay boards check {spec.kind}`",
+            do=f"repair it, then lift the quarantine with `assay boards check {spec.kind}`",
         )

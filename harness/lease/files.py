@@ -1,4 +1,4 @@
-"""The leases' folder: a few small files a place, changed by one process at a time, on a clock that cannot go back."""
+"""The lease folder: a few small files per place, changed by one process at a time; times use a monotonic clock."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from harness.config.json_file import parse_json
 
 GATE_TIMEOUT_S: Final = 10.0
 LASTING: Final = ("reserved", "quarantine")
-"""Files that belong to a board, not to the device number that it has now."""
+"""Files that belong to a board, not to its current device number."""
 EPOCH_MAX: Final = 2**32 - 1  # a session's epoch is 32 bits wide on the wire
-_EPOCH_FLOOR_MAX: Final = EPOCH_MAX - 2**24  # a clock gone wild uses the numbers not up
+_EPOCH_FLOOR_MAX: Final = EPOCH_MAX - 2**24  # a wrong clock must not use up the numbers
 _GATE_POLL_S: Final = 0.001
 _STATE_MAX: Final = 1 << 16  # bytes of one of the files
 
 
 def leases_folder() -> Path:
-    """Where this machine's leases lie: `ASSAY_LEASES`, or one folder a user, whatever TMPDIR says.
+    """The folder of this machine's leases: `ASSAY_LEASES`, or one folder per user, independent of TMPDIR.
 
-    Raises InfraError for a folder that cannot be made, or that somebody else made in our name.
+    Raises InfraError for a folder that cannot be created or that another user owns.
     """
     named = os.environ.get("ASSAY_LEASES")
     folder = Path(named or f"/tmp/assay-leases-{os.getuid()}")  # noqa: S108 - its owner is checked below
     try:
         if not folder.is_dir():
             folder.mkdir(mode=0o777 if named else 0o700, parents=True, exist_ok=True)
-        owner = folder.lstat().st_uid  # of a link itself: anybody may lay one in /tmp
+        owner = folder.lstat().st_uid  # of a link itself: any user can create one in /tmp
     except OSError as error:
         raise cannot(error, folder) from error
     if not named and owner != os.getuid():
         raise InfraError(
-            f"the leases' folder {folder} belongs to somebody else",
+            f"the lease folder {folder} belongs to another user",
             expected=f"a folder of uid {os.getuid()}",
             seen=f"uid {owner}",
             do="remove it, or name another folder in ASSAY_LEASES",
@@ -54,10 +54,10 @@ def leases_folder() -> Path:
 
 
 def cannot(error: OSError, path: Path) -> InfraError:
-    """What a file error in the folder means to whoever runs the lab."""
+    """A file error in the folder as an InfraError for the lab's operator."""
     return InfraError(
-        f"the leases' folder cannot be used: {path}",
-        expected="a folder that this user may read and write, with room",
+        f"the lease folder cannot be used: {path}",
+        expected="a folder that this user may read and write, with free space",
         seen=error.strerror or str(error),
         do="free space on that disk, correct its permissions, or name another folder in ASSAY_LEASES",
         cause=Cause.MACHINE,
@@ -65,7 +65,7 @@ def cannot(error: OSError, path: Path) -> InfraError:
 
 
 def user_name() -> str:
-    """Who this is, for leases and reservations: `ASSAY_USER`, or `user@host`."""
+    """The user's name for leases and reservations: `ASSAY_USER`, or `user@host`."""
     named = os.environ.get("ASSAY_USER")
     if named:
         return named
@@ -77,13 +77,13 @@ def user_name() -> str:
 
 
 def utc_now() -> str:
-    """The wall clock, for people alone: nothing is computed from it."""
+    """The wall clock, for display only: nothing is computed from it."""
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 @cache
 def boot_id() -> str:
-    """Which boot of which machine this is; times of `boot_s` are comparable within one."""
+    """The id of this boot of this machine; times of `boot_s` are comparable within one boot."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -91,12 +91,12 @@ def boot_id() -> str:
 
 
 def boot_s() -> float:
-    """Seconds since boot, sleep included: no clock that somebody can set."""
+    """Seconds since boot, including sleep: this clock cannot be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def holder_pid(path: Path) -> int:
-    """Process that took the lock on `path`, as far as /proc/locks lets us see it; 0 where it does not."""
+    """The process that holds the lock on `path` according to /proc/locks; 0 if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         about = path.stat()
         device = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
@@ -139,7 +139,7 @@ class PlaceFiles:
         return Path((self._lasting if suffix.partition(".")[0] in LASTING else self._stem) + suffix)
 
     def open(self, suffix: str) -> int:
-        """A descriptor of that file, made when it is missing; no program that we start inherits it."""
+        """A descriptor of that file, created if missing; child programs do not inherit it."""
         path = self._stem + suffix
         try:
             try:
@@ -152,7 +152,7 @@ class PlaceFiles:
         return fd
 
     def is_named(self, fd: int, suffix: str) -> bool:
-        """Whether an open file still has its name, or another one has it by now."""
+        """Whether an open file still has its name."""
         try:
             named = os.stat(self._stem + suffix)  # noqa: PTH116 - who waits comes here fifty times a second
         except OSError:
@@ -161,7 +161,7 @@ class PlaceFiles:
         return (about.st_dev, about.st_ino) == (named.st_dev, named.st_ino)
 
     def _share(self, fd: int) -> None:
-        """Who may use the folder may use its files, whatever the umask of who made them."""
+        """Give a file the permissions of its folder, whatever the umask."""
         with contextlib.suppress(OSError):
             about = os.fstat(fd)
             wanted = 0o600 | (self.folder.stat().st_mode & 0o066)
@@ -170,9 +170,9 @@ class PlaceFiles:
 
     @contextlib.contextmanager
     def gate(self) -> Iterator[int]:
-        """Be the only process that changes (or looks closely at) this place; yields the epoch file's descriptor.
+        """Exclusive access to change (or inspect) this place; yields the epoch file's descriptor.
 
-        Held for microseconds; nobody waits for a lease inside. Raises InfraError after `GATE_TIMEOUT_S`.
+        Held for microseconds, never while waiting for a lease. Raises InfraError after `GATE_TIMEOUT_S`.
         """
         fd = self.open("epoch")
         try:
@@ -180,7 +180,7 @@ class PlaceFiles:
             try:
                 yield fd
             finally:
-                fcntl.flock(fd, fcntl.LOCK_UN)  # not by closing alone: a fork in another thread has a copy
+                fcntl.flock(fd, fcntl.LOCK_UN)  # closing is not enough: a fork in another thread has a copy
         except OSError as error:
             raise cannot(error, self.path("epoch")) from error
         finally:
@@ -188,7 +188,7 @@ class PlaceFiles:
 
     @contextlib.contextmanager
     def look(self) -> Iterator[None]:
-        """As `gate`, for whoever only reads: makes no file, and needs no right to write."""
+        """Like `gate`, for readers: creates no file and needs no write permission."""
         try:
             fd = os.open(self.path("epoch"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:  # no process has ever changed it
@@ -211,14 +211,14 @@ class PlaceFiles:
             if time.monotonic() >= end_s:
                 raise InfraError(
                     f"the leases of {self.identity} are stuck",
-                    expected=f"no process to change them for more than {GATE_TIMEOUT_S:g} s",
-                    seen=f"process {holder_pid(self.path('epoch')) or '?'} does, as if it were stopped",
+                    expected=f"no process that changes them for more than {GATE_TIMEOUT_S:g} s",
+                    seen=f"process {holder_pid(self.path('epoch')) or '?'} does; it may be stopped",
                     do="continue or end that process",
                 )
             time.sleep(_GATE_POLL_S)
 
     def read(self, suffix: str) -> dict[str, object] | None:
-        """A JSON file: None when there is none, empty when it is damaged."""
+        """A JSON file: None if missing, empty if damaged."""
         try:
             found = parse_json(read_plain(self.path(suffix), _STATE_MAX))
         except FileNotFoundError:
@@ -230,10 +230,10 @@ class PlaceFiles:
         return found if isinstance(found, dict) else {}
 
     def write(self, suffix: str, content: Mapping[str, object]) -> None:
-        """Replace a JSON file, whole or not at all. Inside the gate."""
+        """Replace a JSON file atomically. Inside the gate."""
         path, new = self.path(suffix), self.path(f"{suffix}.new")
         try:
-            new.unlink(missing_ok=True)  # left by one that was killed here
+            new.unlink(missing_ok=True)  # left by a process that was killed at this point
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             with os.fdopen(fd, "w") as file:
                 json.dump(content, file)
@@ -246,14 +246,14 @@ class PlaceFiles:
             raise cannot(error, path) from error
 
     def rename(self, suffix: str, to: str) -> None:
-        """Give a file the name of another one, which loses it. Inside the gate."""
+        """Rename a file over another one. Inside the gate."""
         try:
             self.path(suffix).replace(self.path(to))
         except OSError as error:
             raise cannot(error, self.path(to)) from error
 
     def remove(self, suffix: str) -> bool:
-        """Remove a file; False when there was none."""
+        """Remove a file; False if it did not exist."""
         try:
             self.path(suffix).unlink()
         except FileNotFoundError:
@@ -263,25 +263,25 @@ class PlaceFiles:
         return True
 
     def epoch(self) -> int:
-        """The epoch of the last lease; 0 where that is unknown."""
+        """The epoch of the last lease; 0 if unknown."""
         try:
             found = int(read_plain(self.path("epoch"), _STATE_MAX) or b"0")
         except (FileNotFoundError, ValueError, ConfigError):
             found = 0
         except OSError as error:
             raise cannot(error, self.path("epoch")) from error
-        if not 0 < found <= EPOCH_MAX:  # damaged: whoever had the place last has it beside its heartbeat
+        if not 0 < found <= EPOCH_MAX:  # damaged: the last holder's heartbeat also has it
             found = self.last_beat().epoch
         return found
 
     def beat(self, lock_fd: int, epoch: int) -> None:
-        """Write into the lock file that its holder lives."""
+        """Write a heartbeat into the lock file."""
         text = f"{boot_id()} {boot_s():.1f} {epoch}\n".encode()
         os.pwrite(lock_fd, text, 0)
         os.ftruncate(lock_fd, len(text))
 
     def last_beat(self) -> Beat:
-        """What the last holder wrote into the lock file."""
+        """The last heartbeat in the lock file."""
         try:
             boot, at_s, epoch = read_plain(self.path("lock"), _STATE_MAX).decode("ascii").split()
             silent_s = max(0.0, boot_s() - float(at_s)) if boot == boot_id() else None
@@ -290,10 +290,10 @@ class PlaceFiles:
             return Beat(None, 0)
 
     def raise_epoch(self, gate_fd: int) -> int:
-        """The next epoch, kept before it is used. Inside the gate, with its descriptor.
+        """The next epoch, stored before it is used. Inside the gate, with its descriptor.
 
-        Above every earlier one, and never below the time of day in seconds: should the folder get lost, a board that
-        stayed on still takes the next holder for a later one.
+        It is above every earlier one, and never below the time of day in seconds: if the folder is lost, a board that
+        stayed on still accepts the next holder as a later one.
         """
         epoch = max(self.epoch() + 1, min(int(time.time()), _EPOCH_FLOOR_MAX))
         if epoch > EPOCH_MAX:
@@ -313,7 +313,7 @@ class PlaceFiles:
 
 
 def try_lock(fd: int, kind: int) -> bool:
-    """Take a flock of `kind` if that is possible at once."""
+    """Take a flock of `kind` without waiting."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:

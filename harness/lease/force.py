@@ -1,4 +1,4 @@
-"""Taking a board by force: its holder finds out and lets go, and the board itself refuses whoever does not."""
+"""Taking a board by force: its holder notices and releases it; otherwise the board itself rejects the holder."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from harness.lease.owner import Owner
 from harness.lease.place_state import holder
 
 LET_GO_S: Final = 3.0
-"""A holder looks every second; one that has not let go after this was stopped, or runs another Assay."""
+"""A holder checks every second; one that has not released the board after this time is stopped or runs another Assay."""
 
 _POLL_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Seizure:
-    """A place taken by force: our lease of it, and who held it before (None: nobody)."""
+    """A place taken by force: the new lease, and the previous holder (None: no holder)."""
 
     lease: Lease
     before: Owner | None
     old_fd: int
 
     def let_go(self, timeout_s: float = LET_GO_S) -> bool:
-        """Wait until the earlier holder has let go of the board; False when it did not within `timeout_s`."""
+        """Wait until the previous holder has released the board; False if it did not within `timeout_s`."""
         if self.before is None:
             return True
         end_s = time.monotonic() + timeout_s
@@ -44,11 +44,11 @@ class Seizure:
 
 @contextlib.contextmanager
 def seize(spec: BoardSpec, place: Place, purpose: str) -> Iterator[Seizure]:
-    """Hold a place, whoever held it before, and release it afterwards.
+    """Take a place from its holder, hold it, and release it afterwards.
 
-    The lock file gets a successor of its name: the holder keeps its lock on a file that nobody looks at any more, and
-    finds that out within a second. The epoch rises, so that the board takes no session from it once a later one was
-    opened. Raises InfraError when the folder cannot be written.
+    A new lock file replaces the old one: the holder keeps its lock on a file that is no longer used, and notices
+    within a second. The epoch rises, so that the board rejects its sessions after a later one was opened. Raises
+    InfraError if the folder cannot be written.
     """
     files = PlaceFiles.of(place)
     with contextlib.ExitStack() as stack:
@@ -56,7 +56,7 @@ def seize(spec: BoardSpec, place: Place, purpose: str) -> Iterator[Seizure]:
             before = holder(files)
             old = files.open("lock")
             stack.callback(os.close, old)
-            files.remove("lock.new")  # left by one that was killed here
+            files.remove("lock.new")  # left by a process that was killed at this point
             with contextlib.ExitStack() as unless_held:
                 new = files.open("lock.new")
                 unless_held.callback(os.close, new)

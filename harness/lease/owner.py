@@ -1,4 +1,4 @@
-"""Who holds a board, as it is written beside the lock: for people, and for the one who must give it back."""
+"""The holder of a board, as stored next to the lock: for display, and for releasing by force."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ _COMMAND_SHOWN: Final = 160
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A holder. `since` is for people; a lease's age comes from `boot` and `boot_s`. Unknown parts are empty or 0."""
+    """A holder. `since` is for display; a lease's age comes from `boot` and `boot_s`. Unknown parts are empty or 0."""
 
     user: str = ""
     pid: int = 0
-    start_ticks: int = 0  # proc_pid_stat(5), field 22: tells the process from a later one with its number
+    start_ticks: int = (
+        0  # proc_pid_stat(5), field 22: distinguishes the process from a later one with the same id
+    )
     host: str = ""
     command: str = ""
     purpose: str = ""
@@ -37,7 +39,7 @@ class Owner:
 
     @classmethod
     def here(cls, spec: BoardSpec, place: Place, purpose: str, epoch: int) -> Self:
-        """This process, from now on."""
+        """This process, as a holder from now on."""
         return cls(
             user=user_name(),
             pid=os.getpid(),
@@ -57,7 +59,7 @@ class Owner:
 
     @classmethod
     def read(cls, found: Mapping[str, object]) -> Self:
-        """From a file, which may be damaged: what is missing or of another type is unknown."""
+        """From a file, which may be damaged: a missing value or one of another type is unknown."""
         unknown = cls()
         known: dict[str, Any] = {
             field.name: found[field.name]
@@ -67,23 +69,23 @@ class Owner:
         return replace(unknown, **known)
 
     def document(self) -> dict[str, object]:
-        """As JSON has it."""
+        """As a JSON document."""
         return asdict(self)
 
     @property
     def who(self) -> str:
-        """`alice@lab pid 12`, as far as that is known."""
+        """`alice@lab pid 12`, as far as known."""
         pid = f"pid {self.pid}" if self.pid else ""
-        return " ".join(part for part in (self.user, pid) if part) or "somebody unknown"
+        return " ".join(part for part in (self.user, pid) if part) or "an unknown holder"
 
     @property
     def what(self) -> str:
-        """What for, in which process of how many, by which command."""
+        """Purpose, worker and command."""
         parts = (self.purpose, self.worker, self.command)
         return ", ".join(part for part in parts if part)
 
     def age_s(self) -> float | None:
-        """For how many seconds; None where that cannot be known."""
+        """Age in seconds; None if unknown."""
         if not self.boot_s or self.boot != boot_id():
             return None
         return max(0.0, boot_s() - self.boot_s)
@@ -113,7 +115,7 @@ def _command() -> str:
 def _folder() -> str:
     try:
         return str(Path.cwd())
-    except OSError:  # removed under us
+    except OSError:  # removed in the meantime
         return ""
 
 

@@ -1,4 +1,4 @@
-"""What every board is right now: free, held, reserved, quarantined; by whom, since when, why."""
+"""The current state of every board: free, held, reserved, quarantined; by whom, since when, why."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from harness.lease.files import PlaceFiles, cannot, holder_pid, leases_folder, t
 from harness.lease.owner import Owner, duration
 
 SILENT_S: Final = 10.0
-"""A holder that has not said for so long that it lives was stopped, or starves."""
+"""A holder without a heartbeat for this long is stopped or starved of CPU time."""
 
 State = Literal["free", "held", "reserved", "quarantined"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceState:
-    """What a place is at this moment; `owner`, `since` (UTC) and `reason` are for people.
+    """The current state of a place; `owner`, `since` (UTC) and `reason` are for display.
 
-    A place in quarantine that a check holds is `quarantined`, a reserved one in use is `held`. `reason` is the purpose
-    of a lease, the note of a reservation, why there is a quarantine. Seconds are None where they say nothing:
-    `age_s` of a lease, `silent_s` since its holder's last heartbeat, `remaining_s` of a reservation. `configured`:
-    whether the lab that looks knows the place.
+    A quarantined place that a check holds is `quarantined`, a reserved one in use is `held`. `reason` is the purpose
+    of a lease, the note of a reservation or the reason of a quarantine. Seconds are None if not applicable: `age_s`
+    of a lease, `silent_s` since its holder's last heartbeat, `remaining_s` of a reservation. `configured`: whether
+    this lab's files have the place.
     """
 
     kind: str
@@ -46,20 +46,20 @@ class PlaceState:
 
     @property
     def usable(self) -> bool:
-        """Whether a process of this user would be given it, now or after its holder."""
+        """Whether a process of this user could lease it, now or after its holder."""
         return self.state != "quarantined" and (not self.reserved_by or self.mine)
 
 
 def states(spec: BoardSpec) -> list[PlaceState]:
-    """Every place of a kind as it is now. Takes no lease, and is in nobody's way. Raises InfraError."""
+    """The current state of every place of a board type. Takes no lease and blocks nobody. Raises InfraError."""
     folder = leases_folder()
     return [look(spec.kind, place, PlaceFiles.of(place, folder)) for place in spec.places]
 
 
 def strays(specs: Sequence[BoardSpec]) -> list[PlaceState]:
-    """Places that are held, reserved or in quarantine, and that none of `specs` has. Raises InfraError.
+    """Places that are held, reserved or quarantined but not part of `specs`. Raises InfraError.
 
-    They belong to another lab on this machine, or were removed from this one in use. Named as their lock is.
+    They belong to another lab on this machine, or were removed from this one while in use. Named after their lock.
     """
     folder = leases_folder()
     places = [place for spec in specs for place in spec.places]
@@ -80,7 +80,7 @@ def strays(specs: Sequence[BoardSpec]) -> list[PlaceState]:
 
 
 def look(kind: str, place: Place, files: PlaceFiles) -> PlaceState:
-    """One place as it is now."""
+    """The current state of one place."""
     with files.look():
         held_by = holder(files)
         epoch = files.epoch()
@@ -104,7 +104,7 @@ def look(kind: str, place: Place, files: PlaceFiles) -> PlaceState:
 
 
 def holder(files: PlaceFiles) -> Owner | None:
-    """Who holds the place; None when nobody does. Inside the gate, so that it is in no acquirer's way."""
+    """The holder of the place, or None. Inside the gate, so that it does not disturb an acquirer."""
     path = files.path("lock")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -142,7 +142,7 @@ def _why(state: PlaceState) -> str:
         since = f" since {state.since}" if state.since else ""
         silent = state.silent_s is not None and state.silent_s > SILENT_S
         stopped = f", silent for {duration(state.silent_s)}: stopped?" if silent else ""
-        us = ", this very process" if state.holder is not None and state.holder.pid == os.getpid() else ""
+        us = ", this process" if state.holder is not None and state.holder.pid == os.getpid() else ""
         return f"by {state.owner}{us}{since}{f', {age}' if age else ''}{stopped}{reason}"
     if state.state == "reserved":
         left = duration(state.remaining_s)

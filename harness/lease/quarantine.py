@@ -1,4 +1,4 @@
-"""Quarantine: a board that failed as a board is kept out of use, with the reason, until a check lifts it."""
+"""Quarantine: a faulty board is taken out of use, with the reason, until a check lifts it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.lease.files import PlaceFiles, user_name, utc_now
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Why a place is out of use. `since` is UTC, for people; `run` names the run that found it out, if one did."""
+    """Why a place is out of use. `since` is UTC, for display; `run` names the run that found the fault, if any."""
 
     reason: str
     since: str
@@ -19,7 +19,7 @@ class Quarantine:
 
 
 def put(place: Place, reason: str, run: str = "") -> Quarantine:
-    """Keep a place out of use. A place that is so already keeps its first reason. Raises InfraError."""
+    """Take a place out of use. A place already in quarantine keeps its first reason. Raises InfraError."""
     files = PlaceFiles.of(place)
     with files.gate():
         earlier = _of(files)
@@ -34,14 +34,14 @@ def put(place: Place, reason: str, run: str = "") -> Quarantine:
 
 
 def lift(place: Place) -> bool:
-    """Take a place back into use; False when it was in use. Raises InfraError."""
+    """Put a place back into use; False if it was in use. Raises InfraError."""
     files = PlaceFiles.of(place)
     with files.gate():
         return files.remove("quarantine")
 
 
 def of(place: Place, files: PlaceFiles | None = None) -> Quarantine | None:
-    """Why a place is out of use; None while it is in use. Raises InfraError."""
+    """Why a place is out of use; None if it is in use. Raises InfraError."""
     return _of(files or PlaceFiles.of(place))
 
 
@@ -50,6 +50,6 @@ def _of(files: PlaceFiles) -> Quarantine | None:
     if found is None:
         return None
     text = {name: str(found.get(name) or "") for name in ("reason", "since", "run", "by")}
-    # A sick board is never used because somebody cut its file short.
+    # A truncated file must not put a sick board back into use.
     text["reason"] = text["reason"] or f"unknown: {files.path('quarantine')} is damaged"
     return Quarantine(**text)

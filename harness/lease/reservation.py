@@ -1,4 +1,4 @@
-"""Reservations: a person has a board to himself for a while; it ends by itself."""
+"""Reservations: a board is reserved for one user for a limited time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h|d)(?![a-z])")
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A place kept for `user`. `since` is UTC, for people; `remaining_s` is None where the end is unknown."""
+    """A place reserved for `user`. `since` is UTC, for display; `remaining_s` is None if the end is unknown."""
 
     user: str
     since: str
@@ -44,16 +44,16 @@ def parse_duration(text: str) -> float:
         at = part.end()
     if at < len(text.rstrip()) or not 0 < seconds <= LONGEST_S:
         raise ConfigError(
-            f"{text!r} is no time to reserve a board for",
-            expected="such as 90s, 45m, 2h, 1d or 1h30m, up to 30d",
+            f"{text!r} is not a valid reservation time",
+            expected="a time such as 90s, 45m, 2h, 1d or 1h30m, up to 30d",
             seen=text,
-            do="mend --for",
+            do="correct --for",
         )
     return seconds
 
 
 def reserve(place: Place, seconds: float, note: str = "") -> Reservation:
-    """Keep a place for this user from now; his own earlier one is replaced. Raises InfraError when it is another's.
+    """Reserve a place for this user; replaces the user's earlier reservation. Raises InfraError if it is another's.
 
     A process that holds the place keeps it until it ends.
     """
@@ -77,7 +77,7 @@ def reserve(place: Place, seconds: float, note: str = "") -> Reservation:
 
 
 def reserve_all(places: Sequence[Place], seconds: float, note: str = "") -> None:
-    """Keep several places; none of them when one is another's. Raises InfraError."""
+    """Reserve several places; none of them if one is another's. Raises InfraError."""
     for place in places:
         _refuse_others(place, of(place))
     for place in places:
@@ -87,31 +87,31 @@ def reserve_all(places: Sequence[Place], seconds: float, note: str = "") -> None
 def _refuse_others(place: Place, found: Reservation | None) -> None:
     if found is not None and not found.mine:
         raise InfraError(
-            f"{place.name} is reserved already",
-            expected="a place that nobody else has reserved",
+            f"{place.name} is already reserved",
+            expected="a place that no other user has reserved",
             seen=describe(found),
-            do="choose another one, or talk to that person",
+            do="select another one, or contact that user",
         )
 
 
 def unreserve(place: Place, *, force: bool = False) -> Reservation | None:
-    """End a reservation and return it; None when there was none. Raises InfraError for another's without `force`."""
+    """End a reservation and return it; None if there was none. Raises InfraError for another's without `force`."""
     files = PlaceFiles.of(place)
     with files.gate():
         found = _of(files)
         if found is not None and not found.mine and not force:
             raise InfraError(
-                f"the reservation of {place.name} is another's",
-                expected=f"one of {user_name()}",
+                f"the reservation of {place.name} belongs to another user",
+                expected=f"a reservation of {user_name()}",
                 seen=describe(found),
-                do="talk to that person, or add --force",
+                do="contact that user, or add --force",
             )
         files.remove("reserved")
         return found
 
 
 def of(place: Place, files: PlaceFiles | None = None) -> Reservation | None:
-    """Who has the place reserved now; None when nobody has, or no longer. Raises InfraError."""
+    """The place's current reservation; None if there is none or it has expired. Raises InfraError."""
     return _of(files or PlaceFiles.of(place))
 
 
@@ -122,9 +122,9 @@ def _of(files: PlaceFiles) -> Reservation | None:
     user, since, note = (str(found.get(name) or "") for name in ("user", "since", "note"))
     if found.get("boot") == boot_id():
         end_s, now_s = found.get("end_boot_s"), boot_s()
-    else:  # the machine has been off in between: the wall clock is all there is
+    else:  # the machine was restarted: only the wall clock is left
         end_s, now_s = found.get("end_unix_s"), time.time()
-    if not isinstance(end_s, int | float):  # damaged: somebody may be at that board
+    if not isinstance(end_s, int | float):  # damaged: a user may still be working with that board
         return Reservation(user or f"unknown ({files.path('reserved')} is damaged)", since, note, None)
     return Reservation(user, since, note, end_s - now_s) if end_s > now_s else None
 

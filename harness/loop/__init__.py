@@ -1,1 +1,1 @@
-"""The loop: the journey of one extension, stage by stage, and what a run makes of it."""
+"""The loop: the journey of one extension, stage by stage, and the run around it."""

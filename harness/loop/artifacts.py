@@ -1,4 +1,4 @@
-"""What a situation leaves in the run's folder: sources, bytecode, A64, traces: all that a person needs to look closer."""
+"""A situation's files in the run's folder: sources, bytecode, A64 code, traces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.runs.record import Folder
 
 
 def write_situation(folder: Folder, situation: Situation, adaptation: Adaptation) -> None:
-    """Write everything of one situation. Raises InfraError when the folder cannot be written."""
+    """Write all files of one situation. Raises InfraError if the folder cannot be written."""
     folder.write("workload.trace", pack_trace(situation.workload))
     folder.write("trial.trace", pack_trace(situation.trial))
     for number, attempt in enumerate(adaptation.attempts, start=1):

@@ -1,4 +1,4 @@
-"""The rollback drill: a testing kernel is given one image that faults and one that overruns, and must take each back."""
+"""The rollback drill: a testing kernel gets one image that faults and one that overruns, and must roll both back."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def drill(
 ) -> dict[str, int]:
     """Provoke both kinds of automatic rollback on a freshly booted testing kernel, and time them in the guest.
 
-    Adds two `rollback` samples; returns them by cause (instructions; ns on the hardware clock). Raises KernelError when
-    a rollback does not happen, takes back the wrong thing, or the kernel does not answer afterwards.
+    Adds two `rollback` samples; returns them by cause (instructions; ns on the hardware clock). Raises KernelError if a
+    rollback does not happen, rolls back the wrong program, or the kernel does not answer afterwards.
     """
     with open_board(spec, key, testing, lease=lease, transcript=transcript, seed=0) as board:
         events = {cause: provoke(board, key, flag, cause, watch) for flag, cause in _CASES}
@@ -57,7 +57,7 @@ def drill(
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A program with a planted defect that was deployed and has seen traffic: what must have come of it, and what did."""
+    """A deployed program with a planted defect after traffic: the expected and the actual result."""
 
     cause: RollbackCause
     generation: int
@@ -67,12 +67,12 @@ class Defect:
 def provoke(
     board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause, watch: Stopwatch
 ) -> RollbackEvent:
-    """Deploy a sound program, then one with a planted defect, replay, and return the rollback that must follow."""
+    """Deploy a sound program, then one with a planted defect; replay, and return the rollback."""
     return rollback_of(board, deploy_defective(board, key, flag, cause), watch)
 
 
 def deploy_defective(board: Board, key: LabKey, flag: ImageFlag, cause: RollbackCause) -> Defect:
-    """Deploy a sound program, then one that `flag` makes defective, and replay traffic through it."""
+    """Deploy a sound program, then one with the defect `flag`, and replay traffic through it."""
     client = board.client
     board.pristine()
     client.upload_trace(_trace(), BlobKind.WORKLOAD)
@@ -87,7 +87,7 @@ def deploy_defective(board: Board, key: LabKey, flag: ImageFlag, cause: Rollback
 
 
 def rollback_of(board: Board, defect: Defect, watch: Stopwatch) -> RollbackEvent:
-    """The rollback that the defect must have caused, its time taken. Raises KernelError when it is another or none."""
+    """The rollback that the defect must cause, with its time recorded. Raises KernelError if it is missing or wrong."""
     event = board.client.wait_event(Event.ROLLBACK, timeout_s=EVENT_TIMEOUT_S).record
     assert isinstance(event, RollbackEvent)
     after = board.client.status()
@@ -97,13 +97,13 @@ def rollback_of(board: Board, defect: Defect, watch: Stopwatch) -> RollbackEvent
             expected=f"one rollback of cause {defect.cause.name}, {PACKETS} packets replayed",
             seen=f"cause {event.cause}, {defect.replay.rollbacks} rollbacks, {defect.replay.packets} packets "
             f"(generation {defect.generation} -> {after.generation})",
-            do="read the channel's transcript",
+            do="see the channel's transcript",
         )
     watch.take(Stage.ROLLBACK, board.samples(Stage.ROLLBACK, event))
     return event
 
 
 def _trace() -> Trace:
-    """Minimal Ethernet frames, 1 us apart: the drill is about the program, not about the traffic."""
+    """Minimal Ethernet frames, 1 us apart: the drill tests the program, not the traffic."""
     frame = bytes(12) + b"\x08\x00" + bytes(46)
     return Trace(tuple(TracePacket(1000 * i, frame) for i in range(PACKETS)))

@@ -1,6 +1,6 @@
-"""The journey of one extension: observe to watch, one function a stage, each timed on its own clock.
+"""The journey of one extension: observe to watch, one function per stage, each timed on its own clock.
 
-`assay run`, the pytest fixtures and every other front end call this module; none of them judges anything by itself.
+`assay run`, the pytest fixtures and every other front end call this module; none of them judges anything itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_REPAIRS: Final = 2
 WATCH_INVOCATIONS: Final = 32
 """Clean invocations after which a deployed configuration is committed."""
 
-# Which stage each refusal of LOAD belongs to.
+# The stage of each refusal of LOAD.
 _LOAD_STAGE: Final[Mapping[str, Stage]] = {
     "BAD_IMAGE": Stage.UNSEAL,
     "BAD_VERSION": Stage.UNSEAL,
@@ -58,7 +58,7 @@ _LOAD_STAGE: Final[Mapping[str, Stage]] = {
 
 
 class Writer(Protocol):
-    """Who writes programs: a model, or a baseline. `promises_latency` is False for a model that is not ours."""
+    """Writes programs: a model, or a baseline. `promises_latency` is True only for the shipped model."""
 
     name: str
     model_hash: bytes
@@ -66,17 +66,17 @@ class Writer(Protocol):
 
     @property
     def pace(self) -> Pace | None:
-        """What times a fixed evaluation around each `generate`; None: it is judged as measured."""
+        """Times a fixed evaluation around each `generate`; None: `generate` is judged as measured."""
 
     def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
-        """What the telemetry means, with the operator's policy of the situation."""
+        """The diagnosis of the telemetry, with the operator's policy of the situation."""
 
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
-        """A program for the diagnosis; `feedback` is what was refused before. Raises ProgramRejected."""
+        """A program for the diagnosis; `feedback` lists earlier refusals. Raises ProgramRejected."""
 
 
 class Situation(Protocol):
-    """What the pipeline needs of a situation (`ai.scenarios.Situation` has it)."""
+    """What the pipeline needs from a situation (`ai.scenarios.Situation` provides it)."""
 
     @property
     def family(self) -> str: ...
@@ -93,7 +93,7 @@ class Situation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A program that the kernel took: its image, handle and figures, and the code as the board emitted it."""
+    """A program that the kernel accepted: its image, handle and figures, and the code that the board emitted."""
 
     program: Program
     image: bytes
@@ -104,7 +104,7 @@ class Loaded:
 class Attempt:
     """One program that was written, and why it was refused (None: it was deployed).
 
-    `program` is there once it was compiled, `image` once it was sealed, whatever came of it then.
+    `program` is set after compilation, `image` after sealing, also if a later stage refused it.
     """
 
     source: str
@@ -117,7 +117,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Adaptation:
-    """What came of one situation: every attempt, and the deployed program's figures when one passed."""
+    """The result of one situation: every attempt, and the deployed program's figures if one passed."""
 
     diagnosis: Diagnosis | None = None
     telemetry: Telemetry | None = None
@@ -131,12 +131,12 @@ class Adaptation:
 
     @property
     def source(self) -> str:
-        """The deployed source, or the last one that was tried, or an empty text."""
+        """The deployed source, else the last one tried, else an empty text."""
         return self.attempts[-1].source if self.attempts else ""
 
 
 def guest_clock(board: Board) -> Clock:
-    """The clock of what the board's kernel measures, see `Board.clock`."""
+    """The clock of the board kernel's figures, see `Board.clock`."""
     return board.clock
 
 
@@ -144,9 +144,9 @@ def guest_clock(board: Board) -> Clock:
 
 
 def prepare(board: Board, situation: Situation) -> None:
-    """Bring a board to the situation: pristine, its workload replayed once, its trial trace uploaded.
+    """Prepare a board for the situation: reset it, replay its workload once, upload its trial trace.
 
-    Raises what the board's channel does: ChannelError, BoardLost, KernelError, RequestRefused. So do all stages.
+    Raises the errors of the board's channel: ChannelError, BoardLost, KernelError, RequestRefused. So do all stages.
     """
     board.pristine()
     board.client.upload_trace(situation.workload, BlobKind.WORKLOAD)
@@ -155,17 +155,17 @@ def prepare(board: Board, situation: Situation) -> None:
 
 
 def observe(board: Board) -> Telemetry:
-    """Stage 1: what the kernel counted since `prepare`."""
+    """Stage 1: read the kernel's counters since `prepare`."""
     return board.client.telemetry()
 
 
 def compile_program(source: str) -> tuple[Program, CompiledObject]:
-    """Stage 4: restricted C to a net_rx program, beside what the compiler made and took. Raises ProgramRejected."""
+    """Stage 4: compile restricted C to a net_rx program; also the compiler's output and time. Raises ProgramRejected."""
     compiled = compile_c(source)
     programs = [program for program in read_programs(compiled.elf) if program.hook is Hook.NET_RX]
     if len(programs) != 1:
         raise ProgramRejected(
-            "the source holds no single net_rx program",
+            "the source does not have exactly one net_rx program",
             stage=Stage.COMPILE,
             reason=f"expected one function in section net_rx, saw {len(programs)}",
         )
@@ -197,9 +197,9 @@ def load(board: Board, program: Program, image: bytes, watch: Stopwatch | None =
 def run_trial(
     board: Board, loaded: Loaded, mode: RunMode = RunMode.JIT
 ) -> tuple[TrialResponse, tuple[ResultRecord, ...], TrialObservation]:
-    """Stage 11: the program's own hook, run dry over the TRIAL upload: totals, a record an invocation, what it did.
+    """Stage 11: dry-run the program's hook over the TRIAL upload: totals, a record per invocation, what it did.
 
-    Costs are instructions of the call, overhead subtracted.
+    Costs are instructions per call, without the measuring overhead.
     """
     response, results = board.client.trial(loaded.response.handle, mode=mode)
     maps = {
@@ -210,7 +210,7 @@ def run_trial(
 
 
 def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATIONS) -> SwapResponse:
-    """Stage 12: one store-release puts the program on its hook; committed after `watch_invocations` clean calls."""
+    """Stage 12: deploy the program with one store-release; committed after `watch_invocations` clean calls."""
     return board.client.deploy(loaded.response.handle, watch_invocations)
 
 
@@ -219,7 +219,7 @@ def deploy(board: Board, loaded: Loaded, watch_invocations: int = WATCH_INVOCATI
 
 @dataclass(slots=True)
 class _Aside:
-    """What was done under the stopwatch of `adapt` that is no part of it: its wall time and its wait for a processor."""
+    """Work timed by the stopwatch of `adapt` that is not part of it: its wall time and its wait for a processor."""
 
     pace: Pace | None
     wall_ns: int = 0
@@ -254,7 +254,7 @@ def _generate(
 
 @dataclass(slots=True)
 class Draft:
-    """What was written for a situation, on its way to the kernel: the host's stages fill in what they make of it."""
+    """A program on its way to the kernel: the host's stages fill in their results."""
 
     situation: Situation
     generated: Generated
@@ -265,7 +265,7 @@ class Draft:
 
 
 def compile_draft(draft: Draft) -> None:
-    """Stage 4: the program out of the source. Raises ProgramRejected."""
+    """Stage 4: compile the source to a program. Raises ProgramRejected."""
     draft.program, compiled = compile_program(draft.generated.source)
     draft.watch.add(Stage.COMPILE, Clock.HOST, compiled.cpu_s * 1e9)
     draft.watch.wall.setdefault(Stage.COMPILE, []).append(compiled.wall_s * 1e9)
@@ -290,11 +290,11 @@ HOST_STAGES: Final[Sequence[tuple[Stage, Callable[[Draft], None] | None]]] = (
     (Stage.ANALYSE, None),
     (Stage.SEAL, seal_draft),
 )
-"""From source to image, in order: each stage fills the draft in, or raises ProgramRejected. None: not built yet."""
+"""From source to image, in order: each stage extends the draft, or raises ProgramRejected. None: not built yet."""
 
 
 def build(draft: Draft) -> tuple[Program, bytes]:
-    """Stages 4 to 7: the program and its image. Raises ProgramRejected; `draft` shows how far it came."""
+    """Stages 4 to 7: the program and its image. Raises ProgramRejected; `draft` shows the progress."""
     for _, step in HOST_STAGES:
         if step is not None:
             step(draft)
@@ -314,9 +314,9 @@ def _load_and_try(
         watch.take(Stage.TRIAL, board.samples(Stage.TRIAL, response))
         if response.contained:
             raise ProgramRejected(
-                "the trial was cut short",
+                "the trial did not complete",
                 stage=Stage.TRIAL,
-                reason=f"{response.contained} invocations had to be contained",
+                reason=f"{response.contained} invocations were contained",
             )
         outcome = situation.judge_trial(observed)
         if not outcome.ok:
@@ -337,12 +337,12 @@ def adapt(
     on_attempt: Callable[[int], None] = lambda _number: None,
     out: Adaptation | None = None,
 ) -> Adaptation:
-    """Stages 1 to 12 under one stopwatch: from the telemetry request to the deploy's acknowledgement.
+    """Stages 1 to 12 with one stopwatch: from the telemetry request to the deploy's acknowledgement.
 
     The caller has called `prepare` and holds the machine's turn. Refusals go back to the writer at most MAX_REPAIRS
-    times; `on_attempt` is told the number of each attempt. Returns the adaptation; `deployed` is False when every
-    attempt was refused (no `adapt` sample then). Telemetry without a bottleneck is a refusal by `diagnose`. `out` is
-    filled as it goes, for a caller that wants to know how far an adaptation came that ended in an error.
+    times; `on_attempt` gets the number of each attempt. Returns the adaptation; `deployed` is False if every attempt
+    was refused (without an `adapt` sample). Telemetry without a bottleneck is a refusal by `diagnose`. `out` is filled
+    step by step, so that after an error the caller knows how far the adaptation came.
     """
     out = Adaptation() if out is None else out
     refusals: list[Refusal] = []
@@ -370,7 +370,7 @@ def adapt(
             except ProgramRejected as error:
                 refusal = Refusal(error.stage, error.reason, generated.source if generated else "")
                 refusals.append(refusal)
-            finally:  # a program that the kernel dies of is what the record is for
+            finally:  # the record must contain a program that kills the kernel
                 out.attempts.append(
                     Attempt(
                         generated.source if generated else "",
@@ -396,7 +396,7 @@ def adapt(
             watch.samples[(Stage.COMPILE, Clock.HOST)][-compiler:],
             strict=True,
         ):
-            waited += max(0, int(wall - cpu))  # the compiler is a process of its own
+            waited += max(0, int(wall - cpu))  # the compiler is a separate process
         lost = board.lost_since(began_s)
         watch.waited.setdefault(Stage.ADAPT, []).append(float(waited) + lost.seconds * 1e9)
         if lost.any:
@@ -405,9 +405,9 @@ def adapt(
 
 
 def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) -> None:
-    """Stages 13 and 14: replay the workload through the live hook, see it committed, then roll it back.
+    """Stages 13 and 14: replay the workload through the live hook, wait for the commit, then roll back.
 
-    Raises KernelError when the kernel does not commit, or does not answer as the journey demands.
+    Raises KernelError if the kernel does not commit or violates the journey's contract.
     """
     assert adaptation.loaded is not None
     replay = board.client.replay()
@@ -418,7 +418,7 @@ def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) ->
             "a verified program was rolled back",
             expected="no contained invocation in the watch window",
             seen=f"{replay.contained} contained, {replay.rollbacks} rollbacks",
-            do="replay the run; the image and the trace are in its folder",
+            do="replay the run; its folder has the image and the trace",
         )
     if replay.packets >= WATCH_INVOCATIONS and not replay.committed:
         raise KernelError(
@@ -434,7 +434,7 @@ def execute_and_watch(board: Board, adaptation: Adaptation, watch: Stopwatch) ->
 
 
 def describe(program: Program) -> ProgramRow:
-    """What a record says of a program."""
+    """A program's part of the record."""
     return {
         "program_id": program_id(program).hex(),
         "slots": program.slots,

@@ -1,4 +1,4 @@
-"""`assay replay RUN`: the recorded images on the recorded kernels again; every virtual figure must be the same."""
+"""`assay replay RUN`: repeats a run with its recorded images and kernels; every virtual figure must be the same."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _FILE_MAX: Final = 64 << 20
 _ON_THE_HOST: Final = tuple(stage for stage in Stage if stage.side is Side.HOST)
 
 Figures = dict[tuple[str, str], list[float]]
-"""Virtual figures, in the order they were taken, by place (a situation, the drill) and stage."""
+"""Virtual figures in measurement order, by place (a situation, the drill) and stage."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Difference:
-    """One virtual figure that did not come out again."""
+    """One virtual figure that differs from the record."""
 
     kind: str
     place: str
@@ -50,16 +50,16 @@ class Difference:
 
 
 def replay_run(console: Console, name: str, results: Path, key_file: Path | None) -> int:
-    """Replay a run; prints what differs. Returns 0 when every figure is the same, 1 otherwise."""
+    """Replay a run; prints the differences. Returns 0 if every figure is the same, 1 otherwise."""
     folder = find_run(name, results, "run")
     path = folder / "run.json"
     document = parse(read_json(path), path)
     if document.run.job != "run":
         raise ConfigError(
-            f"{name} is a session of tests",
-            expected="a run of `assay run`: it holds the images to replay",
+            f"{name} is a test session",
+            expected="a run of `assay run`, which contains the images to replay",
             seen=f"job: {document.run.job}",
-            do="name a run; a test is repeated with pytest and the session's --seed",
+            do="name a run; repeat a test with pytest and the session's --seed",
         )
     key = load_key(key_file)
     differences: list[Difference] = []
@@ -71,7 +71,7 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
         spec = specs[entry.kind]
         recorded = _recorded_figures(entry)
         if not recorded:
-            console.print(f"{entry.kind}: no virtual figure is on record, nothing to replay")
+            console.print(f"{entry.kind}: no virtual figures recorded, nothing to replay")
             continue
         with acquire(
             spec, purpose="assay replay", waiting=lambda why: console.print(f"waiting: {why}", markup=False)
@@ -92,10 +92,10 @@ def replay_run(console: Console, name: str, results: Path, key_file: Path | None
     console.print(f"{compared} virtual figures compared, {len(differences)} differ")
     if not compared:
         raise ConfigError(
-            f"run {name} holds no virtual figure",
-            expected="at least one situation in which the kernel took a program",
+            f"run {name} has no virtual figures",
+            expected="at least one situation in which the kernel accepted a program",
             seen="none",
-            do="replay a run in which it did",
+            do="replay another run",
         )
     return 1 if differences else 0
 
@@ -111,7 +111,7 @@ def _recorded_figures(entry: BoardRecord) -> Figures:
 
 
 def _replay_board(folder: Path, lease: Lease, entry: BoardRecord, key: LabKey, seed: int) -> Figures:
-    """Figures of every program that reached the kernel, and of the drill, on the kernels kept in the run's folder."""
+    """Figures of every program that reached the kernel, and of the drill, with the kernels in the run's folder."""
     out: Figures = {}
     spec = lease.spec
     image = _recorded_kernel(folder, "kernel", entry.build_id, spec.firmware)
@@ -130,7 +130,7 @@ def _replay_board(folder: Path, lease: Lease, entry: BoardRecord, key: LabKey, s
 
 
 def _check_files(folder: Path, entry: BoardRecord, key: LabKey, firmware: str) -> None:
-    """Look at every file that a replay needs, before any board is leased. Raises ConfigError naming a bad one."""
+    """Check every file that a replay needs, before any board is leased. Raises ConfigError for an invalid one."""
     if not _recorded_figures(entry):
         return
     _recorded_kernel(folder, "kernel", entry.build_id, firmware)
@@ -150,7 +150,7 @@ def _check_files(folder: Path, entry: BoardRecord, key: LabKey, firmware: str) -
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Say which file of a run is not what it was."""
+    """The error for a file of a run that was changed."""
     try:
         yield
     except ProgramRejected as error:
@@ -173,7 +173,7 @@ def _recorded(path: Path) -> bytes:
         return read_plain(path, _FILE_MAX)
     except OSError as error:
         raise ConfigError(
-            f"{path} is missing", expected="the whole folder of a run", seen=str(error), do="run it again"
+            f"{path} is missing", expected="the complete folder of a run", seen=str(error), do="run it again"
         ) from error
 
 
@@ -184,7 +184,7 @@ def _recorded_kernel(folder: Path, name: str, build_id: str, firmware: str) -> K
         if not re.fullmatch("[0-9a-f]{40}", build_id) or bytes.fromhex(build_id) not in content:
             raise ConfigError(
                 f"{path} is not the kernel of that run",
-                expected=f"a kernel of build id {build_id[:40]}",
+                expected=f"a kernel with build id {build_id[:40]}",
                 seen="another file",
                 do="run it again",
             )
@@ -202,7 +202,7 @@ def _recorded_kernel(folder: Path, name: str, build_id: str, firmware: str) -> K
 def _replay_situation(
     board: Board, folder: Path, situation: Situation, key: LabKey
 ) -> dict[str, list[float]]:
-    """Every attempt again, in order: loaded and tried, the deployed one executed and rolled back as well."""
+    """Repeat every attempt in order: load and try it; also execute and roll back the deployed one."""
     watch = Stopwatch()
     client = board.client
     board.pristine()
@@ -217,7 +217,7 @@ def _replay_situation(
         try:
             loaded = pipeline.load(board, unseal(image, key.public).program, image, watch)
         except ProgramRejected:
-            continue  # as recorded; where it was not, its figures are missing
+            continue  # as recorded; otherwise its figures are missing
         response, results, _ = pipeline.run_trial(board, loaded)
         watch.take(Stage.TRIAL, board.samples(Stage.TRIAL, response))
         if attempt.stage != Stage.DEPLOY:

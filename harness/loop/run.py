@@ -1,4 +1,4 @@
-"""`assay run`: the journey on every chosen board in parallel, recorded, judged, and summed up in one verdict."""
+"""`assay run`: the journey on every selected board in parallel, recorded, judged, with one verdict for all."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ from harness.machine.turn import SLOW_TURN_TIMEOUT_S, TURN_TIMEOUT_S, TurnGivenU
 from harness.runs.record import SCHEMA_VERSION, Folder
 
 SITUATIONS: Final = 20
-"""Seeded situations a board goes through by default, after one of warm-up."""
+"""Default number of seeded situations per board, after one warm-up."""
 
-# Figures that a board without a deployed program can have; where they are missing, nothing is said of it.
+# Figures that a board without a deployed program can have; if they are missing, no row is added.
 _WITHOUT_A_PROGRAM: Final = (Stage.ROLLBACK, Stage.UART)
 
 
 INTERRUPTED_TEXT: Final = "interrupted by the user"
 
-_SIGNAL_S: Final = 0.2  # a child that the same signal ended is seen gone a little before our handler has run
+_SIGNAL_S: Final = 0.2  # a child killed by the same signal may end shortly before our handler runs
 
 
 class Interrupted(Exception):
-    """The user ended the run; boards are freed and records written."""
+    """The user ended the run; boards are released and records written."""
 
 
 @dataclass(slots=True)
 class BoardOutcome:
-    """What came of one board: its rows, its situations' summaries, and the error that ended it early, if any."""
+    """The result of one board: its rows, its situations' summaries, and the error that ended it early, if any."""
 
     kind: str
     instance: str
@@ -68,15 +68,15 @@ class BoardOutcome:
     traceback: str = ""
     testing_build_id: str = ""
     drill: dict[str, int] = field(default_factory=dict)
-    """What each automatic rollback of the drill took, by its cause: instructions, ns on the hardware clock."""
+    """The cost of each automatic rollback of the drill, by its cause: instructions, ns on the hardware clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run does; the same plan gives the same virtual figures and sources."""
+    """The parameters of a run; the same plan gives the same virtual figures and sources."""
 
     boards: tuple[tuple[BoardSpec, KernelImage, KernelImage], ...]
-    """Each kind with its release kernel and its testing kernel (for the rollback drill)."""
+    """Each board type with its release kernel and its testing kernel (for the rollback drill)."""
     scenarios: Mapping[str, str]
     situation: Callable[[str, int], Any]
     writer: Writer
@@ -100,10 +100,10 @@ def run(
     stop: threading.Event,
     command: Sequence[str] = (),
 ) -> tuple[Record, Verdict]:
-    """Carry out a plan; returns the document written as `run.json` and the run's verdict.
+    """Execute a plan; returns the document written as `run.json` and the run's verdict.
 
-    One thread a board, as many at once as there are cores. Raises InfraError when the results folder cannot be
-    written. `stop` ends every board between two steps; the record is written all the same.
+    One thread per board, as many in parallel as there are cores. Raises InfraError if the results folder cannot be
+    written. `stop` ends every board between two steps; the record is still written.
     """
     began = time.monotonic()
     started = datetime.now(UTC)
@@ -148,7 +148,7 @@ def run_document(
     *,
     interrupted: bool,
 ) -> Record:
-    """What is written as `run.json`."""
+    """The content of `run.json`."""
     seed, situations = seed_and_situations
     return {
         "schema": SCHEMA_VERSION,
@@ -215,7 +215,7 @@ def _run_board(
     report: Callable[[Progress], None],
     stop: threading.Event,
 ) -> BoardOutcome:
-    """Everything one board does. Whatever ends it early ends this board alone, with its verdict; nothing escapes."""
+    """All of one board's work. An error ends only this board, with its verdict; no exception escapes."""
     outcome = BoardOutcome(spec.kind, "", release.build_id.hex(), plan.scenarios[spec.kind])
     watch = Stopwatch()
     verdicts: list[Verdict] = []
@@ -230,14 +230,14 @@ def _run_board(
         outcome.error = INTERRUPTED_TEXT
         verdicts.append(Verdict.INCONCLUSIVE)
     except AssayError as error:
-        if stop.wait(_SIGNAL_S):  # what breaks while the run is being ended is no verdict on anything
+        if stop.wait(_SIGNAL_S):  # a fault during an interruption is not a verdict
             outcome.error = f"{INTERRUPTED_TEXT}; meanwhile: {error}"
             verdicts.append(Verdict.INCONCLUSIVE)
         else:
             outcome.error = str(error)
             verdicts.append(Verdict.INFRA if isinstance(error, InfraError | SetupError) else Verdict.FAIL)
     except Exception as error:  # noqa: BLE001 - a mistake of ours is one board's failure, on record, not every board's
-        outcome.error = f"an error in Assay itself: {type(error).__name__}: {error}"
+        outcome.error = f"a bug in Assay: {type(error).__name__}: {error}"
         outcome.traceback = traceback.format_exc()
         verdicts.append(Verdict.FAIL)
     done = [s for s in outcome.situations if s["index"] > 0]
@@ -267,7 +267,7 @@ def _journeys(
     outcome: BoardOutcome,
     watch: Stopwatch,
 ) -> None:
-    """Every situation on the release kernel, then the drill on the testing one; fills `outcome` as it goes."""
+    """Every situation on the release kernel, then the drill on the testing kernel; fills `outcome` step by step."""
     spec, total = lease.spec, plan.situations + 2
     folder.write("kernel.elf", release.elf.read_bytes())
     folder.write("kernel.img", release.img.read_bytes())
@@ -285,7 +285,7 @@ def _journeys(
             for index in range(plan.situations + 1):
                 if stop.is_set():
                     raise Interrupted
-                doing = "warms up" if index == 0 else f"situation {index}"
+                doing = "warm-up" if index == 0 else f"situation {index}"
                 report(Progress(spec.kind, index, total, doing))
                 turn_s = TURN_TIMEOUT_S if plan.writer.promises_latency else SLOW_TURN_TIMEOUT_S
                 with plan.quiet.busy(turn_s, stop.is_set):
@@ -332,7 +332,7 @@ def _journeys(
 
 
 def _report_wait(report: Callable[[Progress], None], kind: str, index: int, total: int, why: str) -> None:
-    report(Progress(kind, index, total, f"waits {why}"))
+    report(Progress(kind, index, total, f"waiting {why}"))
 
 
 def _report_attempt(
@@ -342,7 +342,7 @@ def _report_attempt(
 
 
 def _rows(plan: Plan, watch: Stopwatch, outcome: BoardOutcome) -> list[Judged]:
-    """One judged row a stage and clock, in the order of the journey."""
+    """One judged row per stage and clock, in the order of the journey."""
     rows: dict[str, list[Judged]] = {stage: [] for stage in Stage}
     for measurement in watch.measurements():
         stage, budgets = Stage(measurement.stage), plan.budgets
@@ -369,7 +369,7 @@ def _summary(
     watch: Stopwatch,
     mark: Mapping[tuple[str, Clock], int],
 ) -> SituationRow:
-    """One situation's line in the record; `virtual` holds the figures that a replay must meet."""
+    """One situation's line in the record; `virtual` holds the figures that a replay must reproduce."""
     taken = {key: values[mark.get(key, 0) :] for key, values in watch.samples.items()}
     return {
         "index": index,

@@ -1,4 +1,4 @@
-"""Who writes the programs of a run: the shipped model, or another GGUF through the slow path."""
+"""The writer of a run's programs: the shipped model, or another GGUF through the slow path."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from harness.machine.pace import Pace
 
 
 class ModelWriter:
-    """A model behind the pipeline's `Writer`. One generation at a time: callers hold the machine's turn.
+    """A model as the pipeline's `Writer`. One generation at a time: callers hold the machine's turn.
 
-    `promises_latency` is True for the shipped model alone.
+    `promises_latency` is True only for the shipped model.
     """
 
     def __init__(self, model: Model, *, promises_latency: bool) -> None:
@@ -31,7 +31,7 @@ class ModelWriter:
 
     @cached_property
     def pace(self) -> Pace | None:
-        """How fast this machine evaluates a model like ours now; None where no latency is promised."""
+        """How fast this machine evaluates a model like ours now; None where no latency is guaranteed."""
         return Pace(Reference()) if self.promises_latency else None
 
     def diagnose(self, telemetry: Telemetry, situation: Situation) -> Diagnosis:
@@ -39,7 +39,7 @@ class ModelWriter:
         return diagnose(telemetry, situation.policy)
 
     def generate(self, diagnosis: Diagnosis, feedback: Sequence[Refusal]) -> Generated:
-        """One program. Raises ProgramRejected (stage `generate`) when the model ends without a whole program."""
+        """One program. Raises ProgramRejected (stage `generate`) if the model ends without a complete program."""
         return self._generator.generate(diagnosis, feedback)
 
 

@@ -1,1 +1,1 @@
-"""The machine that the lab runs on: locks, turns, quiet, noise, signals."""
+"""The machine that the lab runs on: locks, turns, quiet periods, noise, signals."""

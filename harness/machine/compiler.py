@@ -1,6 +1,6 @@
-"""Why a compiler or build tool gave nothing: it cannot be started here, it was killed, or there is nowhere to write to.
+"""Why a compiler or build tool produced nothing: it cannot be started here, it was killed, or it could not write.
 
-None of that is in the source: the first is a machine to set up again (69), the others are the lab's (75).
+None of these is caused by the source: the first means that set-up must run again (69), the others are lab faults (75).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contracts.errors import AssayError, Cause, InfraError, SetupError
 _PROBE_BYTES: Final = 1 << 20
 _VERSION_S: Final = 20.0
 _SHOWN: Final = 600
-# As strerror(3) and Zig's error names have it.
+# The texts of strerror(3) and Zig's error names.
 _NO_ROOM: Final = re.compile(
     r"No space left on device|NoSpaceLeft|Disk quota exceeded|DiskQuota|Read-only file system|ReadOnlyFileSystem"
 )
@@ -35,12 +35,12 @@ def cannot_start(what: str, program: str, seen: str) -> SetupError:
 
 
 def cannot_write(what: str, folder: Path | str, seen: str) -> InfraError:
-    """The error for a folder that takes no files."""
+    """The error for a folder in which no file can be written."""
     return InfraError(
         f"{what}: {folder} cannot be written",
-        expected="a folder that this user may write, on a disk with room",
+        expected="a folder that this user may write, on a disk with free space",
         seen=seen.strip()[-_SHOWN:],
-        do=f"make room, or correct the owner and permissions: `df -h {folder}`, `ls -ld {folder}`",
+        do=f"free space, or correct the owner and permissions: `df -h {folder}`, `ls -ld {folder}`",
         cause=Cause.MACHINE,
     )
 
@@ -48,7 +48,7 @@ def cannot_write(what: str, folder: Path | str, seen: str) -> InfraError:
 def why_nothing(
     what: str, tools: Sequence[Sequence[str]], code: int, output: str, folders: Sequence[Path]
 ) -> AssayError | None:
-    """The machine's part in a build that failed with `code` (below 0: by that signal); None: the source is to blame.
+    """The machine's fault in a build that failed with `code` (below 0: by that signal); None: it is the source's.
 
     `tools` are commands that print their versions, the compiler's first; `folders` are those that the build writes to.
     """
@@ -56,10 +56,10 @@ def why_nothing(
         name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
         if name in ("SIGKILL", "SIGTERM"):
             return InfraError(
-                f"{what}: the compiler was ended from outside",
-                expected="a compiler that runs to its end",
+                f"{what}: the compiler was killed from outside",
+                expected="a compiler that is not interrupted",
                 seen=name,
-                do="see who ended it (`dmesg` tells when memory ran out), and run again",
+                do="find what killed it (`dmesg` shows if memory ran out) and run again",
                 cause=Cause.OUTSIDE,
             )
     for folder in folders:
@@ -77,7 +77,7 @@ def why_nothing(
 
 
 def unwritable(folder: Path) -> str:
-    """Why no file of a megabyte can be made in `folder`, or in the parent where it is to be made; empty: it can."""
+    """Why no 1 MB file can be created in `folder`, or in its parent if it does not exist yet; empty: it can."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
@@ -90,7 +90,7 @@ def unwritable(folder: Path) -> str:
 
 
 def does_not_run(command: Sequence[str]) -> str:
-    """Why a tool does not even print its version; empty: it does."""
+    """Why a tool does not even print its version; empty if it does."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",

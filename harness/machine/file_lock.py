@@ -1,4 +1,4 @@
-"""A lock file that is waited for in the kernel's own queue: who waits is woken, polls nothing, and is not passed over."""
+"""A lock file with the kernel's own queue: a waiter is woken, does not poll, and is not overtaken."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GIVE_UP_LOOK_S: Final = 0.05
 
 
 class GivenUp(Exception):
-    """`give_up` said that the lock is no longer wanted."""
+    """`give_up` returned True: the lock is no longer wanted."""
 
 
 @contextlib.contextmanager
@@ -26,10 +26,10 @@ def file_lock(
     give_up: Callable[[], bool] | None = None,
     waiting: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """Hold `path` (flock(2)), which is made when missing and stays; the kernel frees it when the holder dies.
+    """Hold `path` (flock(2)), which is created if missing and is kept; the kernel frees it when the holder dies.
 
-    `waiting` is called once, when somebody else has it. Raises TimeoutError after `timeout_s` seconds, GivenUp soon
-    after `give_up` first says True, OSError for a path that cannot be opened.
+    `waiting` is called once if another process holds it. Raises TimeoutError after `timeout_s` seconds, GivenUp soon
+    after `give_up` first returns True, OSError for a path that cannot be opened.
     """
     end_s = time.monotonic() + timeout_s
     while True:
@@ -43,21 +43,21 @@ def file_lock(
             _Waiter(fd).wait(end_s, give_up)
         if os.fstat(fd).st_nlink:
             break
-        os.close(fd)  # removed by its holder: another file has the name
+        os.close(fd)  # its holder removed it: another file has the name
     try:
         yield
     finally:
-        fcntl.flock(fd, fcntl.LOCK_UN)  # not by closing alone: a fork in another thread has a copy
+        fcntl.flock(fd, fcntl.LOCK_UN)  # closing is not enough: a fork in another thread has a copy
         os.close(fd)
 
 
 def _open(path: Path) -> int:
-    """A descriptor; a link that somebody laid in a folder for all (`/tmp`) is not followed."""
+    """A descriptor; does not follow a symbolic link, which any user can create in `/tmp`."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 class _Waiter:
-    """A thread that waits for a lock without end, and one who waits for the thread with an end."""
+    """A thread that waits for a lock without a timeout, and a caller that waits for the thread with one."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

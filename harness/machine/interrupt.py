@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first asks for an orderly end, the second ends the process at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first shuts down cleanly, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from types import FrameType
 from typing import Final
 
 INTERRUPTED: Final = 130
-"""The exit code of a command that was interrupted, by whichever of the signals."""
+"""The exit code of a command that was interrupted by any of the signals."""
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What interrupts: Ctrl-C, a polite kill, and a terminal that was closed."""
+"""The signals that interrupt: Ctrl-C, a normal kill, and a terminal that was closed."""
 
-_exit: Final = os._exit  # a session of tests has another one in its place while tests run
-_SHOW_CURSOR: Final = b"\x1b[?25h"  # ECMA-48 private mode DECTCEM: a progress bar had hidden it
+_exit: Final = os._exit  # a test session replaces it while tests run
+_SHOW_CURSOR: Final = b"\x1b[?25h"  # ECMA-48 private mode DECTCEM: a progress bar may have hidden it
 
 
 def end_at_once() -> None:
@@ -65,10 +65,10 @@ def _raise(number: signal.Signals) -> None:
 
 
 def interrupting() -> contextlib.AbstractContextManager[None]:
-    """Inside, the first of SIGNALS raises KeyboardInterrupt, which frees boards on its way out."""
+    """Inside, the first of SIGNALS raises KeyboardInterrupt, which releases boards while it unwinds."""
     return on_signals(_raise)
 
 
 def interruptible(stop: threading.Event) -> contextlib.AbstractContextManager[None]:
-    """Inside, the first of SIGNALS sets `stop`: whoever works ends between two steps, and writes the record."""
+    """Inside, the first of SIGNALS sets `stop`: the work ends between two steps, and the record is written."""
     return on_signals(lambda _number: stop.set())

@@ -1,9 +1,9 @@
-"""Time that nobody had: this process stopped, a board's process stopped, the machine asleep or its processors stolen.
+"""Lost time: this process stopped, a board's process stopped, the machine asleep or its processors stolen.
 
-The clocks of a measurement and of a time-out run on meanwhile. A thread looks twenty times a second: at its own gaps
-(less what this process worked in them, and less what its threads waited for a processor: `harness.machine.noise`), at
-the state of the board's processes (proc_pid_stat(5)), at the time that a hypervisor gave to others (proc_stat(5),
-`steal`), and at the clock that counts sleep (clock_gettime(2), CLOCK_BOOTTIME).
+The clocks of a measurement and of a timeout continue during it. A thread checks twenty times a second: its own gaps
+(minus the time that this process worked in them, and minus the time that its threads waited for a processor:
+`harness.machine.noise`), the state of the board's processes (proc_pid_stat(5)), the time that a hypervisor gave to other
+machines (proc_stat(5), `steal`), and the clock that counts sleep (clock_gettime(2), CLOCK_BOOTTIME).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ TICK_S: Final = 0.05
 GAP_S: Final = 0.2
 """A gap below this is a busy interpreter or a timer that came late."""
 STOLEN_SHARE: Final = 0.5
-"""Less of a look that was stolen is a machine shared as usual, and no reason for anything."""
+"""A smaller stolen share of a check is normal on a shared machine and is ignored."""
 TOLD_S: Final = 0.05
-"""Less in all is no reason for anything."""
+"""A smaller total is ignored."""
 _KEPT: Final = 4096
 _JOIN_S: Final = 2.0
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -34,7 +34,7 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Seconds of a span that nobody had, and where they went, for people.
+    """Lost seconds of a span, and a readable reason.
 
     `seconds` passed on the monotonic clock; `asleep_s` did not: the machine slept.
     """
@@ -45,13 +45,13 @@ class Lost:
 
     @property
     def any(self) -> bool:
-        """Whether it is enough to be told."""
+        """Whether it is enough to be reported."""
         return self.seconds >= TOLD_S or self.asleep_s >= TOLD_S
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A piece of lost time on the monotonic clock; `seconds` of it are lost, none of those asleep."""
+    """A span of lost time on the monotonic clock; `seconds` of it are lost, not counting sleep."""
 
     began_s: float
     ended_s: float
@@ -88,7 +88,7 @@ class LostTime:
             self._thread.join(_JOIN_S)
 
     def since(self, began_s: float) -> Lost:
-        """What was lost from `began_s` (monotonic) to now, a gap that is still open included."""
+        """The time lost from `began_s` (monotonic) until now, including a gap that is still open."""
         with self._guard:
             spans = [span for span in self._spans if span.ended_s > began_s]
             spans += self._gap(self._last, _Moment.now())
@@ -127,13 +127,13 @@ class LostTime:
 
     @staticmethod
     def _gap(last: _Moment, now: _Moment) -> list[_Span]:
-        """A gap between two looks in which nobody here worked or waited for a processor, or what was stolen in it."""
+        """A gap between two checks in which no thread worked or waited for a processor, or the stolen part of it."""
         whole_s = now.at_s - last.at_s
         stolen_s = min(whole_s, now.stolen_s - last.stolen_s)
         gap_s = whole_s - TICK_S
         lost_s = gap_s - (now.worked_s - last.worked_s) - max(0.0, now.waited_s - last.waited_s)
         if gap_s >= GAP_S and lost_s >= max(GAP_S / 2, stolen_s):
-            return [_Span(last.at_s, now.at_s, lost_s, "this process or machine stood still")]
+            return [_Span(last.at_s, now.at_s, lost_s, "this process or machine did not run")]
         if stolen_s >= whole_s * STOLEN_SHARE > 0:
             return [
                 _Span(
@@ -145,7 +145,7 @@ class LostTime:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """One look at every clock, in seconds.
+    """One reading of every clock, in seconds.
 
     What the machine slept since boot is the difference of two clocks, which cannot be read at one moment: it lies
     between `slept_min_s` and `slept_max_s`.
@@ -174,7 +174,7 @@ class _Moment:
 
 
 def _waited_s() -> float:
-    """What all threads of this process waited for a processor; side by side they may wait longer than time passes."""
+    """How long all threads of this process waited for a processor; the sum may exceed the time that passed."""
     waited_ns = 0
     with suppress(OSError):
         for thread in Path("/proc/self/task").iterdir():
@@ -184,7 +184,7 @@ def _waited_s() -> float:
 
 
 def _stolen_s() -> float:
-    """What was stolen from the processor that lost most, since boot; 0 where the kernel does not know."""
+    """The time stolen from the processor that lost most, since boot; 0 if the kernel does not report it."""
     most = 0
     with suppress(OSError, ValueError):
         for line in Path("/proc/stat").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""How long our threads waited for a processor: what tells a slow stage from a busy machine (proc(5), schedstat)."""
+"""How long our threads waited for a processor, to tell a slow stage from a busy machine (proc(5), schedstat)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def _delay_ns(schedstat: Path) -> int:
-    """The second field: ns spent runnable and not running. 0 where the kernel does not keep it."""
+    """The second field: ns spent runnable but not running. 0 if the kernel does not record it."""
     with suppress(OSError, ValueError, IndexError):
         return int(schedstat.read_text().split()[1])
     return 0
 
 
 class Waiting:
-    """Counts from here on what the calling thread, and the processes that it waits for, had to wait."""
+    """Counts from now on how long the calling thread, and the processes that it waits for, had to wait."""
 
     def __init__(self, processes: Iterable[int] = ()) -> None:
         self._tasks = [Path(f"/proc/{pid}/task") for pid in processes if pid]
@@ -32,9 +32,9 @@ class Waiting:
         }
 
     def so_far_ns(self) -> int:
-        """ns since the start: this thread's, and those of the others' thread that waited longest.
+        """ns since the start: of this thread plus of the others' thread that waited longest.
 
-        The two add up, since one works while the other waits for it; the others' threads may wait side by side.
+        The two are added, because one works while the other waits for it; the others' threads may wait in parallel.
         """
         others = (delay - self._before.get(thread, 0) for thread, delay in self._others().items())
         return self._own() - self._own_before + max(others, default=0)

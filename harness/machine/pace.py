@@ -1,12 +1,12 @@
-"""How fast this machine is right now: a fixed piece of work is timed before and after what is measured.
+"""How fast this machine is right now: a fixed piece of work is timed before and after each measurement.
 
-Processor time grows on a busy machine, too: what runs beside us takes caches, memory and execution units, and nothing
-accounts for that. So a sample is divided by the slow-down of a reference of the same kind around it, against the
+Processor time also grows on a busy machine: other processes use caches, memory and execution units, and no counter
+shows that. Therefore a sample is divided by the slow-down of a similar reference around it, compared with the
 reference's time on this machine when it is quiet.
 
-That quiet time is the smallest ever seen since this machine was started, by this process or an earlier one: nothing
-makes a fixed piece of work faster than it is. It is *proven* once it was seen while nothing else ran (proc_loadavg(5):
-runnable tasks). Until then it is not known how much slower than quiet the machine has been all the time.
+That quiet time is the smallest measured since this machine was started, by this process or an earlier one: nothing
+makes a fixed piece of work faster. It is *proven* once it was measured while nothing else ran (proc_loadavg(5):
+runnable tasks). Until then it is unknown how much slower than quiet the machine has been.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from contracts.root import ROOT
 
 CACHE: Final = ROOT / "build" / "pace"
 STEADY: Final = 1.2
-"""Slow-downs before and after a sample that differ by more leave it open which one it had."""
+"""If the slow-downs before and after a sample differ by more, it is unknown which one applied."""
 QUIET_BAND: Final = 1.1
-"""A slow-down below this is the reference's own spread: on a quiet machine a limit stays what it is."""
+"""A slow-down below this is the reference's own spread: on a quiet machine limits do not change."""
 UNPROVEN: Final = 1.7
-"""How much slower than quiet a machine may have been all along: the most that `generate` was seen to grow by."""
+"""How much slower than quiet a machine may have been: the largest measured growth of `generate`."""
 _RUNS: Final = 3
 _FIRST_RUNS: Final = 24
 
 
 class Reference(Protocol):
-    """A fixed piece of work. `key` names all that its time depends on, besides the machine."""
+    """A fixed piece of work. `key` names everything that its time depends on, except the machine."""
 
     key: str
 
@@ -53,7 +53,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """A sample in ns. `raw_ns` is as measured, `ns` on a quiet machine; `least_ns` is the least that may have been.
+    """A sample in ns. `raw_ns` is as measured, `ns` on a quiet machine; `least_ns` is the smallest possible value.
 
     `before` and `after` are the slow-downs around it (1: quiet).
     """
@@ -65,7 +65,7 @@ class Paced:
     after: float
 
     def to_json(self) -> PacedRow:
-        """The sample as records hold it."""
+        """The sample as stored in records."""
         return {
             "raw_ns": self.raw_ns,
             "ns": self.ns,
@@ -85,7 +85,7 @@ class Pace:
         self._look(_FIRST_RUNS)
 
     def now_ns(self) -> float:
-        """The reference's time now: the median of three runs, so that neither a cold cache nor a moment counts."""
+        """The reference's time now: the median of three runs, which excludes a cold cache and a short disturbance."""
         return statistics.median(self._look(_RUNS))
 
     def paced(self, raw_ns: float, before_ns: float, after_ns: float) -> Paced:
@@ -122,7 +122,7 @@ class Pace:
         return Quiet(float("inf"), proven=False)
 
     def _write(self) -> None:
-        """Keep it for the next process, whole or not at all; without it, that one begins anew."""
+        """Store it for the next process, atomically; without it, that process starts from nothing."""
         partial = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,14 +131,14 @@ class Pace:
 
 
 def _machine() -> str:
-    """This boot of this machine: another one may have another clock, and other neighbours."""
+    """This boot of this machine: another boot may have another clock and other neighbours."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
     return "unknown"
 
 
 def _room() -> int:
-    """Runnable tasks, ourselves included, beside which a core is still ours: a half of the cores, or one."""
+    """The number of runnable tasks, including this one, that leaves us a core: half of the cores, or one."""
     return max(1, (os.cpu_count() or 1) // 2)
 
 

@@ -1,6 +1,6 @@
-"""Quiet for a measurement: boards of one run work side by side, but not while one of them is under the stopwatch.
+"""Quiet periods for measurements: the boards of a run work in parallel, except while one of them is being measured.
 
-Two cores of one machine share caches and execution units: what another board does shows in this one's CPU time.
+Cores of one machine share caches and execution units, so work for another board changes this board's CPU time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LOOK_AGAIN_S: Final = 0.1
 
 
 class Quiet:
-    """Many `busy` threads, or one that is `alone`; who wants to be alone goes before who wants to be busy."""
+    """Many `busy` threads, or one that is `alone`; a thread waiting for `alone` has priority over `busy` ones."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -27,7 +27,7 @@ class Quiet:
 
     @contextlib.contextmanager
     def busy(self, timeout_s: float, give_up: Callable[[], bool]) -> Iterator[None]:
-        """Work that may disturb: waits while another is alone. Raises InfraError after `timeout_s`, TurnGivenUp."""
+        """Work that may disturb: waits while another thread is alone. Raises InfraError after `timeout_s`, TurnGivenUp."""
         with self._changed:
             self._wait(lambda: not self._alone and not self._waiting, timeout_s, give_up)
             self._busy += 1
@@ -63,10 +63,10 @@ class Quiet:
                 raise TurnGivenUp
             if left_s <= 0:
                 raise InfraError(
-                    "the other boards of this run did not come to rest",
+                    "the other boards of this run did not become idle",
                     expected=f"quiet within {timeout_s:.0f} s",
                     seen=f"{self._busy} busy, {'one' if self._alone else 'none'} measured",
-                    do="see in the other boards' transcripts what they wait for",
+                    do="see the other boards' transcripts for what they wait for",
                 )
             self._changed.wait(_LOOK_AGAIN_S)
             left_s -= _LOOK_AGAIN_S

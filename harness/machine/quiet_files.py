@@ -1,7 +1,7 @@
-"""`Quiet` between the processes of one job: the same promise as `harness.machine.quiet`, kept by two lock files.
+"""`Quiet` between the processes of one job: the same guarantee as `harness.machine.quiet`, with two lock files.
 
-The room is shared by who is busy and taken whole by who is alone; the door is taken first, by both, and held while
-waiting for the room, so that one who wants to be alone is not overtaken for ever by a stream of busy ones.
+Busy processes hold `room` shared, a process that is alone holds it exclusively. Both first take `door` and hold it
+while they wait for `room`, so that a stream of busy processes cannot overtake one that wants to be alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _POLL_S: Final = 0.005
 
 
 class QuietFiles:
-    """Many processes `busy`, or one `alone`. Locks lie in `folder` and end with the process that holds them."""
+    """Many processes `busy`, or one `alone`. The locks are in `folder` and end with the process that holds them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class QuietFiles:
             yield
 
     def remove(self) -> None:
-        """Leave no lock behind, once every process of the job has ended."""
+        """Remove the locks, after every process of the job has ended."""
         for name in ("door", "room"):
             with contextlib.suppress(OSError):
                 self._path(name).unlink()
@@ -61,7 +61,9 @@ class QuietFiles:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise InfraError(f"cannot make {path}", expected="a writable folder", seen=str(error)) from error
+            raise InfraError(
+                f"cannot create {path}", expected="a writable folder", seen=str(error)
+            ) from error
         try:
             while True:
                 try:
@@ -70,10 +72,10 @@ class QuietFiles:
                 except BlockingIOError:
                     if time.monotonic() >= end_s:
                         raise InfraError(
-                            "the other boards of this job did not come to rest",
+                            "the other boards of this job did not become idle",
                             expected=f"the lock {path} within {timeout_s:.0f} s",
                             seen="another process holds it",
-                            do="see in the other boards' transcripts what they wait for",
+                            do="see the other boards' transcripts for what they wait for",
                         ) from None
                     time.sleep(_POLL_S)
             yield

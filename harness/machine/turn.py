@@ -1,4 +1,4 @@
-"""One host stage at a time on a machine: taken before any stopwatch starts, so that stages do not disturb each other."""
+"""One host stage at a time on a machine: the turn is taken before timing starts, so stages do not disturb each other."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness.machine.file_lock import GivenUp, file_lock
 
 TURN_TIMEOUT_S: Final = 300.0
 SLOW_TURN_TIMEOUT_S: Final = 3600.0
-"""For turns in which a model that promises no latency writes: minutes an attempt."""
+"""For turns with a model without a latency promise: minutes per attempt."""
 
 
 class TurnGivenUp(Exception):
-    """`give_up` said that the turn is no longer wanted."""
+    """`give_up` returned True: the turn is no longer wanted."""
 
 
 @contextlib.contextmanager
@@ -27,16 +27,16 @@ def host_turn(
     give_up: Callable[[], bool] | None = None,
     waiting: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
-    """Hold the machine's turn. Freed by the kernel when the holder dies.
+    """Hold the machine's turn. The kernel frees it when the holder dies.
 
-    `waiting` is told, once, that another run has it. Raises InfraError after `timeout_s`, TurnGivenUp soon after
-    `give_up` first says True.
+    `waiting` is called once if another run holds it. Raises InfraError after `timeout_s`, TurnGivenUp soon after
+    `give_up` first returns True.
     """
     path = Path(tempfile.gettempdir()) / f"assay-host-turn-{os.getuid()}.lock"
 
     def told() -> None:
         if waiting is not None:
-            waiting("for the machine's turn: another run adapts or measures on this host")
+            waiting("for the machine's turn: another run generates or measures on this host")
 
     with contextlib.ExitStack() as stack:
         try:
@@ -45,7 +45,7 @@ def host_turn(
             raise TurnGivenUp from error
         except TimeoutError as error:
             raise InfraError(
-                "the machine's turn for host stages did not come",
+                "timed out waiting for the machine's turn for host stages",
                 expected=f"the lock {path} within {timeout_s:.0f} s",
                 seen="another run holds it",
                 do="wait for the other run, or end it",
@@ -53,8 +53,8 @@ def host_turn(
         except OSError as error:
             raise InfraError(
                 "the machine's turn for host stages cannot be taken",
-                expected=f"{path}, a file of this user's",
+                expected=f"{path}, a file owned by this user",
                 seen=str(error),
-                do="remove what lies there, or name another temporary folder in TMPDIR",
+                do="remove that file, or name another temporary folder in TMPDIR",
             ) from error
         yield

@@ -1,1 +1,1 @@
-"""The pytest plugin, one idea a file: options, which kinds, fixtures, verdicts, a second try, the session's record."""
+"""The pytest plugin: options, board types, fixtures, verdicts, retry, scheduling, the session's record."""

@@ -1,4 +1,4 @@
-"""Which kinds a session runs on: what `--board` and `--lab` choose."""
+"""The board types of a session: what `--board` and `--lab` select."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def select_specs(config: pytest.Config) -> list[BoardSpec]:
-    """The kinds that `--board` and `--lab` choose. Raises ConfigError."""
+    """The board types that `--board` and `--lab` select. Raises ConfigError."""
     from harness.boards.registry import select
 
     wanted, labs = config.getoption("--board"), lab_of(config).files or None
@@ -28,7 +28,7 @@ def select_specs(config: pytest.Config) -> list[BoardSpec]:
 
 
 def specs_of(config: pytest.Config) -> list[BoardSpec]:
-    """The session's kinds, chosen when first asked for; none, and `usage` set, when they cannot be chosen."""
+    """The session's board types, selected on first use; none, with `usage` set, if the selection is invalid."""
     lab = lab_of(config)
     if lab.specs is None:
         lab.specs = []

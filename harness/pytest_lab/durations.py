@@ -1,4 +1,4 @@
-"""How long each test took last time, kept in pytest's cache, so that parallel workers begin with the long ones."""
+"""The last duration of each test, stored in pytest's cache, so that parallel workers start with the long ones."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from harness.pytest_lab.state import is_worker
 
 _KEY: Final = "assay/durations"
-_DIGITS: Final = 3  # milliseconds: less only makes the file change
+_DIGITS: Final = 3  # milliseconds: more digits would only change the file
 
 
 def known_durations(config: pytest.Config) -> dict[str, float]:
-    """Seconds by test id, of earlier sessions; empty without a cache."""
+    """Seconds by test id from earlier sessions; empty without a cache."""
     cache = config.cache if hasattr(config, "cache") else None
     found: object = {}
-    with suppress(RecursionError):  # pytest's cache asks nothing of a file but that it is JSON
+    with suppress(RecursionError):  # pytest's cache accepts any JSON file
         found = cache.get(_KEY, {}) if cache is not None else {}
     if not isinstance(found, dict):
         return {}
@@ -30,23 +30,23 @@ def known_durations(config: pytest.Config) -> dict[str, float]:
 
 
 class Durations:
-    """Adds the phases of each test up, in the process that keeps the cache."""
+    """Adds up the phases of each test, in the process that writes the cache."""
 
     def __init__(self) -> None:
         self._took_s: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take one phase."""
+        """Add one phase."""
         self._took_s[report.nodeid] = self._took_s.get(report.nodeid, 0.0) + report.duration
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Keep them, beside those of tests that did not run this time."""
+        """Store them; tests that did not run keep their old durations."""
         if self._took_s and getattr(session.config, "cache", None) is not None:
             took_s = {nodeid: round(float(seconds), _DIGITS) for nodeid, seconds in self._took_s.items()}
             session.config.cache.set(_KEY, known_durations(session.config) | took_s)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch, where tests are reported: in the controller, or the only process."""
+    """Register in the process where tests are reported: the controller, or the only process."""
     if not is_worker(config) and not config.getoption("collectonly"):
         config.pluginmanager.register(Durations(), "assay-durations")

@@ -1,4 +1,4 @@
-"""What a test may ask for: boards of its kind, the worker's lease, the lab's key, budgets."""
+"""Fixtures: boards, the worker's lease, the lab's key, budgets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Inconclusive(Skipped):
-    """A budget could not be judged: too few samples, or a noisy host. Neither a pass nor a failure."""
+    """A budget could not be judged: too few samples or a noisy host. Neither a pass nor a failure."""
 
 
 @pytest.fixture(scope="session")
@@ -38,12 +38,12 @@ def lab_key() -> LabKey:
 
 @pytest.fixture(scope="session")
 def board_spec(request: pytest.FixtureRequest) -> BoardSpec:
-    """The board kind that the test runs on (`contracts.board.BoardSpec`)."""
+    """The board type that the test runs on (`contracts.board.BoardSpec`)."""
     spec = getattr(request, "param", None)
     if not isinstance(spec, BoardSpec):
         raise pytest.UsageError(
-            "a board is asked for by argument, so that the test runs once a kind: `def test_it(board): ...`; "
-            f"{request.fixturename} was asked for in another way"
+            "a board fixture must be an argument, so that the test runs once per board type: "
+            f"`def test_it(board): ...`; {request.fixturename} was requested in another way"
         )
     return spec
 
@@ -56,12 +56,12 @@ def make_standing(config: pytest.Config, key: LabKey, *, second: bool = False) -
     worker = getattr(config, "workerinput", {}).get("workerid", "")
 
     def waiting(reason: str) -> None:
-        """Say on the terminal (a worker's too) why nothing happens."""
+        """Print on the terminal (also from a worker) why the session waits."""
         capture = config.pluginmanager.getplugin("capturemanager")
         if capture is None:
             return
         with capture.global_and_fixture_disabled():
-            sys.stderr.write(f"\nassay: waits{f' ({worker})' if worker else ''}: {reason}\n")
+            sys.stderr.write(f"\nassay: waiting{f' ({worker})' if worker else ''}: {reason}\n")
 
     make = KeptStanding if config.getoption("--keep") and not second else StandingBoard
     return make(
@@ -86,7 +86,7 @@ def _attempt(request: pytest.FixtureRequest) -> Attempt:
 
 
 def _listen(standing: StandingBoard, attempt: Attempt, path: Path | None) -> None:
-    """Begin the test's transcript. One that cannot be written costs the record, not the test."""
+    """Start the test's transcript. A write failure affects the record, not the test."""
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _lend(
     variant: Variant,
     how: Literal["ready", "fresh"],
 ) -> Iterator[Board]:
-    """Hand the process's board to one test. A test that passes although its board died is an error."""
+    """Give the process's board to one test. A test that passes although its board died is an error."""
     standing, attempt = _standing(request, key), _attempt(request)
     attempt.boards.append(standing)
     _listen(standing, attempt, attempt.transcript)
@@ -128,7 +128,7 @@ def _lend(
             yield board
             if not attempt.failed and not lab_of(request.config).interrupted:
                 board.check_alive()
-    except BuildError as error:  # nothing of this kind can run, and no board has been leased for it
+    except BuildError as error:  # no test of this board type can run; no board has been leased
         request.session.shouldfail = f"the kernel of {spec.kind} does not build: {error.what}"
         raise
     finally:
@@ -139,19 +139,19 @@ def _lend(
 
 @pytest.fixture
 def board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
-    """A running board with a release kernel, pristine (`harness.boards.board.Board`)."""
+    """A running board with a release kernel, reset to its state after boot (`harness.boards.board.Board`)."""
     yield from _lend(request, board_spec, lab_key, "release", "ready")
 
 
 @pytest.fixture
 def testing_board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
-    """A running board with a testing kernel (it can plant faults), pristine (`harness.boards.board.Board`)."""
+    """A running board with a testing kernel (it can plant faults), reset to its state after boot."""
     yield from _lend(request, board_spec, lab_key, "testing", "ready")
 
 
 @pytest.fixture
 def fresh_board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Iterator[Board]:
-    """A board that this test alone uses, powered on for it, with a testing kernel; the test may kill it."""
+    """A board that is powered on for this test only, with a testing kernel; the test may crash it."""
     yield from _lend(request, board_spec, lab_key, "testing", "fresh")
 
 
@@ -159,9 +159,9 @@ def fresh_board(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureR
 def board_pair(
     board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Board, Board]]:
-    """Two boards of one kind, release kernels, pristine. Skipped where the lab has one alone."""
+    """Two boards of one type with release kernels, reset. Skipped if the lab has only one."""
     if board_spec.instances < 2:
-        pytest.skip(f"the lab has one {board_spec.kind}, two are needed")
+        pytest.skip(f"the lab has only one {board_spec.kind}, the test needs two")
     attempt = _attempt(request)
     lending = _lend(request, board_spec, lab_key, "release", "ready")
     first = next(lending)
@@ -183,7 +183,7 @@ def board_pair(
 
 @pytest.fixture
 def lease(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest) -> Lease:
-    """The process's own place of the kind, its board off, for a test that boots it: `open_board(..., lease=lease)`."""
+    """The process's place, with its board off, for a test that boots it: `open_board(..., lease=lease)`."""
     standing = _standing(request, lab_key)
     _attempt(request).boards.append(standing)
     standing.off()
@@ -197,7 +197,7 @@ def lease(board_spec: BoardSpec, lab_key: LabKey, request: pytest.FixtureRequest
 def serial(board_spec: BoardSpec, lease: Lease, request: pytest.FixtureRequest) -> Iterator[SerialLine]:
     """The raw console of a board that was just switched on, whatever it boots: `serial.expect("login:")`.
 
-    Nothing is put where a board of hardware boots from; a QEMU runs the release kernel. A failing `expect` says what
+    Nothing is written to a hardware board's boot medium; a QEMU runs the release kernel. A failing `expect` reports what
     was received (`harness.boards.serial_line.SerialLine`).
     """
     from harness.boards.serial_line import raw_console
@@ -210,7 +210,7 @@ def serial(board_spec: BoardSpec, lease: Lease, request: pytest.FixtureRequest) 
 
 @pytest.fixture
 def open_serial(request: pytest.FixtureRequest) -> Iterator[Callable[..., SerialLine]]:
-    """Raw lines of devices that are no boards of the lab: `open_serial("/dev/ttyUSB3", baud=115200)`."""
+    """Raw lines of devices that are not boards of the lab: `open_serial("/dev/ttyUSB3", baud=115200)`."""
     from contextlib import ExitStack
 
     from harness.boards.serial_line import open_line
@@ -224,7 +224,7 @@ def open_serial(request: pytest.FixtureRequest) -> Iterator[Callable[..., Serial
 
 
 def _console_log(request: pytest.FixtureRequest) -> Path | None:
-    """Where a raw console's bytes are kept, beside the transcripts of the session."""
+    """The file for a raw console's bytes, beside the transcripts of the session."""
     path = _attempt(request).transcript
     if path is None:
         return None
@@ -233,7 +233,7 @@ def _console_log(request: pytest.FixtureRequest) -> Path | None:
 
 
 class BudgetQuestion:
-    """One stage's budget, asked inside a test."""
+    """One stage's budget in a test."""
 
     def __init__(self, fixture: TestBudgets, stage: str, clock: Clock | str | None) -> None:
         self._fixture = fixture
@@ -248,13 +248,13 @@ class BudgetQuestion:
         unit: str | None = None,
         waited: Iterable[float] = (),
     ) -> Judged:
-        """Judge samples and put the figure on the test's record.
+        """Judge samples and add the figure to the test's record.
 
-        `board.samples(...)` carry their clock; plain numbers are in ns, or in the unit of a measurement of the lab's
-        own. A missed limit fails the test (BudgetExceeded), too few samples, a noisy host or a budget for another
-        clock alone make it inconclusive, no sample of a stage without a budget skips it. Marginal passes, and is
-        told. Raises ConfigError for a stage or clock that nobody knows, for samples of another clock than the one
-        asked for, and for plain numbers of a stage of the board without a clock.
+        `board.samples(...)` carry their clock; plain numbers are in ns, or in the unit of a custom measurement. A missed
+        limit fails the test (BudgetExceeded); too few samples, a noisy host or a budget only for another clock make it
+        inconclusive; a stage without a budget and without samples skips it. Marginal passes and is reported. Raises
+        ConfigError for an unknown stage or clock, for samples of another clock than the requested one, and for plain
+        numbers of an on-board stage without a clock.
         """
         __tracebackhide__ = True
         return self._fixture.judge(self._stage, clock or self._clock, samples, unit, waited)
@@ -276,13 +276,13 @@ class TestBudgets:
         self._began_s = time.monotonic()
 
     def _lost(self) -> Lost:
-        """The most that this process, or a board of this test, lost since the test began."""
+        """The most time that this process, or a board of this test, has lost since the test began."""
         boards = [standing.board for standing in self._attempt.boards if standing.board is not None]
         found = [self._lost_time.since(self._began_s), *(board.lost_since(self._began_s) for board in boards)]
         return max(found, key=lambda lost: lost.seconds)
 
     def __call__(self, stage: str, clock: Clock | str | None = None) -> BudgetQuestion:
-        """The budget of a stage or of a measurement of the lab's own; the samples decide the clock where none is named."""
+        """The budget of a stage or of a custom measurement; without a clock, on the samples' clock."""
         return BudgetQuestion(self, stage, clock)
 
     def judge(
@@ -309,13 +309,13 @@ class TestBudgets:
         )
         self._attempt.measurements.append(judged.with_samples(values))
         if judged.verdict is Verdict.INCONCLUSIVE:
-            raise Inconclusive(f"{stage} on the {judged.clock} clock cannot be judged: {judged.reason}")
+            raise Inconclusive(f"{stage} on the {judged.clock} clock is inconclusive: {judged.reason}")
         if judged.verdict is Verdict.SKIP:
             pytest.skip(f"{stage} on the {judged.clock} clock: {judged.reason}")
         return judged.demand()
 
     def _refuse_another_clock(self, stage: str, clock: str) -> None:
-        """Plain numbers are of the clock that the test says, but no board has two. Raises ConfigError."""
+        """Plain numbers have the clock that the test names, but a board has only one. Raises ConfigError."""
         from contracts.stages import Side
 
         clocks = {str(standing.board.clock) for standing in self._attempt.boards if standing.board}
@@ -323,7 +323,7 @@ class TestBudgets:
             (own, *_) = sorted(clocks)
             raise ConfigError(
                 f"figures of {stage} on the {clock} clock",
-                expected=f"the {own} clock, which this test's board measures on",
+                expected=f"the {own} clock, on which this test's board measures",
                 seen=clock,
                 do=f'give `budget("{stage}").judge(board.samples("{stage}", answer))`: the samples carry their clock',
             )
@@ -331,7 +331,7 @@ class TestBudgets:
 
 @pytest.fixture
 def budget(request: pytest.FixtureRequest) -> Iterator[TestBudgets]:
-    """Budgets as assertions: `budget("verify").judge(board.samples("verify", loaded))` fails when the limit is missed."""
+    """Budgets as assertions: `budget("verify").judge(board.samples("verify", loaded))` fails if the limit is missed."""
     config = request.config
     file = config.getoption("--budgets")
     from harness.machine.lost_time import LostTime

@@ -1,4 +1,4 @@
-"""Before anything runs: simulators for the kinds that need one, and preflight, in the controller or the only process."""
+"""Before any test: starts simulators and runs preflight, in the controller or the only process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INFRA_EXIT: Final = 75
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A worker is told by its controller what was found, and where the places are."""
+    """In a worker: take the results of preflight and the places from the controller."""
     if is_worker(config):
         lab = lab_of(config)
         given = config.workerinput.get("assay", {})  # type: ignore[attr-defined]
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """With `--board`, and with workers: at once. Else when the first test on a board is collected."""
+    """With `--board` or with workers: run preflight at once. Otherwise when the first board test is collected."""
     config = session.config
     if config.getoption("--board") or is_xdist_controller(config):
         enter(config)
@@ -36,11 +36,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         kinds = [spec.kind for spec in lab.specs or ()]
         if config.getoption("--board") and lab.unusable and all(kind in lab.unusable for kind in kinds):
             found = "\n".join(lab.unusable.values())
-            leave(config, f"no board of {', '.join(lab.unusable)} can be used, so nothing was run", found)
+            leave(config, f"no usable board of {', '.join(lab.unusable)}, so no test was run", found)
 
 
 def leave(config: pytest.Config, why: str, found: str) -> NoReturn:
-    """End the session by the lab's fault. Pytest prints `why` twice, so what was found is printed here, once."""
+    """End the session with a lab fault. Pytest prints `why` twice, so the findings are printed here, once."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         reporter.ensure_newline()
@@ -50,7 +50,7 @@ def leave(config: pytest.Config, why: str, found: str) -> NoReturn:
 
 
 def enter(config: pytest.Config) -> None:
-    """Choose the kinds, start what they need, look at every place; once a session."""
+    """Select the board types, start what they need, check every place; once per session."""
     lab = lab_of(config)
     specs = specs_of(config)
     if lab.entered or config.getoption("collectonly") or not specs:
@@ -69,7 +69,7 @@ def enter(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
-    """Tell a worker of pytest-xdist what its controller found out."""
+    """Pass the controller's findings to a worker of pytest-xdist."""
     lab = lab_of(node.config)  # type: ignore[attr-defined]
     told = {
         "transcripts": str(lab.transcripts) if lab.transcripts else "",
@@ -80,7 +80,7 @@ def pytest_configure_node(node: object) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """The kinds of the session, and those that cannot be used, before the first test."""
+    """Print the session's board types, and those that cannot be used, before the first test."""
     lab = lab_of(config)
     if not config.getoption("--board") or lab.worker:
         return []
@@ -91,7 +91,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test of a kind that did not pass preflight is the lab's fault at once."""
+    """A test of a board type that did not pass preflight is a lab fault at once."""
     missing = lab_of(item.config).unusable.get(kind_of(item) or "")
     if missing and any(board_fixtures(item)):
         raise InfraError(f"{kind_of(item)} did not pass preflight: {missing}")

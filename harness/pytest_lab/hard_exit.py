@@ -1,4 +1,4 @@
-"""A test that ends this whole process with `os._exit`: what is known is recorded, and it is no pass."""
+"""A test that ends this whole process with `os._exit`: the known results are recorded, and it is not a pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HARD_EXIT: Final = pytest.StashKey["HardExit"]()
 
 
 class HardExit:
-    """Stands in for `os._exit` while tests run in the process that keeps the record. Children end as they wish."""
+    """Replaces `os._exit` while tests run in the process that keeps the record. Child processes are not affected."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.exit: Callable[[int], NoReturn] = os._exit
@@ -26,7 +26,7 @@ class HardExit:
         self.running: pytest.Item | None = None
 
     def __call__(self, status: int) -> NoReturn:
-        """End the process. In mid-test: with the test's verdict on record, and with 3, as most have none."""
+        """End the process. During a test: record the test's verdict, and exit with 3, because others have none."""
         item = self.running
         if (
             os.getpid() != self._pid
@@ -35,8 +35,8 @@ class HardExit:
         ):
             self.exit(status)
         self.running = None
-        what = f"{item.nodeid} ended the whole process with os._exit({status}): no later test was run"
-        with contextlib.suppress(Exception):  # nothing may keep a process from ending
+        what = f"{item.nodeid} ended the whole process with os._exit({status}): no later test ran"
+        with contextlib.suppress(Exception):  # nothing may prevent the exit
             report = pytest.TestReport(item.nodeid, item.location, {}, "failed", what, "teardown")
             record = lab_of(self._config).record
             if record is not None:
@@ -56,7 +56,7 @@ def _replace(function: Callable[[int], NoReturn]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Know which test runs."""
+    """Remember which test runs."""
     guard = item.config.stash.get(_HARD_EXIT, None)
     if guard is not None:
         guard.running = item
@@ -68,7 +68,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Where tests run and are recorded: a worker's end is told by its controller."""
+    """Only where tests run and are recorded: the controller reports the end of a worker."""
     config = session.config
     if not is_worker(config) and not is_xdist_controller(config) and not config.getoption("collectonly"):
         guard = config.stash[_HARD_EXIT] = HardExit(config)
@@ -76,7 +76,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave `os` as it was found."""
+    """Restore `os`."""
     guard = config.stash.get(_HARD_EXIT, None)
     if guard is not None:
         _replace(guard.exit)

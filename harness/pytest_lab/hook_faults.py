@@ -1,4 +1,4 @@
-"""A hook of somebody's conftest or plugin that fails: the test that it failed in has a verdict, and the session an end."""
+"""A failing hook of a conftest or plugin: the test in which it failed gets a verdict, and the session ends normally."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.pytest_lab.state import lab_of
 
 
 def where(error: BaseException) -> str:
-    """The error in one line, with the file, line and function of its last frame outside of pytest."""
+    """The error in one line, with the file, line and function of its last frame outside pytest."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _is_pytests(frame.filename)] or frames
     last = own[-1]
@@ -27,7 +27,7 @@ def _is_pytests(file: str) -> bool:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """What escapes from the hooks around a test is that test's failure; the next one runs."""
+    """An exception from the hooks around a test fails that test; the next one runs."""
     try:
         return (yield)
     except (pytest.exit.Exception, pytest.Session.Failed):  # told to stop
@@ -42,18 +42,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
             keywords={},
             outcome="failed",
             longrepr="\n".join(lines),
-            when="teardown",  # nothing of this test comes after it
+            when="teardown",  # the last phase of this test
             user_properties=[("verdict", "fail")],
         )
         report.__dict__["assay"] = {"verdict": "fail", "message": lines[0]}
         item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        return True  # type: ignore[return-value] # the hook's own result: this test has been run
+        return True  # type: ignore[return-value] # the hook's own result: this test has run
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """A hook that fails before pytest's own keeps no fixture from its end: the next test would find it in use."""
+    """Tear fixtures down even if a hook fails before pytest's own: the next test would find them in use."""
     try:
         return (yield)
     except BaseException:
@@ -62,7 +62,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _tear_down(item: pytest.Item) -> None:
-    """The hook may have failed between set-up and tear-down; what fixtures say now is told as the lab's trouble."""
+    """The hook may have failed between set-up and tear-down; errors of fixtures are now reported as lab faults."""
     state: Any = item.session._setupstate  # noqa: SLF001 - pytest has no public name for it
     torn = CallInfo.from_call(lambda: state.teardown_exact(None), when="teardown")
     if torn.excinfo is not None:
@@ -71,9 +71,9 @@ def _tear_down(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
-    """A file that calls `sys.exit` when it is imported cannot be collected, as any other that fails."""
+    """A file that calls `sys.exit` when imported cannot be collected, like any other file that fails."""
     try:
         return (yield)
     except SystemExit as error:
-        text = f"{collector.nodeid} ended while it was collected: {where(error)}"
+        text = f"{collector.nodeid} exited during collection: {where(error)}"
         return pytest.CollectReport(collector.nodeid, "failed", text, [])  # type: ignore[return-value]

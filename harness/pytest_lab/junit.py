@@ -1,4 +1,4 @@
-"""JUnit XML in the lab's own terms: one case a test, with the verdict of the record, and counts that add up."""
+"""JUnit XML with the lab's verdicts: one case per test, with the verdict of the record, and counts that add up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENDS: Final = ("failure", "error", "skipped")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Before pytest writes the file: nothing in it that XML cannot hold; pytest escapes values, and no names."""
+    """Before pytest writes the file: replace characters that XML cannot hold. pytest escapes values but not names."""
     log = session.config.stash.get(xml_key, None)
     if log is None:
         return
@@ -37,14 +37,14 @@ def _same(element: ET.Element) -> ET.Element:
 
 
 def write_again(config: pytest.Config) -> None:
-    """Write pytest's file although a hook that was to come before it has failed."""
+    """Write pytest's file although an earlier hook has failed."""
     log = config.stash.get(xml_key, None)
     if log is not None:
         log.pytest_sessionfinish()
 
 
 def conform_session(config: pytest.Config) -> None:
-    """Once pytest has written its file: make it say what the record says."""
+    """After pytest has written its file: make it agree with the record."""
     log, record = config.stash.get(xml_key, None), lab_of(config).record
     if log is not None and record is not None and Path(log.logfile).is_file():
         conform(Path(log.logfile), _by_case(log, record.rows))
@@ -64,11 +64,11 @@ def _by_case(
 
 
 def conform(path: Path, rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> None:
-    """Rewrite the report at `path`: one named case a row, what its verdict says in it, and counts of cases.
+    """Rewrite the report at `path`: one named case per row, with the element of its verdict, and counts of cases.
 
-    pytest writes `failure` for what ends the call and `error` for what ends set-up or tear-down, whoever's fault, a
-    second case for a test that fails and whose tear-down fails too, one without a name for a test that `pytest.exit`
-    ended, and counts each of them in its own way.
+    pytest writes `failure` for a failed call and `error` for a failed set-up or tear-down, whatever the cause, a second
+    case for a test of which the tear-down also fails, a case without a name for a test that `pytest.exit` ended, and
+    counts each of them differently.
     """
     tree = ET.parse(path)  # noqa: S314 - pytest has just written it
     suites = list(tree.iter("testsuite"))
@@ -81,7 +81,7 @@ def conform(path: Path, rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any
             if name is None:
                 suite.remove(case)
             elif key not in rows and all(case.find(end) is None for end in _ENDS):
-                suite.remove(case)  # begun, and the session ended before the test did
+                suite.remove(case)  # the session ended before this test did
             elif key in rows and len(cases) >= len(rows[key]):
                 _take_in(cases[-1], case)
                 suite.remove(case)
@@ -98,11 +98,11 @@ def conform(path: Path, rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any
 
 
 def _take_in(case: ET.Element, other: ET.Element) -> None:
-    """Put what a second case of the same test says into its first."""
+    """Merge a second case of the same test into its first."""
     for part in other:
         own = case.find("properties")
         if part.tag == "properties" and own is not None:
-            case.remove(own)  # pytest gives a case what is known at its end: the later ones are all of them
+            case.remove(own)  # pytest writes what is known at the end of a case: the later ones are complete
         case.append(part)
 
 
@@ -114,7 +114,7 @@ def _new_case(suite: ET.Element, key: tuple[str, str], row: Mapping[str, Any]) -
 
 
 def _judge(case: ET.Element, row: Mapping[str, Any]) -> None:
-    """Make a case say its verdict: a fault of the lab is an `error` of type `infra`, any other miss a `failure`."""
+    """Make a case show its verdict: a lab fault is an `error` of type `infra`, any other failure a `failure`."""
     verdict = row["verdict"]
     wanted = {"fail": "failure", "infra": "error", "inconclusive": "skipped", "skip": "skipped"}.get(verdict)
     ends = [part for part in case if part.tag in _ENDS]
@@ -134,7 +134,7 @@ def _judge(case: ET.Element, row: Mapping[str, Any]) -> None:
 
 
 def _count(suite: ET.Element) -> None:
-    """Each case counts once, as the worst that it holds."""
+    """Count each case once, by its worst element."""
     cases = suite.findall("testcase")
     ended = [next((end for end in _ENDS if case.find(end) is not None), "") for case in cases]
     suite.set("tests", str(len(cases)))

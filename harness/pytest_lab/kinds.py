@@ -1,4 +1,4 @@
-"""Tests and the kinds they run on: parametrizing, capabilities, and an order that reopens boards rarely."""
+"""Tests and their board types: parametrisation, capabilities, and an order with few reboots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALONE: Final = ("board", "testing_board", "fresh_board", "board_pair")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test that asks for a board runs once a kind; its id carries the kind."""
+    """Every test with a board fixture runs once per board type, which is part of its id."""
     if "board_spec" not in metafunc.fixturenames:
         return
     enter(metafunc.config)
@@ -37,21 +37,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _none_chosen(metafunc: pytest.Metafunc, globs: Sequence[str]) -> None:
-    """Skip a test that is for other kinds than the session's; a glob that no kind of the lab matches is a typo."""
+    """Skip a test for other board types than the session's; a glob that no board type matches is a typo."""
     from harness.boards.registry import kinds
 
     known = kinds()
     for glob in globs:
         if not any(fnmatchcase(kind, glob) for kind in known):
             wrong = ConfigError(
-                f"{metafunc.definition.nodeid} is for an unknown kind{did_you_mean(str(glob), known)}",
-                expected=f"a kind, or a glob that one matches: {', '.join(known)}",
+                f"{metafunc.definition.nodeid} names an unknown board type{did_you_mean(str(glob), known)}",
+                expected=f"a board type or a matching glob: {', '.join(known)}",
                 seen=repr(glob),
-                do="mend its mark `board_kinds`",
+                do="correct its mark `board_kinds`",
             )
             lab = lab_of(metafunc.config)
             lab.usage = lab.usage or str(wrong)
-    skip = pytest.mark.skip(reason=f"is for {', '.join(map(str, globs))}, which `--board` did not choose")
+    skip = pytest.mark.skip(reason=f"needs {', '.join(map(str, globs))}, which `--board` did not select")
     elsewhere = pytest.param(None, marks=skip, id="NOTSET")
     metafunc.parametrize("board_spec", [elsewhere], scope="session", indirect=True)
 
@@ -60,7 +60,7 @@ def _none_chosen(metafunc: pytest.Metafunc, globs: Sequence[str]) -> None:
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Check the marks, skip what a kind cannot do, and order by kind, then image. Usage errors end with 4."""
+    """Check the marks, skip what a board type cannot do, order by board type, then image. Usage errors exit with 4."""
     lab = lab_of(config)
     try:
         for item in items:
@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(
     if lab.usage:
         if not is_worker(config):
             raise pytest.UsageError(lab.usage)
-        # A worker that raises takes its controller with it; one without tests ends well, and says why.
+        # A worker that raises ends its controller; one without tests exits normally and reports why.
         config.workeroutput["assay_usage"] = lab.usage  # type: ignore[attr-defined]
         session.shouldstop = lab.usage.partition("\n")[0]
         items[:] = []
@@ -80,24 +80,26 @@ def pytest_collection_modifyitems(
 
 
 def _check(item: pytest.Item) -> None:
-    """Apply `needs`, refuse what no board can be. Raises ConfigError."""
+    """Apply `needs`, reject impossible combinations of fixtures. Raises ConfigError."""
     spec = spec_of(item)
     if spec is None:
         return
     asked = [name for name in board_fixtures(item) if name in _ALONE]
     if len(asked) > 1:
         raise ConfigError(
-            f"{item.nodeid} asks for more than one state of its board",
+            f"{item.nodeid} uses more than one board fixture",
             expected=f"one of {', '.join(_ALONE)}",
             seen=", ".join(asked),
-            do="split the test, or take `board_pair` for two boards",
+            do="split the test, or use `board_pair` for two boards",
         )
     lacking = [name for name in _needed(item) if name not in spec.capabilities]
     if lacking:
         from contracts.board import CAPABILITIES
 
         why = "; ".join(f"{name}: {CAPABILITIES[name]}" for name in lacking)
-        item.add_marker(pytest.mark.skip(reason=f"{spec.kind} cannot do what this test needs ({why})"))
+        item.add_marker(
+            pytest.mark.skip(reason=f"{spec.kind} lacks a capability that this test needs ({why})")
+        )
 
 
 def _needed(item: pytest.Item) -> list[str]:
@@ -110,13 +112,13 @@ def _needed(item: pytest.Item) -> list[str]:
                 f"{item.nodeid} needs an unknown capability{did_you_mean(str(name), list(CAPABILITIES))}",
                 expected=f"one of {', '.join(CAPABILITIES)}",
                 seen=repr(name),
-                do="mend its mark `needs`",
+                do="correct its mark `needs`",
             )
     return needed
 
 
 def _place_in_order(item: pytest.Item, order: dict[str, int]) -> tuple[int, int]:
-    """Tests without a board first; then a kind at a time, the image that is on longest first."""
+    """Tests without a board first; then by board type, the image with the most tests first."""
     spec = spec_of(item)
     if spec is None:
         return -1, 0

@@ -1,4 +1,4 @@
-"""Other plugins that run a test again until it passes are off: each test has one verdict, and a `fail` stays one."""
+"""Plugins that rerun a test until it passes are disabled: each test has one verdict, and a `fail` stays a `fail`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contracts.errors import ConfigError
 from harness.pytest_lab.state import is_worker, lab_of
 
 _OPTIONS: Final = {"reruns": "--reruns", "retries": "--retries", "force_flaky": "--force-flaky"}
-"""Options (and settings of the same names) of pytest-rerunfailures, pytest-retry and flaky that ask for another try."""
+"""Options (and settings of the same names) of pytest-rerunfailures, pytest-retry and flaky that request reruns."""
 
 _DISTRIBUTIONS: Final = ("pytest-rerunfailures", "pytest-retry", "flaky")
 _RUN_TESTS: Final = ("_pytest", "pytest", "xdist", "harness")
-"""Whose implementations of `pytest_runtest_protocol` run a test once."""
+"""Packages whose implementations of `pytest_runtest_protocol` run a test once."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse what was asked for by option or setting, and take out what works by marks alone."""
+    """Refuse reruns requested by option or setting, and unregister plugins that work by marks alone."""
     for name, option in _OPTIONS.items():
         asked = config.getoption(name, None) or _setting(config, name)
         if asked and not is_worker(config):
@@ -34,23 +34,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def _setting(config: pytest.Config, name: str) -> Any:
     try:
         return config.getini(name)
-    except ValueError:  # nobody has declared it
+    except ValueError:  # not declared
         return None
 
 
 def _refusal(option: str, asked: object) -> ConfigError:
     return ConfigError(
-        f"{option} is refused: tests are not run again until they pass",
-        expected="one verdict a test: what fails once is a `fail`, and only the lab's own fault is tried again, by the "
-        "lab, on another board",
+        f"{option} is refused: tests are not rerun until they pass",
+        expected="one verdict per test: a test that fails once is a `fail`; only a lab fault is retried, by the lab, on "
+        "another board",
         seen=f"{option.removeprefix('--')}: {asked}",
-        do=f"leave {option} out, of the command line, of `addopts` and of the configuration file",
+        do=f"remove {option} from the command line, `addopts` and the configuration file",
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Find plugins (a conftest, too) that offer more tries and run tests by themselves: the lab runs them instead."""
+    """Find plugins (or a conftest) that offer reruns and run tests themselves: the lab runs the tests instead."""
     config = session.config
     if not _offers_tries(config):
         return
@@ -61,7 +61,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _offers_tries(config: pytest.Config) -> bool:
-    """Whether some plugin has declared one of the options, or the mark `flaky`."""
+    """Whether a plugin has declared one of the options or the mark `flaky`."""
     marked = any(
         line.partition("(")[0].partition(":")[0].strip() == "flaky" for line in config.getini("markers")
     )
@@ -69,13 +69,13 @@ def _offers_tries(config: pytest.Config) -> bool:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what is off."""
+    """Report which plugins are disabled."""
     off = lab_of(config).off
-    return [f"assay: {name} is off: it runs tests again, and each test has one verdict here" for name in off]
+    return [f"assay: {name} is disabled: it reruns tests, and each test has one verdict here" for name in off]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say so at the end, too: `-q` shows no header."""
+    """Report it at the end, too: `-q` shows no header."""
     for line in pytest_report_header(config):
         terminalreporter.line(line)

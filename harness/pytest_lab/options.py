@@ -1,4 +1,4 @@
-"""Options and markers, with the messages for values that cannot be."""
+"""Options and markers, with the messages for invalid values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SEED_MAX: Final = 2**32 - 1
 LEASE_TIMEOUT_S: Final = 60.0
 
 _MARKERS: Final = (
-    "board_kinds(*globs): run a board test on these kinds only",
-    "needs(*capabilities): run a board test only on kinds that can do this (process, registers, exact)",
+    "board_kinds(*globs): run a board test only on these board types",
+    "needs(*capabilities): run a board test only on board types with these (process, registers, exact)",
 )
 
 
@@ -32,14 +32,14 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= 86400:  # false for nan, too
+    if not 0 <= seconds <= 86400:  # also false for nan
         raise argparse.ArgumentTypeError(f"expected seconds from 0 to 86400, seen {text!r}")
     return seconds
 
 
 def _file(text: str) -> str:
     if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f"expected a file, seen {text!r}, which is none")
+        raise argparse.ArgumentTypeError(f"expected a file, seen {text!r}, which is not a file")
     return str(Path(text).absolute())
 
 
@@ -51,22 +51,22 @@ def _folder(text: str) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Our options, in a group of their own in `pytest --help`."""
+    """Assay's options, in their own group in `pytest --help`."""
     group = parser.getgroup(
         "assay",
-        "Assay: tests on boards (with -n, each worker stays with one board kind; any --dist but `load` is xdist's own)",
+        "Assay: tests on boards (with -n, each worker stays with one board type; any --dist except `load` is xdist's own)",
     )
     group.addoption(
         "--board",
         action="append",
         default=[],
         metavar="BOARD",
-        help="a board, a kind, a glob or tag:NAME; repeatable (default: every kind tagged `default`)",
+        help="a board, a type, a glob or tag:NAME; repeatable (default: every board type tagged `default`)",
     )
     group.addoption(
         "--keep",
         action="store_true",
-        help="use the board that `assay up` keeps, and leave it up; where none is up, boards are taken as usual",
+        help="use the board that `assay up` keeps and leave it up; if none is up, boards are leased as usual",
     )
     group.addoption(
         "--lab",
@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_file,
         default=[],
         metavar="FILE",
-        help="lab file: where this lab's boards are; repeatable, a later one goes before (default: $ASSAY_LAB)",
+        help="lab file with the places of boards; repeatable, a later file overrides (default: $ASSAY_LAB)",
     )
     group.addoption(
         "--seed",
@@ -88,27 +88,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_file,
         default=None,
         metavar="FILE",
-        help="budget file that the `budget` fixture judges by (default: lab-config/budgets.yaml)",
+        help="budget file for the `budget` fixture (default: lab-config/budgets.yaml)",
     )
     group.addoption(
         "--strict-budgets",
         action="store_true",
-        help="a figure within 10%% of its limit (`marginal`) fails its test; a missed stretch never does",
+        help="fail a test with a figure within 10%% of its limit (`marginal`); a missed stretch never fails",
     )
     group.addoption(
         "--results",
         type=_folder,
         default=None,
         metavar="DIR",
-        help="where the session's record goes, a folder a session (default: results/ of the project, and "
-        "nothing when no test uses a board)",
+        help="folder for session records, one folder per session (default: results/ of the project; "
+        "without board tests no record is written)",
     )
     group.addoption(
         "--lease-timeout",
         type=_seconds,
         default=LEASE_TIMEOUT_S,
         metavar="S",
-        help=f"seconds to wait for a board that somebody else holds (default: {LEASE_TIMEOUT_S:g})",
+        help=f"seconds to wait for a board that another process holds (default: {LEASE_TIMEOUT_S:g})",
     )
 
 

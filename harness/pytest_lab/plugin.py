@@ -1,6 +1,6 @@
-"""The pytest plugin: boards by `--board`, budgets as assertions, faults of the lab told from faults of the kernel.
+"""The pytest plugin: boards by `--board`, budgets as assertions, lab faults separated from kernel faults.
 
-`pytest --help` tells the options, `pytest --fixtures` what a test may ask for. Each idea has a file of its own.
+`pytest --help` lists the options, `pytest --fixtures` the fixtures. Each part has its own file.
 """
 
 from __future__ import annotations

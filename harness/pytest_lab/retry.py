@@ -1,4 +1,4 @@
-"""A second try on another board, inside the worker, for a test that met the lab's own fault; one report comes of it."""
+"""Retry on another board, inside the worker, for a test that hit a lab fault; the result is one report."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Attempted(CaseAttemptRow):
-    """An attempt and where a fault of the lab came from (None: it met none)."""
+    """An attempt and the cause of its lab fault (None: no fault)."""
 
     cause: Cause | None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a board test, a second time on another place when the first met the lab's fault; report once.
+    """Run a board test; after a lab fault run it again on another place; report once.
 
     The rest of pytest sees one test with one outcome: xdist counts it once, and no report is lost.
     """
@@ -55,7 +55,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _run(lab: Lab, item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """Run a test once, and a second time where the first met the lab's fault; the reports of what counts."""
+    """Run a test once, and a second time after a lab fault; returns the reports that count."""
     reports, told = _attempt(lab, item, nextitem, 1)
     attempts = [told]
     earlier_s = 0.0
@@ -72,7 +72,7 @@ def _run(lab: Lab, item: pytest.Item, nextitem: pytest.Item | None) -> list[pyte
 
 
 def _make_room(lab: Lab, item: pytest.Item | None, *, nextitem: bool) -> None:
-    """Give the board back before a test of another kind, or of none; at the end of the session it is dropped anyway."""
+    """Release the board before a test of another board type or without a board; the session's end releases it anyway."""
     standing = lab.standing
     if standing is None or not standing.kind or (nextitem and item is None):
         return
@@ -86,7 +86,7 @@ def _make_room(lab: Lab, item: pytest.Item | None, *, nextitem: bool) -> None:
 def _attempt(
     lab: Lab, item: pytest.Item, nextitem: pytest.Item | None, number: int
 ) -> tuple[list[pytest.TestReport], Attempted]:
-    """One attempt, unreported: its reports, and what is told of it."""
+    """One attempt, unreported: its reports, and its summary."""
     attempt = Attempt(number, transcript=_transcript(lab, item, number))
     item.stash[ATTEMPT] = attempt
     reports: list[pytest.TestReport] = runtestprotocol(item, log=False, nextitem=nextitem)
@@ -105,7 +105,7 @@ def _attempt(
 
 
 def worse(known: tuple[str, str, Cause | None], report: pytest.TestReport) -> tuple[str, str, Cause | None]:
-    """The worse of what is known (verdict, message, cause of a fault of the lab) and what a phase's report says."""
+    """The worse of the known result (verdict, message, cause of a lab fault) and a phase's report."""
     told = getattr(report, "assay", None)
     if told is None or SEVERITY.index(told["verdict"]) <= SEVERITY.index(known[0]):
         return known
@@ -113,7 +113,7 @@ def worse(known: tuple[str, str, Cause | None], report: pytest.TestReport) -> tu
 
 
 def _transcript(lab: Lab, item: pytest.Item, number: int) -> Path | None:
-    """Where an attempt's transcript goes: a name that a person recognises, and no two tests share."""
+    """The path of an attempt's transcript: a readable name that is unique per test."""
     if lab.transcripts is None or not any(board_fixtures(item)):
         return None
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", item.nodeid.rpartition("/")[2])[:80].strip("-.")
@@ -122,7 +122,7 @@ def _transcript(lab: Lab, item: pytest.Item, number: int) -> Path | None:
 
 
 def _clear(lab: Lab, item: pytest.Item, attempts: list[Attempted]) -> None:
-    """Tear every fixture down, give the failed place back, and forget what the first attempt left on the item."""
+    """Tear down every fixture, release the failed place, and clear what the first attempt left on the item."""
     told = attempts[-1]
     torn = pytest.CallInfo.from_call(
         lambda: item.session._setupstate.teardown_exact(None),  # noqa: SLF001 - pytest has no public name for it
@@ -141,9 +141,9 @@ def _clear(lab: Lab, item: pytest.Item, attempts: list[Attempted]) -> None:
 
 
 def _blame(reports: list[pytest.TestReport], attempts: list[Attempted]) -> None:
-    """A board that died by itself on two places that had passed preflight is no fault of the lab: the test fails.
+    """A board that died by itself on two places that passed preflight counts against the test: it fails.
 
-    What somebody or something outside did to a board says nothing about the test, however often it happens.
+    Outside interference with a board says nothing about the test, however often it happens.
     """
     places = {attempt["place"] or "" for attempt in attempts}
     if attempts[-1]["verdict"] != "infra" or "" in places or len(places) < 2:
@@ -151,8 +151,8 @@ def _blame(reports: list[pytest.TestReport], attempts: list[Attempted]) -> None:
     if any(attempt["cause"] is not Cause.ITSELF for attempt in attempts):
         return
     why = (
-        f"two boards that had passed preflight died by themselves ({' and '.join(sorted(places))}): "
-        "taken as the fault of the kernel or the test"
+        f"two boards that passed preflight died by themselves ({' and '.join(sorted(places))}): "
+        "counted as a fault of the kernel or the test"
     )
     for report in reports:
         told = getattr(report, "assay", {})
@@ -166,7 +166,7 @@ def _blame(reports: list[pytest.TestReport], attempts: list[Attempted]) -> None:
 def _sum_up(
     item: pytest.Item, reports: list[pytest.TestReport], attempts: list[Attempted], earlier_s: float
 ) -> None:
-    """Put what is known of the test on its last report, for the record, and as properties on each, for JUnit."""
+    """Add the test's result to its last report for the record, and to each report as properties for JUnit."""
     attempt = item.stash[ATTEMPT]
     rows: list[CaseAttemptRow] = [
         {"verdict": one["verdict"], "place": one["place"], "epoch": one["epoch"], "message": one["message"]}

@@ -1,4 +1,4 @@
-"""pytest-xdist's scheduler for a lab: a worker stays with one board kind, places are capacity (`workload`)."""
+"""pytest-xdist's scheduler for a lab: a worker stays with one board type, places are capacity (`workload`)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     from contracts.board import BoardSpec
 
-MIN_PENDING: Final = 2  # a worker begins a test once it knows the one after it, or that there is none
-_LOOK_S: Final = 0.2  # for how long what is known of a kind's places is believed
+MIN_PENDING: Final = 2  # a worker starts a test when it knows the next one, or that there is none
+_LOOK_S: Final = 0.2  # how long the known state of a board type's places stays valid
 _FOLDER: Final = pytest.StashKey[Path]()
 _GIVEN: Final = "assay_collection"
 
 
 class BoardScheduling:
-    """Hands tests to workers as `harness.pytest_lab.workload` says, two at a time; one scheduler for the life of a session.
+    """Gives tests to workers as `harness.pytest_lab.workload` decides, two at a time; one scheduler per session.
 
-    `workers` are expected at the start; nothing runs before each has collected, and all have collected the same.
-    A worker without a test stands by while others' tests are still to be given out, and is shut down after that.
+    `workers` are expected at the start; no test runs before all have collected, with the same result. A worker
+    without a test stays idle while tests of other workers are not assigned yet, and is shut down after that.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class BoardScheduling:
     ) -> None:
         self.config = config
         self.begun: set[str] = set()
-        """Tests that a worker has begun, by id."""
+        """Tests that a worker has started, by id."""
         self.ended: set[str] = set()
-        """Tests whose last report has come, by id."""
+        """Tests whose last report has arrived, by id."""
         self.interrupted: set[WorkerController] = set()
-        """Workers that were interrupted: their tests are not run again."""
+        """Workers that were interrupted: their tests are not retried."""
         self.broken = 0
         """Files that could not be collected."""
         self._expected = workers
@@ -64,32 +64,32 @@ class BoardScheduling:
 
     @property
     def nodes(self) -> list[WorkerController]:
-        """Workers that are up."""
+        """Running workers."""
         return list(self._nodes)
 
     @property
     def collection_is_completed(self) -> bool:
-        """Whether as many workers as were started have collected."""
+        """Whether all started workers have collected."""
         return self._collected >= self._expected
 
     @property
     def tests_finished(self) -> bool:
-        """Whether no worker will be given anything more; each may still have a last test to run."""
+        """Whether no worker will get another test; each may still run its last one."""
         if not self.collection_is_completed or self._workload.left:
             return False
         return all(len(self._given(node)) < MIN_PENDING for node in self._nodes)
 
     @property
     def has_pending(self) -> bool:
-        """Whether tests are still to be run."""
+        """Whether tests remain to be run."""
         return bool(self._workload.left) or any(self._given(node) for node in self._nodes)
 
     def add_node(self, node: WorkerController) -> None:
-        """A worker is up, and will collect."""
+        """A worker has started and will collect."""
         self._nodes[node] = None
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """A worker has collected. One that comes late and has collected otherwise is not used."""
+        """A worker has collected. A late worker with a different collection is not used."""
         self._collected += 1
         self._nodes[node] = list(collection)
         if self._collection is not None and self._nodes[node] != self._collection:
@@ -98,7 +98,7 @@ class BoardScheduling:
             node.shutdown()
 
     def schedule(self) -> None:
-        """Give out tests: the first time once all have collected, then whenever a new worker has."""
+        """Assign tests: first when all workers have collected, then whenever a new worker has."""
         if self._collection is None:
             first, *others = (node for node, collection in self._nodes.items() if collection is not None)
             collection = self._nodes[first] or []
@@ -108,30 +108,30 @@ class BoardScheduling:
             self._collection = collection
             broken = self.broken - len(different)
             if broken and not self.config.getoption("continue_on_collection_errors"):
-                self._stop(f"{broken} errors during collection")  # as pytest does without workers
+                self._stop(f"{broken} errors during collection")  # same as pytest without workers
             elif not different:
                 self._workload = Workload(self._works(collection), self._capacity_now)
         self._feed()
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:  # noqa: ARG002
-        """A worker is through with a test and begins its next. One that was given up may still say so."""
+        """A worker has finished a test and starts its next one. One that was given up may still say so."""
         if node not in self._nodes:
             return
         self._workload.completed(node.gateway.id, item_index)
         self._feed()
 
     def mark_test_pending(self, item: str) -> None:
-        """Refused: a test that was begun has its verdict; a second try is the worker's own, and reported once."""
-        raise NotImplementedError(f"{item} is not run again: it has its verdict")
+        """Not supported: a test that was started has its verdict; the worker retries it itself and reports once."""
+        raise NotImplementedError(f"{item} is not rerun: it has its verdict")
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
-        """Refused: this scheduler asks no worker for tests back."""
-        raise NotImplementedError(f"{node.gateway.id} gave tests back that nobody asked for: {indices}")
+        """Not supported: this scheduler never takes tests back from a worker."""
+        raise NotImplementedError(f"{node.gateway.id} returned tests without a request: {indices}")
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """A worker is gone. Returns the test that it left in the middle; the others of its tests are given out again.
+        """A worker is gone. Returns the test that it was running; its other tests are assigned again.
 
-        Raises KeyError for a worker that was never up.
+        Raises KeyError for a worker that never started.
         """
         del self._nodes[node]
         given = self._given(node)
@@ -149,7 +149,7 @@ class BoardScheduling:
         return self._capacity(kind, [worker_pid(node) for node in self._nodes])
 
     def _feed(self) -> None:
-        """Every worker gets what it may run; who gets nothing more runs its last test and ends, or stands by."""
+        """Assign tests to every worker; one that gets no more runs its last test and exits, or stays idle."""
         able = [node for node, known in self._nodes.items() if known is not None and not node.shutting_down]
         for pending in range(MIN_PENDING):
             for node in able:
@@ -184,21 +184,21 @@ class BoardScheduling:
         self.config.hook.pytest_collectreport(report=report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Count what could not be collected."""
+        """Count files that could not be collected."""
         self.broken += report.failed
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Remember that a worker has begun this test."""
+        """Record that a worker has started this test."""
         self.begun.add(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember that this test has its verdict: a worker that dies from now on, even in it, takes nothing back."""
+        """Record that this test has its verdict: a worker that dies after this, even in this test, does not change it."""
         if report.when == "teardown":
             self.ended.add(report.nodeid)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
-        """Tell a worker that was interrupted from one that died."""
+        """Distinguish a worker that was interrupted from one that died."""
         told = getattr(node, "workeroutput", None) or {}
         if error == "keyboard-interrupt" or told.get("assay_interrupted") or told.get("assay_exit"):
             self.interrupted.add(node)
@@ -211,7 +211,7 @@ def worker_pid(node: WorkerController) -> int:
 
 
 class LivePlaces:
-    """How many places each kind has right now, for a run whose workers are known by their process ids."""
+    """The current number of places per board type, for a run with known worker process ids."""
 
     def __init__(self, specs: Sequence[BoardSpec], unusable: Collection[str]) -> None:
         self._specs = {spec.kind: spec for spec in specs}
@@ -219,7 +219,7 @@ class LivePlaces:
         self._seen: dict[str, tuple[float, Capacity]] = {}
 
     def __call__(self, kind: str, workers: Sequence[int]) -> Capacity:
-        """Places that a worker of this run holds or could take, and those that others hold or have reserved."""
+        """Places that a worker of this run holds or could lease, and those that others hold or have reserved."""
         spec = self._specs.get(kind)
         if spec is None or kind in self._unusable:
             return Capacity(0)
@@ -236,7 +236,7 @@ class LivePlaces:
 
         try:
             found = [state for state in states(spec) if state.state != "quarantined"]
-        except InfraError:  # the test that asks for a lease tells it
+        except InfraError:  # the test that acquires the lease reports it
             return Capacity(spec.instances)
         usable = sum(
             state.holder.pid in workers if state.holder is not None else state.usable for state in found
@@ -246,7 +246,7 @@ class LivePlaces:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
-    """Tell a worker where to write what its tests need; the controller itself collects nothing."""
+    """Tell a worker where to write what its tests need; the controller does not collect."""
     config = node.config
     if _FOLDER not in config.stash:
         config.stash[_FOLDER] = Path(tempfile.mkdtemp(prefix="assay-collection-"))
@@ -255,7 +255,7 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """In a worker: write what each test needs, before xdist tells the controller that there are tests."""
+    """In a worker: write what each test needs, before xdist reports the tests to the controller."""
     if not is_worker(session.config):
         return
     told: dict[str, str] = session.config.workerinput  # type: ignore[attr-defined]
@@ -265,16 +265,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _needs(item: pytest.Item) -> tuple[str, str, int]:
-    """Kind, image and places of a test on a board. One without a board fixture may open a board for itself."""
+    """Board type, image and places of a board test. A test without a board fixture may open a board itself."""
     fixtures = list(board_fixtures(item))
     image = BOARD_FIXTURES[fixtures[0]] if fixtures else ""
     return kind_of(item) or "", image, 2 if "board_pair" in fixtures else 1
 
 
 def read_works(folder: Path, durations: dict[str, float], collection: Sequence[str]) -> list[Work]:
-    """What a worker has written of the collection, with durations of earlier runs.
+    """What a worker wrote about its collection, with durations of earlier runs.
 
-    A worker on another machine writes where nobody here reads: its tests are told apart by no kind then.
+    A worker on another machine writes to a folder that is not visible here: its tests then have no board type.
     """
     needs: dict[str, tuple[str, str, int]] = {}
     for path in sorted(folder.glob("*.json")):
@@ -291,7 +291,7 @@ def read_works(folder: Path, durations: dict[str, float], collection: Sequence[s
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BoardScheduling | None:
-    """Ours for `-n` and `--dist=load`; a user who asks for another one gets it."""
+    """Assay's scheduler for `-n` and `--dist=load`; any other `--dist` uses xdist's."""
     _ = log
     if config.getoption("dist") != "load":
         return None
@@ -309,6 +309,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BoardSc
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what the workers wrote."""
+    """Remove the workers' files."""
     if _FOLDER in config.stash:
         shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)

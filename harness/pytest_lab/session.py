@@ -1,4 +1,4 @@
-"""A session from start to end: preflight, the record, signals, the exit code, and boards that are free afterwards."""
+"""A session from start to end: preflight, the record, signals, the exit code, releasing the boards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SUMMED_UP: Final = (0, 1, 2, 4, 5)  # exit codes after which pytest calls `pyte
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose boards before anything is collected: an unknown kind is a usage error (exit 4)."""
+    """Select boards before collection: an unknown board type is a usage error (exit 4)."""
     lab = config.stash[LAB] = Lab(worker=is_worker(config))
     lab.files = [Path(file) for file in config.getoption("--lab")]
     if lab.worker:
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _check_budgets(config: pytest.Config) -> None:
-    """A budget file that cannot be used ends the session with 4, before anything is collected."""
+    """A budget file that cannot be used ends the session with 4, before collection."""
     file = config.getoption("--budgets")
     if file:
         from harness.judge.budgets import load_budgets
@@ -63,13 +63,13 @@ def _check_budgets(config: pytest.Config) -> None:
 
 
 def _transcripts(config: pytest.Config) -> Path | None:
-    """Where a worker's transcripts go, as its controller says."""
+    """The folder for a worker's transcripts, set by its controller."""
     given = config.workerinput.get("assay", {}).get("transcripts")  # type: ignore[attr-defined]
     return Path(given) if given else None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Make a record where this process keeps it."""
+    """Start the record if this process keeps it."""
     config = session.config
     lab = lab_of(config)
     if lab.worker:
@@ -90,17 +90,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _open_record(config: pytest.Config, *, wanted: bool) -> None:
-    """Begin the run's folder. A session that cannot keep its record does not start."""
+    """Create the run's folder. A session that cannot keep its record does not start."""
     lab = lab_of(config)
     assert lab.record is not None
     try:
         lab.transcripts = lab.record.open(wanted=wanted) / "transcripts"
     except InfraError as error:
-        leave(config, "the session's record cannot be begun, so nothing was run", str(error))
+        leave(config, "the session's record cannot be created, so no test was run", str(error))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin the record once it is known that a test uses a board."""
+    """Start the record when a collected test uses a board."""
     lab = lab_of(session.config)
     if lab.record is None or session.config.getoption("collectonly"):
         return
@@ -109,28 +109,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 class Recorder:
-    """The hooks that are given no `config`, in the process that keeps the record."""
+    """The hooks without a `config` argument, in the process that keeps the record."""
 
     def __init__(self, lab: Lab, record: SessionRecord) -> None:
         self._lab = lab
         self._record = record
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Remember that something could not be collected: the session does not pass then."""
+        """Record a collection error: the session does not pass."""
         self._lab.broken_collection = self._lab.broken_collection or report.failed
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the record, of a worker's tests too."""
+        """Write the record, also for a worker's tests."""
         self._record.add(report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Tell an interruption from `pytest.exit` and from pytest's own ways to stop."""
+        """Distinguish an interruption from `pytest.exit` and from pytest's own ways to stop."""
         _note_end(self._lab, excinfo.value)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take what a worker says on its way out."""
+        """Take the final report of a worker."""
         _ = error
         told = getattr(node, "workeroutput", None) or {}
         self._lab.usage = self._lab.usage or told.get("assay_usage", "")
@@ -141,13 +141,13 @@ class Recorder:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
-    """Free the board, write the record, and end with the code of the table in docs/verdicts.md, whoever fails before."""
+    """Release the board, write the record, and exit with the code of the table in docs/verdicts.md, whatever failed."""
     try:
         result = yield
     except pytest.exit.Exception:
         _finish(session, exitstatus)
         raise
-    except Exception as error:  # noqa: BLE001 - anybody's hook, any error
+    except Exception as error:  # noqa: BLE001 - any hook may raise any error
         result = None
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         lab_of(session.config).trouble.append(f"a hook failed at the end of the session: {where(error)}")
@@ -174,14 +174,14 @@ def _finish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _summarise(config: pytest.Config, exitstatus: int) -> None:
-    """After a `pytest.exit` with a code of its own pytest sums nothing up; what was not run is said all the same."""
+    """After `pytest.exit` with its own code pytest prints no summary; the tests that did not run are still reported."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and lab_of(config).exit_asked is not None and exitstatus not in _SUMMED_UP:
         config.hook.pytest_terminal_summary(terminalreporter=reporter, exitstatus=exitstatus, config=config)
 
 
 def _tell_controller(config: pytest.Config, lab: Lab) -> None:
-    """What a worker says on its way out. Exit code 2 would make xdist start another worker in its place."""
+    """What a worker reports at its end. With exit code 2, xdist would start another worker in its place."""
     told: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined]
     told |= {
         "assay_trouble": lab.trouble,
@@ -193,7 +193,7 @@ def _tell_controller(config: pytest.Config, lab: Lab) -> None:
 
 
 def _note_end(lab: Lab, error: BaseException) -> None:
-    """Keep why a session ends early: an interruption, or `pytest.exit`."""
+    """Remember why a session ends early: an interruption, or `pytest.exit`."""
     if isinstance(error, pytest.exit.Exception):
         lab.exit_asked = (str(error.msg) or "pytest.exit", error.returncode)
     else:
@@ -201,13 +201,13 @@ def _note_end(lab: Lab, error: BaseException) -> None:
 
 
 class Ending:
-    """In a worker: what ends it early is said to the controller, which ends the session for the same reason."""
+    """In a worker: report an early end to the controller, which ends the session for the same reason."""
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Stop with the reason: the controller stops for a worker's `shouldstop`, whichever its scheduler."""
+        """Stop with the reason: the controller stops for a worker's `shouldstop`, with any scheduler."""
         lab = lab_of(self._session.config)
         _note_end(lab, excinfo.value)
         if lab.exit_asked is not None:
@@ -226,7 +226,7 @@ def _free(lab: Lab) -> None:
 
 
 def _exit_code(lab: Lab, status: int) -> int:
-    """Pytest's status, with the verdicts of the tests where they say more."""
+    """Pytest's status, refined by the verdicts of the tests."""
     assert lab.record is not None
     if lab.interrupted:
         return INTERRUPTED_EXIT
@@ -245,12 +245,15 @@ def _exit_code(lab: Lab, status: int) -> int:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was lost, and where the record is."""
+    """Print what was lost, and the path of the record."""
     lab = lab_of(config)
     if lab.record is None:
         return
     for title, lines in (
-        ("usage", [lab.usage] if is_xdist_controller(config) else []),  # else pytest closes with it itself
+        (
+            "usage",
+            [lab.usage] if is_xdist_controller(config) else [],
+        ),  # otherwise pytest prints it at the end
         ("the lab", list(dict.fromkeys(lab.trouble))),
         ("record", lab.record.last_words()),
     ):
@@ -263,7 +266,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Free what is left."""
+    """Release what is left."""
     lab = config.stash.get(LAB, None)
     if lab is None:
         return

@@ -1,4 +1,4 @@
-"""How much of a traceback a test's author is shown: an error of ours says by itself what happened, down to the test."""
+"""Shortens tracebacks: an AssayError describes itself, so the lab's own frames are hidden."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _OTHERS: Final = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "pu
 
 
 def end_at_the_test(error: pytest.ExceptionInfo[BaseException]) -> None:
-    """Leave out the lab's own frames below the test's last line, or below the fixture that failed before it.
+    """Remove the lab's own frames below the test's last line, or below the fixture that failed before it.
 
-    Other errors than ours keep theirs: they may be a fault of the lab's code. `--full-trace` shows everything.
+    Other errors keep all frames: they may be bugs in the lab's code. `--full-trace` shows everything.
     """
     if not isinstance(error.value, AssayError):
         return
@@ -32,7 +32,9 @@ def end_at_the_test(error: pytest.ExceptionInfo[BaseException]) -> None:
     else:
         return
     short: TracebackType | None = None
-    for frame, lasti, lineno in reversed(list(_frames(error.tb))[:end]):  # a copy: a debugger has the whole
+    for frame, lasti, lineno in reversed(
+        list(_frames(error.tb))[:end]
+    ):  # a copy: a debugger keeps the whole traceback
         short = TracebackType(short, frame, lasti, lineno)
     if short is not None:
         error.traceback = type(error.traceback)(short)

@@ -1,4 +1,4 @@
-"""Signals and standard output of a pytest process, from the moment this plugin is loaded to its last line."""
+"""Signals and standard output of a pytest process, from the loading of this plugin to the process's end."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from harness.machine.interrupt import INTERRUPTED, SIGNALS, end_at_once
 from harness.pytest_lab.state import is_worker
 from harness.terminal.output import guard_output
 
-# A worker inherits these blocked, so that none comes before it can take one in order (`shielded`).
+# A worker inherits these blocked, so that none arrives before the worker can handle it (`shielded`).
 _SHIELDED: Final = (signal.SIGINT, signal.SIGHUP)
 
 
 class Interruptions:
-    """What SIGINT, SIGTERM and SIGHUP do to this process; the signals' own handler.
+    """The handler of SIGINT, SIGTERM and SIGHUP in this process.
 
-    Before the session: the process ends, as there is nothing to free. In it: the first is a KeyboardInterrupt, which
-    frees boards and writes the record. The second ends the process at once, and its workers with it.
+    Before the session: the process ends, because there is nothing to release. During it: the first raises
+    KeyboardInterrupt, which releases boards and writes the record. The second ends the process and its workers at once.
     """
 
     def __init__(self) -> None:
         self.number: signal.Signals | None = None
-        """The signal that came."""
+        """The signal that arrived."""
         self.workers: set[int] = set()
-        """Processes of workers, which end with this one."""
+        """Worker processes, which end with this one."""
         self.session: pytest.Session | None = None
         self.in_session = False
         self._stderr = -1
         self._previous: dict[signal.Signals, Any] = {}
 
     def take(self) -> None:
-        """Take the signals over from Python; those that somebody else handles, or that are ignored, stay his."""
+        """Replace Python's handlers of the signals; signals with another handler, or ignored ones, are not changed."""
         if self._stderr < 0:
             with contextlib.suppress(OSError):
-                self._stderr = os.dup(2)  # while pytest loads a conftest, it captures what goes to 2
+                self._stderr = os.dup(2)  # while pytest loads a conftest, it captures descriptor 2
         for number in SIGNALS:
             found = signal.getsignal(number)
             if found in (signal.SIG_DFL, signal.default_int_handler):
                 self._previous[number] = signal.signal(number, self)
 
     def give_back(self) -> None:
-        """Leave the signals as they were found."""
+        """Restore the signal handlers."""
         previous, self._previous = self._previous, {}
         for number, found in previous.items():
             signal.signal(number, found)
@@ -60,12 +60,12 @@ class Interruptions:
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if not self.in_session:
             with contextlib.suppress(OSError):
-                os.write(self._stderr, b"\nassay: interrupted before the session began: nothing was run\n")
+                os.write(self._stderr, b"\nassay: interrupted before the session began: no test ran\n")
             end_at_once()
         if self.number is not None:
             self._end_at_once()
         self.number = signal.Signals(number)
-        if self.session is not None:  # where somebody catches the exception, the session ends after this test
+        if self.session is not None:  # if the test catches the exception, the session ends after this test
             self.session.shouldstop = f"interrupted by {self.number.name}"
         raise KeyboardInterrupt(f"ended by {self.number.name}")
 
@@ -77,7 +77,7 @@ class Interruptions:
 
 
 class WorkerInterruptions(Interruptions):
-    """A worker's: one interruption is enough, what comes later is for the controller to decide.
+    """A worker's handler: it acts on one interruption only; the controller decides about further ones.
 
     It hears Ctrl-C of the terminal itself, or is told by its controller, or both. SIGHUP is the controller's affair,
     and SIGTERM ends a worker as it ends any process: the controller tells whose fault that was.
@@ -100,12 +100,12 @@ class WorkerInterruptions(Interruptions):
 _STATE: Final = pytest.StashKey[Interruptions]()
 _early: list[
     Interruptions
-] = []  # between the plugin's loading and its configuration there is no `config` to keep it
+] = []  # between the loading of the plugin and its configuration there is no `config` to hold it
 
 
 @contextlib.contextmanager
 def shielded() -> Iterator[None]:
-    """A process started inside gets no SIGINT or SIGHUP before it asks for them; this one gets them afterwards."""
+    """A process started inside has SIGINT and SIGHUP blocked until it unblocks them; this one gets them afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SHIELDED)
     try:
         yield
@@ -114,19 +114,19 @@ def shielded() -> Iterator[None]:
 
 
 def interruptions_of(config: pytest.Config) -> Interruptions:
-    """This process's handler of signals."""
+    """This process's signal handler."""
     return config.stash[_STATE]
 
 
 def _is_main_process() -> bool:
-    """Whether this is pytest itself: no worker (`python -c`), and no pytest that runs inside another program."""
+    """Whether this is pytest itself: not a worker (`python -c`), and not pytest inside another program."""
     if threading.current_thread() is not threading.main_thread() or sys.argv[:1] == ["-c"]:
         return False
     return sys.stdout is sys.__stdout__ and not isinstance(signal.getsignal(signal.SIGINT), Interruptions)
 
 
 def pytest_addoption() -> None:
-    """The first hook that a plugin gets: from here on a signal ends this process with one line, not a traceback."""
+    """The first hook that a plugin gets: from now on a signal ends this process with one line, not a traceback."""
     if _is_main_process():
         guard_output()
         early = Interruptions()
@@ -136,7 +136,7 @@ def pytest_addoption() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """From here on a signal is an interruption of the session."""
+    """From now on a signal interrupts the session."""
     if is_worker(config):
         state: Interruptions = WorkerInterruptions()
         config.stash[_STATE] = state
@@ -151,13 +151,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Know the session, to stop it."""
+    """Remember the session in order to stop it."""
     interruptions_of(session.config).session = session
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell workers that are still at work, of a signal that only this process was sent."""
+    """Forward a signal that only this process received to the workers that still run."""
     state = interruptions_of(session.config)
     if state.number is not None:
         for pid in state.workers:
@@ -167,7 +167,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
-    """An interrupted session ends with 130, wherever in it the signal came."""
+    """An interrupted session exits with 130, whenever the signal arrived."""
     try:
         code = yield
     except KeyboardInterrupt:

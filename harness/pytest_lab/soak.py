@@ -1,4 +1,4 @@
-"""`--repeat` and `--duration`: every test again and again, in one process and one row, and nothing that grows.
+"""`--repeat` and `--duration`: every test runs repeatedly, in one process and one row, without growth.
 
 A test is repeated inside its worker, function fixtures and all; pytest and xdist see it once, with the worst verdict of
 its runs, the first failure's report, and statistics. They are also written beside the record every few seconds, so that
@@ -30,7 +30,7 @@ from harness.runs.record import Folder
 from harness.runs.session_record import SEVERITY
 
 FOLDER: Final = "soak"
-"""In a run's folder: one file a test, rewritten while it is repeated."""
+"""In a run's folder: one file per test, rewritten while it is repeated."""
 
 _WRITE_S: Final = 2.0
 _KEPT: Final = re.compile(r"\.run\d+\.")  # of a failure
@@ -42,7 +42,7 @@ Run = Callable[[Any], list[pytest.TestReport]]
 
 @dataclass(slots=True)
 class Spread:
-    """How one figure varies: kept in a few numbers, however many there are (Welford's recurrence for the variance)."""
+    """How one figure varies: stored as a few numbers for any number of values (Welford's recurrence)."""
 
     count: int = 0
     least: float = math.inf
@@ -53,7 +53,7 @@ class Spread:
     _squares: float = 0.0
 
     def add(self, value: float) -> None:
-        """Take one more value."""
+        """Add one value."""
         self.count += 1
         self.first = value if self.count == 1 else self.first
         self.last = value
@@ -63,7 +63,7 @@ class Spread:
         self._squares += delta * (value - self.mean)
 
     def row(self) -> SpreadRow:
-        """As the record has it."""
+        """The values for the record."""
         stdev = math.sqrt(self._squares / self.count) if self.count else 0.0
         return {
             "count": self.count, "min": self.least, "mean": self.mean, "max": self.most, "stdev": stdev,
@@ -73,7 +73,7 @@ class Spread:
 
 @dataclass(slots=True)
 class Statistics:
-    """What is known of one test's runs."""
+    """The statistics of one test's runs."""
 
     began_s: float = field(default_factory=time.monotonic)
     runs: int = 0
@@ -85,7 +85,7 @@ class Statistics:
     first_failure: FirstFailureRow | None = None
 
     def add(self, verdict: str, message: str, took_s: float, measurements: Sequence[MeasuredRow]) -> None:
-        """Take one run."""
+        """Add one run."""
         self.runs += 1
         self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
         self.run_s.add(took_s)
@@ -104,7 +104,7 @@ class Statistics:
             }
 
     def row(self) -> SoakRow:
-        """As the record has it."""
+        """The values for the record."""
         return {
             "runs": self.runs,
             "seconds": round(time.monotonic() - self.began_s, 3),
@@ -121,7 +121,7 @@ class Statistics:
 
 
 def soak_lines(nodeid: str, told: SoakRow) -> list[str]:
-    """A test's statistics, for people."""
+    """A test's statistics as text."""
     bad = sum(count for verdict, count in told["verdicts"].items() if verdict in _FAILED)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in told["verdicts"].items())
     lines = [f"{nodeid}: {told['runs']} runs in {told['seconds']:.1f} s: {counts}"]
@@ -156,12 +156,12 @@ def _memory_kib() -> int:
 
 def _descriptors() -> int:
     with suppress(OSError):
-        return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - that of the listing itself is no part of it
+        return len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - without the descriptor of the listing itself
     return 0
 
 
 class Plan:
-    """How often, and for how long, this process repeats its tests."""
+    """How often and for how long this process repeats its tests."""
 
     def __init__(self, repeat: int | None, duration_s: float | None, workers: int) -> None:
         self._repeat = repeat
@@ -170,7 +170,7 @@ class Plan:
         self._begun = 0
 
     def share(self, tests: int) -> Callable[[int], bool]:
-        """For the next test of `tests`: whether it is run again after so many runs.
+        """For the next test of `tests`: whether to run it again after a number of runs.
 
         With a duration each test gets an equal part of the time that is left; a test always runs once.
         """
@@ -195,7 +195,7 @@ def plan_of(config: pytest.Config) -> Plan | None:
 def repeated(
     plan: Plan, item: pytest.Item, nextitem: pytest.Item | None, run: Run
 ) -> tuple[list[pytest.TestReport], BaseException | None]:
-    """Run a test by the plan; its reports, and what interrupted it, which the caller raises once they are reported."""
+    """Run a test by the plan; returns its reports and the interruption, which the caller raises after reporting."""
     again = plan.share(len(item.session.items))
     known = Statistics()
     kept: list[pytest.TestReport] = []
@@ -209,10 +209,8 @@ def repeated(
         began_s = time.monotonic()
         _new_timer(item)
         try:
-            with warnings.catch_warnings(
-                record=bool(known.runs)
-            ):  # the first run's are told, none is kept twice
-                reports = run(item.parent)  # what is above the test stays set up, the test itself does not
+            with warnings.catch_warnings(record=bool(known.runs)):  # the reports of the first run are used
+                reports = run(item.parent)  # fixtures above the test stay set up, those of the test do not
         except (KeyboardInterrupt, pytest.exit.Exception) as error:
             ended = error
             break
@@ -260,7 +258,7 @@ def _new_timer(item: pytest.Item) -> None:
 
 
 def _keep_transcript(item: pytest.Item, reports: list[pytest.TestReport], run: int) -> None:
-    """The transcript of a failure gets a name that no later run writes to."""
+    """Rename the transcript of a failure so that no later run overwrites it."""
     attempt = item.stash.get(ATTEMPT, None)
     path = attempt.transcript if attempt else None
     if path is None or not path.is_file():
@@ -272,7 +270,7 @@ def _keep_transcript(item: pytest.Item, reports: list[pytest.TestReport], run: i
 
 
 def _forget(item: pytest.Item) -> None:
-    """What a run leaves behind for its report is of no use to the next one."""
+    """Remove what a run leaves for its report before the next one."""
     item.user_properties.clear()
     item._report_sections.clear()  # noqa: SLF001 - pytest has no public name for it
     attempt = item.stash.get(ATTEMPT, None)
@@ -286,12 +284,12 @@ def _forget(item: pytest.Item) -> None:
 
 
 def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Fixtures of the module and above, which all runs shared, are torn down as the next test wants it."""
+    """Tear down fixtures of the module and above, which all runs shared, as the next test requires."""
     item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001 - pytest has no public name for it
 
 
 def _file(item: pytest.Item) -> Path | None:
-    """Where the statistics are written while the test runs: by a name that no two tests share."""
+    """The file for the statistics while the test runs, with a unique name per test."""
     from hashlib import sha256
 
     transcripts = lab_of(item.config).transcripts
@@ -301,7 +299,7 @@ def _file(item: pytest.Item) -> Path | None:
 
 
 def _write(file: Path | None, nodeid: str, known: Statistics) -> None:
-    """Rewrite the statistics. What cannot be written costs the copy, not the test."""
+    """Rewrite the statistics. If they cannot be written, only this copy is lost, not the test."""
     if file is None:
         return
     with suppress(InfraError):
@@ -335,20 +333,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_times,
         default=None,
         metavar="N",
-        help="soak: run every test N times; one verdict and one row each, with the spread of every figure",
+        help="soak: run every test N times, with one verdict and one row each and the spread of every figure",
     )
     group.addoption(
         "--duration",
         type=_duration,
         default=None,
         metavar="TIME",
-        help="soak: repeat the tests for so long (90s, 45m, 8h, 1h30m), each for an equal part of it",
+        help="soak: repeat the tests for this time (90s, 45m, 8h, 1h30m), each for an equal share",
     )
 
 
-@pytest.hookimpl(trylast=True)  # pytest's own plugin has made its factory of folders by then
+@pytest.hookimpl(trylast=True)  # after pytest's own plugin has created its factory of folders
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the plan; folders of passing runs go as they end."""
+    """Create the plan; folders of passing runs are removed when they end."""
     repeat, duration_s = config.getoption("--repeat"), config.getoption("--duration")
     if repeat is None and duration_s is None:
         return
@@ -356,11 +354,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PLAN] = Plan(repeat, duration_s, workers)
     factory = getattr(config, "_tmp_path_factory", None)
     if factory is not None:
-        factory._retention_policy = "failed"  # noqa: SLF001 - else a thousand runs leave a thousand folders
+        factory._retention_policy = "failed"  # noqa: SLF001 - otherwise a thousand runs leave a thousand folders
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The statistics of every test, those included that Ctrl-C left without a row."""
+    """The statistics of every test, including those that Ctrl-C left without a row."""
     record = lab_of(config).record
     if plan_of(config) is None or record is None:
         return

@@ -1,4 +1,4 @@
-"""What one pytest process knows of the lab, and what is known of one attempt at one test."""
+"""The lab's state in one pytest process, and the state of one attempt at one test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from contracts.record import MeasuredRow
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt at one test: where it ran, what it measured, what is left to look at."""
+    """One attempt at one test: where it ran, what it measured, which files it left."""
 
     number: int = 1
     transcript: Path | None = None
@@ -30,38 +30,38 @@ class Attempt:
     lost: list[str] = field(default_factory=list)
     """Boards that were found dead before this test."""
     unwritten: list[str] = field(default_factory=list)
-    """What of this test's record could not be written."""
+    """Parts of this test's record that could not be written."""
     failed: bool = False
 
 
 @dataclass(slots=True)
 class Lab:
-    """One process's part of the lab. `record` is None in a worker: the controller alone keeps the record."""
+    """One process's part of the lab. `record` is None in a worker: only the controller keeps the record."""
 
     worker: bool
     specs: list[BoardSpec] | None = None
     unusable: dict[str, str] = field(default_factory=dict)
-    """Kinds that did not pass preflight, with what is missing."""
+    """Board types that did not pass preflight, with what is missing."""
     files: list[Path] = field(default_factory=list)
-    """Lab files: those of `--lab`, and that of a simulator once one runs."""
+    """Lab files: those of `--lab`, and that of a running simulator."""
     entered: bool = False
     stack: ExitStack = field(default_factory=ExitStack)
-    """What runs as long as the session: a simulator."""
+    """Contexts that last as long as the session: a simulator."""
     transcripts: Path | None = None
     standing: StandingBoard | None = None
     record: SessionRecord | None = None
     interrupted: bool = False
     exit_asked: tuple[str, int | None] | None = None
-    """What a test or a hook said when it called `pytest.exit`, and the exit code that it asked for."""
+    """The reason and the exit code that a test or a hook passed to `pytest.exit`."""
     broken_collection: bool = False
     usage: str = ""
-    """What is wrong with the user's files or marks; it ends the session with 4 before any board is leased."""
+    """The mistake in the user's files or marks; the session exits with 4 before any board is leased."""
     ended_early: int = 0
-    """Workers that were ended from outside before they had collected."""
+    """Workers that were killed from outside before they finished collecting."""
     off: list[str] = field(default_factory=list)
-    """Plugins that would run tests again; with any, the lab's own protocol runs every test."""
+    """Plugins that would rerun tests; if there are any, the lab's own protocol runs every test."""
     trouble: list[str] = field(default_factory=list)
-    """Faults of the lab that belong to no test."""
+    """Lab faults that belong to no test."""
 
 
 LAB: Final = pytest.StashKey[Lab]()
@@ -75,11 +75,11 @@ BOARD_FIXTURES: Final = {
     "lease": "",
     "serial": "",
 }
-"""What hands a test a board, in the order in which tests of one kind run, and the image that is on it."""
+"""The board fixtures, in the order in which tests of one board type run, with their image."""
 
 
 def lab_of(config: pytest.Config) -> Lab:
-    """This process's state; made in `pytest_configure`."""
+    """This process's state; created in `pytest_configure`."""
     return config.stash[LAB]
 
 
@@ -89,24 +89,24 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def is_xdist_controller(config: pytest.Config) -> bool:
-    """Whether this process hands its tests to workers."""
+    """Whether this process gives its tests to workers."""
     return not is_worker(config) and bool(getattr(config.option, "tx", None))
 
 
 def kind_of(item: pytest.Item) -> str | None:
-    """The board kind of a test; None for a test without one."""
+    """The board type of a test; None for a test without one."""
     spec = spec_of(item)
     return None if spec is None else spec.kind
 
 
 def spec_of(item: pytest.Item) -> BoardSpec | None:
-    """The board kind's description that a test was parametrized with."""
+    """The board spec that a test was parametrised with."""
     callspec = getattr(item, "callspec", None)
     spec = None if callspec is None else callspec.params.get("board_spec")
-    return spec if hasattr(spec, "kind") else None  # pytest's own "not set" where no kind was chosen
+    return spec if hasattr(spec, "kind") else None  # pytest's own "not set" if no board type was selected
 
 
 def board_fixtures(item: pytest.Item) -> Iterator[str]:
-    """Those of our fixtures that hand this test a board."""
+    """The board fixtures that this test uses."""
     asked = getattr(item, "fixturenames", ())
     return (name for name in BOARD_FIXTURES if name in asked)

@@ -1,4 +1,4 @@
-"""What a phase of a test means on the one scale of verdicts, and how the terminal shows it."""
+"""Maps a phase of a test to a verdict, and shows it on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXONERATING: Final = (Cause.MACHINE, Cause.OUTSIDE, Cause.LAB, Cause.ITSELF)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors themselves, of one or of a group (several finalizers may fail), however deep they lie in groups."""
+    """The single errors of an error or a group (several finalizers may fail), however deep they lie in groups."""
     waiting = [error]
     while waiting:
         next_one = waiting.pop()
@@ -34,7 +34,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Iterator[None]:  # a wrapper yields for the hook's own result
-    """Give each phase its verdict; a failure shows what its board said last."""
+    """Give each phase its verdict; a failure shows the board's last frames."""
     if call.excinfo is not None and not item.config.getoption("fulltrace"):
         end_at_the_test(call.excinfo)
     report: pytest.TestReport = yield  # type: ignore[assignment]
@@ -46,7 +46,7 @@ def pytest_runtest_makereport(
     told: Told = {"verdict": verdict, "message": _message(report, verdict, errors, attempt)}
     report.__dict__["assay"] = told  # xdist carries what a report has in its `__dict__`
     if verdict == "infra":
-        report.outcome = "failed"  # also where the mark `xfail` would take it for what it expected
+        report.outcome = "failed"  # also if the mark `xfail` would accept it as expected
         report.__dict__.pop("wasxfail", None)
         told["cause"] = _cause(errors).value
     if verdict == "fail" and report.passed:
@@ -61,7 +61,7 @@ def pytest_runtest_makereport(
 
 
 def _make_plain(report: pytest.TestReport) -> None:
-    """Undecodable bytes of a console end up in messages, logs and properties: every reader of a report takes it."""
+    """Make a report readable for every reader: undecodable bytes of a console end up in messages and properties."""
     report.__dict__["assay"] = plain_value(report.__dict__["assay"])
     report.sections = [(plain(str(title)), plain(str(text))) for title, text in report.sections]
     report.user_properties = [
@@ -83,14 +83,14 @@ def _verdict(report: pytest.TestReport, errors: list[BaseException], attempt: At
         return "skip"
     if report.when == "call" and attempt is not None:
         judged = {row["verdict"] for row in attempt.measurements}
-        if "fail" in judged:  # the test caught what `judge` raised: a figure has one verdict all the same
+        if "fail" in judged:  # the test caught the error of `judge`: the figure's verdict stays
             return "fail"
         return "marginal" if "marginal" in judged else "pass"
     return "pass"
 
 
 def _taken(attempt: Attempt | None) -> list[BaseException]:
-    """The loss of this test's boards to somebody who took them by force: whatever fails after that says nothing."""
+    """The error for a board of this test that was taken by force: a failure after that says nothing about the test."""
     taken: list[BaseException] = []
     for standing in attempt.boards if attempt is not None else ():
         try:
@@ -102,7 +102,7 @@ def _taken(attempt: Attempt | None) -> list[BaseException]:
 
 
 def _cause(errors: list[BaseException]) -> Cause:
-    """Of several faults of the lab the one that says most for the kernel: the machine's, somebody else's, the lab's."""
+    """Of several lab faults the one that most exonerates the kernel: of the machine, from outside, of the lab."""
     found = {error.cause for error in errors if isinstance(error, InfraError)}
     found |= {Cause.MACHINE for error in errors if isinstance(error, SetupError)}
     return next((cause for cause in _EXONERATING if cause in found), Cause.LAB)
@@ -152,7 +152,7 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show the lab's own faults in full (pytest does so for `failed` alone), what was inconclusive, and second tries."""
+    """Show lab faults in full (pytest does so only for `failed`), inconclusive tests, and retries."""
     for report in terminalreporter.getreports("infra"):
         terminalreporter.section(f"infra: {report.nodeid}")
         terminalreporter.line(report.longreprtext)
@@ -163,7 +163,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     record = lab_of(config).record
     if record is None:
         return
-    _list(terminalreporter, "tried again on another board", record.retried)
+    _list(terminalreporter, "retried on another board", record.retried)
     _list(terminalreporter, "boards that died", record.lost)
     _list(terminalreporter, "near or over a limit", record.figures)
 

@@ -1,4 +1,4 @@
-"""Workers of pytest-xdist as processes: started again when one is killed too early, given up when one stands still."""
+"""Worker processes of pytest-xdist: restarted if killed during start-up, given up when stopped for too long."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 STOPPED_S: Final = 10.0
-"""A worker that a signal stopped is given up after so many seconds: its lease's heartbeat has been silent as long."""
+"""A worker stopped by a signal is given up after this many seconds: its lease's heartbeat was silent equally long."""
 
 _LOOK_S: Final = 0.5
-_GAP_S: Final = 2.0  # looks that far apart: this process was stopped itself, with its workers
+_GAP_S: Final = 2.0  # with checks that far apart, this process itself was stopped, together with its workers
 _STARTS: Final = 3
-_EXIT_WAIT_S: Final = 5.0  # its pipe is seen to close a little before it is gone
+_EXIT_WAIT_S: Final = 5.0  # its pipe closes shortly before the process has exited
 _EXECNET: Final = b"exec(eval(sys.stdin.readline()))"  # how execnet starts a Python on this machine
 FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM)
-"""Signals that a worker does not bring on itself."""
+"""Signals that a worker does not cause itself."""
 
 _WATCH: Final = pytest.StashKey["WorkerWatch"]()
 
@@ -49,7 +49,7 @@ def worker_process(node: Any) -> subprocess.Popen[bytes] | None:
 
 
 def exit_code(node: Any) -> int | None:
-    """How a worker's process ended; None for one that lives, or runs on another machine."""
+    """How a worker's process ended; None if it lives or runs on another machine."""
     process = worker_process(node)
     if process is None:
         return None
@@ -60,11 +60,11 @@ def exit_code(node: Any) -> int | None:
 
 
 class WorkerWatch:
-    """Looks at the workers' processes from a thread, and ends those that stand still: nobody waits for them for ever."""
+    """Watches the workers' processes from a thread and ends those that are stopped, so that nothing waits for ever."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.given_up: dict[int, float] = {}
-        """Processes that were ended, with how long each had been stopped, in seconds."""
+        """Processes that were ended, with the time for which each had been stopped, in seconds."""
         self._config = config
         self._ended = threading.Event()
         self._since: dict[int, float] = {}
@@ -72,7 +72,7 @@ class WorkerWatch:
         self._thread = threading.Thread(target=self._look, name="worker-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -97,18 +97,18 @@ class WorkerWatch:
                         os.kill(pid, signal.SIGKILL)
 
     def stopped_s(self, node: Any) -> float | None:
-        """How long a worker had stood still before it was given up; None for one that was not."""
+        """How long a worker had been stopped before it was given up; None for one that was not given up."""
         process = worker_process(node)
         return self.given_up.get(process.pid) if process is not None else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: WorkerController) -> None:
-        """Remember who has come up."""
+        """Remember which workers have started."""
         self._collected.add(node.gateway.id)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
-        """A worker that was ended from outside before it had collected: the lab's fault, and no test's."""
+        """A worker that was killed from outside before it finished collecting: a lab fault, not a test's."""
         interrupted = interruptions_of(self._config).number is not None or error == "keyboard-interrupt"
         if error is None or interrupted or node.gateway.id in self._collected:
             return
@@ -121,21 +121,21 @@ class WorkerWatch:
 
     @staticmethod
     def _ended_early(worker: str, code: int, stopped_s: float | None) -> str:
-        seen = f"its process was ended by {signal_name(-code)}"
+        seen = f"its process was killed by {signal_name(-code)}"
         if stopped_s is not None:
-            seen = f"its process was stopped for {stopped_s:.0f} s (SIGSTOP), and given up"
+            seen = f"its process was stopped for {stopped_s:.0f} s (SIGSTOP) and given up"
         return str(
             InfraError(
-                f"worker {worker} did not come up",
+                f"worker {worker} did not start",
                 expected="a worker that collects its tests",
                 seen=seen,
-                do="see who ended it (`dmesg` tells when memory ran out)",
+                do="find what killed it (`dmesg` shows if memory ran out)",
             )
         )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:
-        """Before the first worker is started: each is started again where its process ends meanwhile."""
+        """Before the first worker is started: start each again if its process ends during start-up."""
         session: Any = config.pluginmanager.getplugin("dsession")
         manager = session.nodemanager
         start = manager.setup_node
@@ -146,12 +146,12 @@ class WorkerWatch:
             try:
                 with shielded():
                     return start(spec, putevent)
-            except (EOFError, OSError, AssertionError) as error:  # what execnet makes of a closed pipe
+            except (EOFError, OSError, AssertionError) as error:  # what execnet raises for a closed pipe
                 told = InfraError(
-                    f"worker {spec.id} did not come up",
+                    f"worker {spec.id} did not start",
                     expected="a Python process that answers",
-                    seen=f"its process ended while it was started ({type(error).__name__}: {error})",
-                    do="see who ended it (`dmesg` tells when memory ran out)",
+                    seen=f"its process ended during start-up ({type(error).__name__}: {error})",
+                    do="find what killed it (`dmesg` shows if memory ran out)",
                 )
                 if last:
                     raise told from error
@@ -181,7 +181,7 @@ def watch_of(config: pytest.Config) -> WorkerWatch | None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
-    """In a controller: watch the workers. One that cannot be started ends the session by the lab's fault."""
+    """In a controller: watch the workers. One that cannot be started ends the session with a lab fault."""
     config = session.config
     if is_xdist_controller(config) and not config.getoption("collectonly"):
         watch = config.stash[_WATCH] = WorkerWatch(config)
@@ -190,12 +190,12 @@ def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
     try:
         return (yield)
     except InfraError as error:
-        leave(config, "the workers do not come up, so nothing was run", str(error))
+        leave(config, "the workers do not start, so no test ran", str(error))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
-    """A worker that cannot be replaced ends the session by the lab's fault, too."""
+    """A worker that cannot be replaced also ends the session with a lab fault."""
     try:
         return (yield)
     except InfraError as error:
@@ -204,7 +204,7 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """In a worker: events to the controller hold what execnet can send, whatever a test, a name or a warning holds."""
+    """In a worker: events to the controller contain only what execnet can send, whatever a test or a warning holds."""
     if not is_worker(config):
         return
     for plugin in config.pluginmanager.get_plugins():
@@ -220,7 +220,7 @@ def _send_plain(send: Callable[..., None], name: str, **event: object) -> None:
 
 
 def _known_warning(told: dict[str, Any]) -> dict[str, Any]:
-    """A warning whose class the controller can import: it has no class of a test file or of a fixture's module."""
+    """A warning with a class that the controller can import: not one from a test file or a fixture's module."""
     known = told | {}
     if not _is_known(told["message_module"]):
         text = f"{told['message_module']}.{told['message_class_name']}: {told['message_str']}"
@@ -240,7 +240,7 @@ def _is_known(module: str | None) -> bool:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop to look."""
+    """Stop the thread."""
     watch = watch_of(config)
     if watch is not None:
         watch.stop()

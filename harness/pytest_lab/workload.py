@@ -1,4 +1,4 @@
-"""Which test a worker runs next: kinds are pools, places their capacity, and nobody waits while there is work to do."""
+"""Selects a worker's next test: board types are pools, places their capacity; no worker waits while tests can run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-UNKNOWN_S: Final = 1.0  # assumed of a test that never ran here, while no other has
-_ALIKE_BELOW_S: Final = 0.5  # shorter tests stay in the order of collection, which spares module fixtures
+UNKNOWN_S: Final = 1.0  # assumed duration of a test without a recorded one
+_ALIKE_BELOW_S: Final = 0.5  # shorter tests stay in collection order, which needs fewer module fixtures
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One test as a scheduler sees it: its kind of board (none: ""), the image on it, how many places it takes.
+    """One test for the scheduler: its board type (none: ""), the image, and the number of places it needs.
 
-    Tests of one `module` share what is costly to set up (a compiled program, a model), once a worker that has any.
+    Tests of one `module` share expensive set-up (a compiled program, a model), once per worker that runs any of them.
     """
 
     kind: str = ""
@@ -27,9 +27,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Places of one kind: those this run holds or could take now, and those that others hold or have reserved.
+    """Places of one board type: those that this run holds or can lease now, and those that others hold or reserved.
 
-    With none of either, its tests cannot wait for anything: they say so at once, whoever runs them.
+    If both are zero, its tests have nothing to wait for: they fail at once on any worker.
     """
 
     usable: int
@@ -37,12 +37,13 @@ class Capacity:
 
 
 class Workload:
-    """The tests of a run that no worker has been given yet, and who has which.
+    """The tests of a run that are not assigned yet, and the assigned tests per worker.
 
-    A worker stays with its kind while that has work. Then it goes where most work is left a worker and a place is
-    free; a kind whose places others hold comes last, and one worker waits for it. A test of two places leaves its
-    kind one worker short until it is done, so that the second place is there when it is asked for. Tests without a
-    board go by modules: a worker ends the one it is at, and takes one that no other worker is at, while there are any.
+    A worker stays with its board type while that has tests. Then it moves to the board type with a free place and the
+    most remaining work per worker. A board type whose places others hold comes last, and one worker waits for it. A
+    test with two places reduces the workers of its board type by one until it ends, so that the second place is free
+    when the test needs it. Tests without a board are grouped by module: a worker finishes its module, then takes one
+    that no other worker runs, while there are any.
     """
 
     def __init__(self, works: Sequence[Work], capacity: Callable[[str], Capacity]) -> None:
@@ -65,15 +66,15 @@ class Workload:
 
     @property
     def left(self) -> int:
-        """How many tests no worker has been given."""
+        """Number of unassigned tests."""
         return sum(map(len, self._pools.values()))
 
     def given(self, worker: str) -> Sequence[int]:
-        """What `worker` has been given and has not completed, in its order."""
+        """The assigned and unfinished tests of `worker`, in order."""
         return tuple(self._given.get(worker, ()))
 
     def take(self, worker: str) -> int | None:
-        """The next test for `worker`, given to it; None when none can run now without a wait for another worker."""
+        """Assign the next test to `worker`; None if none can run now without waiting for another worker."""
         for kind in self._choices(worker):
             index = self._next_of(kind, worker)
             if index is not None:
@@ -85,11 +86,11 @@ class Workload:
         return None
 
     def completed(self, worker: str, index: int) -> None:
-        """`worker` is through with that test."""
+        """`worker` has finished that test."""
         self._given[worker].remove(index)
 
     def leave(self, worker: str, unrun: Collection[int]) -> None:
-        """`worker` is gone; those tests of its own that it has not begun are anybody's again."""
+        """`worker` is gone; its tests that have not started become unassigned."""
         self._given.pop(worker, None)
         self._home.pop(worker, None)
         self._module.pop(worker, None)
@@ -98,7 +99,7 @@ class Workload:
             self._pools[self.works[index].kind].sort(key=self._rank.__getitem__)
 
     def _others(self, kind: str, worker: str) -> int:
-        """How many workers but this one have a test of `kind` before them."""
+        """Number of other workers with an assigned test of `kind`."""
         return sum(
             any(self.works[index].kind == kind for index in given)
             for other, given in self._given.items()
@@ -106,7 +107,7 @@ class Workload:
         )
 
     def _room(self, kind: str, places: int) -> float:
-        """For how many workers the kind has room, if it has that many places."""
+        """How many workers the board type can use, with that many places."""
         if not kind:
             return math.inf
         pairs = any(self.works[index].places > 1 for index in self._pools[kind]) or any(
@@ -117,7 +118,7 @@ class Workload:
         return max(places - pairs, min(places, 1))
 
     def _choices(self, worker: str) -> list[str]:
-        """Kinds that `worker` may take a test of, the best one first."""
+        """Board types that `worker` may take a test from, best first."""
         left_s = {
             kind: sum(self.works[index].duration_s for index in pool) for kind, pool in self._pools.items()
         }
@@ -132,17 +133,19 @@ class Workload:
             room = math.inf if sick else self._room(kind, capacity.usable)
             waits = others >= room
             if waits and (others or not capacity.foreign):
-                continue  # one worker is enough to wait, and to run the tests once it has a place
+                continue  # one worker is enough to wait, and to run the tests when it has a place
             home = kind == self._home.get(worker)
             if home and self._given.get(worker):
-                waits = False  # whoever waits for a kind has no use for other work before it got its place
-            # All its places together need longer than everybody's share: what is begun late there ends last.
+                waits = (
+                    False  # a worker that waits for a board type takes no other test before it has a place
+                )
+            # All its places together need longer than an equal share: starting late there would end last.
             critical = left_s[kind] / max(room, 1) >= fair_s
             ranked.append(((waits, not home, not critical, -left_s[kind] / (others + 1)), kind))
         return [kind for _rank, kind in sorted(ranked, key=lambda choice: choice[0])]
 
     def _next_of(self, kind: str, worker: str) -> int | None:
-        """The pool's first test for `worker`: one worker at a time has tests of two places, where there are any."""
+        """The pool's first test for `worker`; only one worker at a time runs tests with two places."""
         paired = (
             kind != ""
             and self._capacity(kind) != Capacity(0)
@@ -159,11 +162,11 @@ class Workload:
         own = self._module.get(worker)
         others = {module for other, module in self._module.items() if other != worker}
         return min(
-            able,  # in order of rank: min() gives the first of the best
+            able,  # in order of rank: min() returns the first of the best
             key=lambda index: (self.works[index].module != own, self.works[index].module in others),
         )
 
 
 def _size(duration_s: float) -> int:
-    """Long tests first, by powers of two, so that none is alone at the end; all short ones are alike."""
+    """Long tests first, by powers of two, so that none runs alone at the end; short tests all count the same."""
     return max(0, math.ceil(math.log2(max(duration_s, 1e-9) / _ALIKE_BELOW_S)))

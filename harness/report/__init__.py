@@ -1,4 +1,4 @@
-"""`assay report RUN`: a run's folder as one self-contained HTML page that a person can read on a desk or a phone."""
+"""`assay report RUN`: a run's folder as one self-contained HTML page for a desktop or a phone."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NAME: Final = "report.html"
 def report_folder(name: str, root: Path) -> Path:
     """The folder of a run or a session, finished or not, given by name, path or `last`.
 
-    Raises ConfigError: with a suggestion, or with what the folder lacks.
+    Raises ConfigError with a suggestion, or with what the folder lacks.
     """
     for path in _folders(name, root):
         if any(path.glob("*/records.jsonl")) or (path / "tests.jsonl").is_file():
             return path
         if path != root and not os.path.lexists(path / "run.json"):
             raise ConfigError(
-                f"{path} holds no record",
+                f"{path} contains no record",
                 expected="run.json, tests.jsonl, or a board's records.jsonl",
                 seen=", ".join(sorted(item.name for item in path.iterdir())[:8]) or "an empty folder",
                 do="name another run: `assay results list` shows them",
@@ -44,28 +44,28 @@ def report_folder(name: str, root: Path) -> Path:
 
 
 def _folders(name: str, root: Path) -> list[Path]:
-    """The folders that a name may stand for and that are there."""
-    with suppress(OSError):  # a name that no file can have
+    """The existing folders that a name may mean."""
+    with suppress(OSError):  # not a valid file name
         return [path for path in (Path(name), root / name) if path.is_dir()]
     return []
 
 
 def _check(record: Path) -> None:
-    """Where a record is all that a folder holds, it must be one. Raises ConfigError."""
+    """If a folder contains only a record, the record must be valid. Raises ConfigError."""
     document = read_json(record, lenient=True)
     if not isinstance(document, dict) or not isinstance(document.get("run"), dict):
         raise ConfigError(
             f"{record} is not a run's record",
-            expected="a run.json as docs/schemas/run.schema.json has it",
+            expected="a run.json that matches docs/schemas/run.schema.json",
             seen=repr(document)[:80],
             do="name another run: `assay results list` shows them",
         )
 
 
 def take_in(folder: Path, root: Path) -> list[str]:
-    """Bring the history beside a run of `root` up to date, so that the page can show trends.
+    """Update the history next to a run of `root`, so that the page can show trends.
 
-    Returns what went wrong, in lines: a page without trends is still a page.
+    Returns failures as lines of text: the page is still written, without trends.
     """
     from harness.runs.history import feed
 
@@ -78,9 +78,9 @@ def take_in(folder: Path, root: Path) -> list[str]:
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
-    """Write a run's page, into its folder unless `out` names a file; returns where it lies.
+    """Write a run's page to its folder, or to `out`; returns its path.
 
-    Raises ReportError when the record cannot be shown and InfraError when the file cannot be written.
+    Raises ReportError if the record cannot be shown and InfraError if the file cannot be written.
     """
     from harness.report.data import read_run
     from harness.report.page import render, render_session

@@ -1,7 +1,7 @@
-"""Inline SVG out of numbers: bars against budgets, dots of samples, steps of a timeline. No text from outside gets in.
+"""Inline SVG from numbers: bars with budgets, dots of samples, steps of a timeline. Contains no external text.
 
-Positions are percentages, so that a chart is as wide as its place on a desk or a phone and its dots stay round;
-colours come from the page's style sheet.
+Positions are percentages, so that a chart fits its column on a desktop or a phone and its dots stay round; colours
+come from the page's style sheet.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from contracts.measurement import NS_PER_UNIT
 from harness.report.view import Sample, StageView, Step, Trend
 
 DOTS: Final = 100
-"""Dots in one strip; of more samples every n-th is drawn, in order of size, the least and the greatest always."""
+"""Dots in one strip; of more samples only every n-th by size is drawn, always with the smallest and the largest."""
 
 _BAR_HEIGHT: Final = 26
 _STRIP_HEIGHT: Final = 26
 _TREND_HEIGHT: Final = 64
 _NEAR_BUDGET: Final = 0.5
-"""A budget is drawn in a trend whose greatest value is at least this share of it: else it would flatten the rest."""
+"""A trend shows its budget only if its largest value is at least this share of it: otherwise the curve would be flat."""
 
 
 def figure(value: float | None) -> str:
@@ -36,7 +36,7 @@ def figure(value: float | None) -> str:
 
 
 def unit_name(unit: str) -> str:
-    """A unit as people write it."""
+    """A unit's display name."""
     return "µs" if unit == "us" else unit
 
 
@@ -49,7 +49,7 @@ def duration(ns: float) -> str:
 
 
 def in_ns(value: float | None, unit: str) -> float | None:
-    """A value of a row in ns; None where it is no time or no positive one (a log axis has no place for it)."""
+    """A value of a row in ns; None if it is not a positive time (a log axis cannot show it)."""
     scale = NS_PER_UNIT.get(unit)
     return value * scale if value is not None and scale is not None and value > 0 else None
 
@@ -62,12 +62,12 @@ class Axis:
     high: int
 
     def place(self, ns: float) -> float:
-        """Where a time lies, in percent of the width, kept inside."""
+        """A time's position in percent of the width, clamped."""
         return min(100.0, max(0.0, 100.0 * (math.log10(ns) - self.low) / (self.high - self.low)))
 
 
 def axis_of(stages: Sequence[StageView]) -> Axis | None:
-    """One axis for all rows of a clock, so that their bars compare; None when no row has a time."""
+    """One axis for all rows of a clock, so that their bars are comparable; None if no row has a time."""
     times = [
         ns
         for stage in stages
@@ -89,7 +89,7 @@ def _grid(axis: Axis, height: int) -> str:
 
 
 def axis_scale(axis: Axis) -> Markup:
-    """The axis with its decades named, for the head of a column of bars."""
+    """The axis with labelled decades, for the head of a column of bars."""
     span = axis.high - axis.low
     every = 1 if span <= 3 else 2 if span <= 6 else 3
     marks = []
@@ -101,7 +101,7 @@ def axis_scale(axis: Axis) -> Markup:
 
 
 def budget_bar(stage: StageView, axis: Axis) -> Markup:
-    """A row's value as a bar, its budget as a solid line with the forbidden side shaded, its stretch as a dashed one."""
+    """A row's value as a bar, its budget as a solid line with a shaded area beyond it, its stretch as a dashed line."""
     parts = [_grid(axis, _BAR_HEIGHT)]
     said = []
     limit = in_ns(stage.limit, stage.unit)
@@ -141,7 +141,7 @@ def _drawn(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def sample_strip(samples: Sequence[Sample]) -> Markup:
-    """One dot a sample from the least (left) to the greatest (right), linear; a warm-up's dot is hollow."""
+    """One dot per sample from the smallest (left) to the largest (right), linear; warm-up dots are hollow."""
     if not samples:
         return Markup("")
     values = [sample.value for sample in samples]
@@ -161,7 +161,7 @@ def sample_strip(samples: Sequence[Sample]) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The timeline of one clock: its steps one after another, each with its bar, to one linear scale."""
+    """The timeline of one clock: its steps in order, each with its bar, on one linear scale."""
 
     total_ns: float
     rows: tuple[tuple[str, str, str, Markup], ...]
@@ -169,7 +169,7 @@ class Lane:
 
 
 def lane(steps: Sequence[Step], whole_ns: float | None = None) -> Lane | None:
-    """A lane of steps; `whole_ns` is the time that they are part of, when that is longer. None without steps."""
+    """A lane of steps; `whole_ns` is the enclosing time, if longer. None without steps."""
     if not steps:
         return None
     total = sum(step.value_ns for step in steps)
@@ -202,7 +202,7 @@ def _step_bar(begin: float, length: float, scale: float, style: str) -> Markup:
 
 
 def trend_plot(trend: Trend) -> Markup:
-    """A figure over runs on a linear scale, oldest left; a dot a run, with its name and value to hover."""
+    """A figure over runs on a linear scale, oldest left; one dot per run, with its name and value as a tooltip."""
     values = [point.value for point in trend.points]
     drawn = list(values)
     near = trend.budget is not None and max(values) >= _NEAR_BUDGET * trend.budget
@@ -249,7 +249,7 @@ def trend_plot(trend: Trend) -> Markup:
 
 
 def trend_word(trend: Trend) -> str:
-    """How the newest figure stands to the median of those before it that were taken on the same inputs."""
+    """The newest figure relative to the median of earlier figures with the same inputs."""
     before = [point.value for point in trend.points[:-1] if point.alike]
     if not before:
         return ""
@@ -261,5 +261,5 @@ def trend_word(trend: Trend) -> str:
 
 
 def share_bar(value: float, whole: float) -> Markup:
-    """A bar as long as `value` is of `whole`."""
+    """A bar with the length of `value` relative to `whole`."""
     return _step_bar(0.0, value, whole or 1.0, "")

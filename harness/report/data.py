@@ -1,4 +1,4 @@
-"""A run's folder -> the view model. Reads what is there, says what is not: a run that died early is still a report."""
+"""A run's folder -> the view model. Reads what exists and lists what is missing, also for a run that ended early."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from harness.report.view import (
 )
 
 FULL_SITUATIONS: Final = 240
-"""Situations shown in full on one page, the remarkable ones first; the rest get a line and a link."""
+"""Situations shown in full on one page, those that need attention first; the others get a line and a link."""
 
 _HOST_STEPS: Final = tuple(stage for stage in Stage if stage.side is Side.HOST)
 _BOARD_STEPS: Final = tuple(stage for stage in Stage if stage.side is Side.BOARD)
@@ -48,7 +48,7 @@ _PROGRAM_FILES: Final = (("bytecode", "bytecode.txt"), ("A64", "a64.txt"))
 
 
 def read_run(folder: Path, base: str = "") -> RunView:
-    """The view of a run's folder. `base` is the way from the page to the folder, "" when the page lies in it."""
+    """The view of a run's folder. `base` is the path from the page to the folder, "" if the page is in it."""
     reader = Reader(folder, quote(base.rstrip("/")), Room())
     document, missing = _document(folder)
     run = map_of(document.get("run"))
@@ -80,23 +80,21 @@ def read_run(folder: Path, base: str = "") -> RunView:
 
 def _document(folder: Path) -> tuple[Mapping[str, object], list[str]]:
     """`run.json`, or an empty document and the reason."""
-    why = "the run did not reach its end; what the boards' records hold is shown"
+    why = "the run did not end normally; the page shows the boards' records"
     path = folder / "run.json"
     if not os.path.lexists(path):
         return {}, [f"run.json: {why}"]
     try:
         document = read_json(path, lenient=True)
     except ConfigError as error:
-        return {}, [
-            f"run.json: cannot be read ({text_of(error.seen)}); what the boards' records hold is shown"
-        ]
+        return {}, [f"run.json: cannot be read ({text_of(error.seen)}); the page shows the boards' records"]
     if not isinstance(document, dict) or not isinstance(document.get("boards"), list):
-        return {}, ["run.json: not a run record; what the boards' records hold is shown"]
+        return {}, ["run.json: not a run record; the page shows the boards' records"]
     return document, []
 
 
 def _unfinished_boards(reader: Reader, folder: Path) -> list[Mapping[str, object]]:
-    """Boards out of their own records, for a run whose controller wrote no `run.json`."""
+    """Boards from their own records, for a run without `run.json`."""
     found: list[Mapping[str, object]] = []
     for path in sorted(folder.glob("*/records.jsonl")):
         rows, _ = reader.lines(path.parent.name, path.name) or ([], 0)
@@ -107,7 +105,7 @@ def _unfinished_boards(reader: Reader, folder: Path) -> list[Mapping[str, object
             if whole
             else {
                 "kind": path.parent.name,
-                "error": "no end of this board is recorded",
+                "error": "the end of this board was not recorded",
                 "situations": situations,
             }
         )
@@ -119,7 +117,7 @@ def _remarkable(situation: Mapping[str, object]) -> bool:
 
 
 def _chosen_in_full(boards: Sequence[Mapping[str, object]]) -> dict[int, set[int]]:
-    """Which situations (by place) of which board the page shows in full: the remarkable first, then a fair share."""
+    """The situations (by index) of each board to show in full: those that need attention, then an equal share."""
     places = [
         (not _remarkable(situation), place, number)
         for number, board in enumerate(boards)
@@ -139,11 +137,11 @@ def _board(reader: Reader, board: Mapping[str, object], full: set[int]) -> Board
         missing.append(f"folder {kind}: no listings, transcript or kernel")
     entries = list(enumerate(maps_of(board.get("situations"))))
     views: dict[int, SituationView] = {}
-    # The remarkable ones take their listings' room first.
+    # Situations that need attention get space for their listings first.
     for place, entry in sorted(entries, key=lambda item: (not _remarkable(item[1]), item[0])):
         views[place] = _situation(reader, kind if at_home else "", entry, in_full=place in full)
     if not entries:
-        missing.append("situations: none was recorded")
+        missing.append("situations: none recorded")
     frames: tuple[Frame, ...] = ()
     files: list[tuple[str, str]] = []
     if at_home:
@@ -160,7 +158,7 @@ def _board(reader: Reader, board: Mapping[str, object], full: set[int]) -> Board
         ]
     stages = tuple(_stage(row, entries) for row in maps_of(board.get("stages")))
     if not stages:
-        missing.append("stages: nothing was judged")
+        missing.append("stages: none judged")
     return BoardView(
         kind=kind,
         instance=text_of(board.get("instance")),
@@ -245,7 +243,7 @@ def _situation(reader: Reader, kind: str, entry: Mapping[str, object], *, in_ful
 
 
 def _with_listings(reader: Reader, kind: str, folder: str, view: SituationView, source: str) -> SituationView:
-    """The same view with its texts: the deployed program as source, bytecode and A64, and every refused attempt."""
+    """The same view with its texts: the deployed program as source, bytecode and A64 code, and every refused attempt."""
     missing: list[str] = []
     attempts: list[Attempt] = []
     for attempt in view.attempts:

@@ -1,4 +1,4 @@
-"""Fields of a record that may be damaged: each reader takes what a field should be, or says nothing."""
+"""Fields of a record that may be damaged: each reader returns a valid value or an empty one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ VERDICTS: Final = ("pass", "marginal", "fail", "infra", "inconclusive", "skip")
 
 
 def text_of(value: object) -> str:
-    """A text, or a number as text; anything else is empty. Cut where it is longer than a page can use."""
+    """A text, or a number as text; anything else is empty. Truncated if too long for a page."""
     text = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
-    return text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + f" … ({len(text):,} characters in all)"
+    return (
+        text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + f" … ({len(text):,} characters in total)"
+    )
 
 
 def number_of(value: object) -> float | None:
@@ -48,7 +50,7 @@ def verdict_of(value: object) -> str:
 
 
 def json_lines(data: bytes) -> tuple[list[Mapping[str, object]], int]:
-    """The objects of a JSON-lines text, and how many lines were no object."""
+    """The objects of a JSON-lines text, and the number of invalid lines."""
     rows: list[Mapping[str, object]] = []
     damaged = 0
     for line in data.split(b"\n"):
@@ -66,5 +68,5 @@ def json_lines(data: bytes) -> tuple[list[Mapping[str, object]], int]:
 
 
 def lines_damaged(name: str, count: int) -> str:
-    """What to say of damaged lines."""
-    return f"{name}: {count} damaged line{'s' if count > 1 else ''} left out"
+    """The message about damaged lines."""
+    return f"{name}: {count} damaged line{'s' if count > 1 else ''} skipped"

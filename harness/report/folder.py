@@ -1,4 +1,4 @@
-"""A run's folder, read file by file and linked to, within what one page has room for."""
+"""A run's folder, read file by file and linked, within the size limit of one page."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from harness.report.view import Listing
 
 LISTING_CHARS: Final = 20_000
 ALL_LISTINGS_CHARS: Final = 1_500_000
-"""What listings may add to one page, in characters; past it they are links."""
+"""Limit for all listings of one page, in characters; further ones are only links."""
 _TAIL_BYTES: Final = 1 << 20
 
 
 def plain_name(name: str) -> bool:
-    """True when a name of a record (a board's kind, a part of a path) leads below the run's folder, nowhere else."""
+    """True if a name from a record (a board type, a part of a path) stays below the run's folder."""
     return bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", name))
 
 
 @dataclass(slots=True)
 class Room:
-    """The characters of listings that the page still has room for."""
+    """The remaining number of characters for listings on the page."""
 
     left: int = ALL_LISTINGS_CHARS
 
@@ -47,7 +47,7 @@ class Reader:
         return "/".join([*([self.base] if self.base else []), *(quote(name, safe="") for name in names)])
 
     def listing(self, title: str, board: str, situation: str, name: str) -> Listing | None:
-        """A text file, cut to the room there is. None when it is missing or unreadable."""
+        """A text file, truncated to the remaining space. None if it is missing or unreadable."""
         path = self.folder / board / situation / name
         try:
             with os.fdopen(open_plain(path), "rb") as file:
@@ -67,14 +67,14 @@ class Reader:
         return Listing(title, kept, href, max(cut, int(len(kept) < len(text))))
 
     def lines(self, *names: str) -> tuple[list[Mapping[str, object]], int] | None:
-        """A JSON-lines file and its damaged lines; None when it cannot be read."""
+        """A JSON-lines file and the number of damaged lines; None if it cannot be read."""
         try:
             return json_lines(read_plain(self.folder.joinpath(*names), FILE_MAX))
         except (OSError, ConfigError):
             return None
 
     def tail(self, *names: str) -> tuple[list[Mapping[str, object]], int] | None:
-        """As `lines`, of the end of a file that may be large."""
+        """Like `lines`, for the end of a file that may be large."""
         try:
             data, size = tail_plain(self.folder.joinpath(*names), _TAIL_BYTES)
         except (OSError, ConfigError):

@@ -16,7 +16,7 @@ _PAYLOAD_SHOWN: Final = 64
 def last_frames(
     reader: Reader, names: tuple[str, ...], missing: list[str], count: int = FRAMES
 ) -> tuple[Frame, ...]:
-    """The last frames of a transcript in a run's folder; what is missing or damaged is added to `missing`."""
+    """The last frames of a transcript in a run's folder; adds missing or damaged parts to `missing`."""
     tail = reader.tail(*names)
     if tail is None:
         missing.append(names[-1])

@@ -1,4 +1,4 @@
-"""The view model -> one self-contained HTML page: no request to anywhere, every text escaped, no script but a filter."""
+"""The view model -> one self-contained HTML page: no network requests, every text escaped, no script except a filter."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from harness.report.view import BoardView, KindView, RunView, SessionView, Stage
 _HERE: Final = Path(__file__).resolve().parent
 
 _CLOCKS: Final = (
-    ("host", "Host clock", "time on this machine; generate to seal are processor time, adapt is wall time"),
+    ("host", "Host clock", "time on this machine; generate to seal are CPU time, adapt is wall time"),
     (
         "virtual",
         "Virtual clock",
-        "instructions the guest executed, shown as modelled time: 1 instruction = 1 ns",
+        "instructions executed by the guest, shown as modelled time: 1 instruction = 1 ns",
     ),
     ("hardware", "Hardware clock", "the board's own counters"),
 )
@@ -43,12 +43,12 @@ _MARKS: Final = {
 
 
 class ReportError(AssayError):
-    """A report that cannot be made of a run's record; the run and its verdict stand without it."""
+    """A report cannot be rendered from a run's record; the run and its verdict are not affected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The rows of one clock with the axis that they share."""
+    """The rows of one clock with their common axis."""
 
     clock: str
     title: str
@@ -58,7 +58,7 @@ class Section:
 
 
 def sections(board: BoardView) -> tuple[Section, ...]:
-    """A board's rows by clock, in the order of the journey; shares and stages not run stand apart."""
+    """A board's rows by clock, in the order of the journey; shares and stages that did not run are separate."""
     run = [stage for stage in board.stages if stage.value is not None]
     found = []
     for clock, title, note in _CLOCKS:
@@ -72,7 +72,7 @@ def sections(board: BoardView) -> tuple[Section, ...]:
 
 
 def budget_names(boards: Sequence[BoardView | KindView]) -> tuple[str, ...]:
-    """Every stage that some board has a budget for, in the order of the journey."""
+    """Every stage with a budget on any board, in the order of the journey."""
     names: dict[str, None] = {}
     for board in boards:
         names.update({stage.name: None for stage in board.stages if stage.limit is not None})
@@ -84,7 +84,7 @@ def _stage_of(board: BoardView | KindView, name: str) -> StageView | None:
 
 
 def _share(stage: StageView) -> str:
-    """How much of its budget a figure takes."""
+    """The share of its budget that a figure uses."""
     if stage.used is None or math.isinf(stage.used):
         return ""
     share = 100.0 * stage.used
@@ -112,21 +112,21 @@ def _render(template: str, name: str, **values: object) -> str:
     except (jinja2.TemplateError, OSError) as error:
         raise ReportError(
             f"run {name} cannot be rendered",
-            expected="a run folder as `assay run` leaves it",
+            expected="a run folder written by `assay run`",
             seen=str(error),
-            do="report this with the run's folder; run.json holds the same figures",
+            do="report this with the run's folder; run.json has the same figures",
         ) from error
 
 
 def render(view: RunView) -> str:
-    """The page of a run. Raises ReportError when the template cannot show the view."""
+    """The page of a run. Raises ReportError if the template cannot render the view."""
     return _render(
         "page.html.jinja", view.name, run=view, sections=sections, budget_names=budget_names(view.boards)
     )
 
 
 def render_session(view: SessionView) -> str:
-    """The page of a session of tests. Raises ReportError when the template cannot show the view."""
+    """The page of a test session. Raises ReportError if the template cannot render the view."""
     script = (_HERE / "filter.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _render(
@@ -145,7 +145,7 @@ def render_session(view: SessionView) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
-    """One figure that a test took, with the axis of its kind and clock."""
+    """One figure that a test measured, with the axis of its board type and clock."""
 
     test: TestView
     stage: StageView
@@ -153,7 +153,7 @@ class MeasuredRow:
 
 
 def measured(view: SessionView) -> tuple[tuple[str, str, charts.Axis | None, tuple[MeasuredRow, ...]], ...]:
-    """Kind, clock, axis and rows of what was measured; what is beyond its limit first, then what is nearest to it."""
+    """Board type, clock, axis and rows of the measurements; those over their limit first, then the nearest to it."""
     groups: dict[tuple[str, str], list[tuple[TestView, StageView]]] = {}
     for test in view.tests:
         for stage in test.measurements:
@@ -167,7 +167,7 @@ def measured(view: SessionView) -> tuple[tuple[str, str, charts.Axis | None, tup
 
 
 def skipped(view: SessionView) -> tuple[tuple[str, tuple[TestView, ...]], ...]:
-    """Skipped tests by the reason that they give."""
+    """Skipped tests by reason."""
     reasons: dict[str, list[TestView]] = {}
     for test in view.tests:
         if test.verdict == "skip":

@@ -1,4 +1,4 @@
-"""A picture of a report, taken by a real Chromium without a window."""
+"""A picture of a report, taken with headless Chromium."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contracts.errors import InfraError, SetupError
 
 WIDTH: Final = 1280
 HEIGHT_MAX: Final = 6000
-"""Where a picture of a long page ends, in px."""
+"""Maximum height of a picture, in px."""
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _TIMEOUT_S: Final = 60.0
@@ -32,7 +32,7 @@ _FLAGS: Final = (
     "--enable-logging=stderr",
 )
 
-# A page around the report tells how high the report is at a width, once all of it is laid out.
+# A page around the report measures the height of the report at a width, after layout.
 _AROUND: Final = """<!DOCTYPE html><html><body><pre id="said"></pre>
 <iframe src="{page}" style="border:0;width:{width}px;height:800px"></iframe>
 <script>document.querySelector("iframe").onload = event => {{
@@ -48,12 +48,12 @@ def find_chromium() -> str | None:
 
 
 def browse(profile: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run the browser once. Raises SetupError without one, InfraError when it does not do its work in time."""
+    """Run the browser once. Raises SetupError without a browser, InfraError if it fails or times out."""
     chromium = find_chromium()
     if chromium is None:
         raise SetupError(
-            "no Chromium here",
-            expected=f"one of {', '.join(_NAMES)} on the path",
+            "Chromium is not installed",
+            expected=f"one of {', '.join(_NAMES)} in PATH",
             seen="none",
             do="install it (`apt-get install chromium`), or open report.html in any browser",
         )
@@ -64,29 +64,29 @@ def browse(profile: Path, arguments: Sequence[str]) -> subprocess.CompletedProce
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise InfraError(
-            "Chromium does not come to an end",
-            expected=f"the page shown within {_TIMEOUT_S:.0f} s",
+            "Chromium timed out",
+            expected=f"the page rendered within {_TIMEOUT_S:.0f} s",
             seen="none",
-            do="see whether the machine is overloaded",
+            do="check whether the machine is overloaded",
         ) from error
     except (OSError, subprocess.CalledProcessError) as error:
         raise InfraError(
-            "Chromium does not run",
+            "Chromium failed",
             expected="exit code 0",
             seen=f"{error}\n{(getattr(error, 'stderr', '') or '')[-1000:]}",
-            do="start it by hand, or open report.html in any browser",
+            do="run it by hand, or open report.html in any browser",
         ) from error
 
 
 def take_screenshot(page: Path, picture: Path, width: int = WIDTH) -> Path:
-    """Write a PNG of the whole page, up to HEIGHT_MAX, as it looks at `width` px (500 or more); returns its path."""
+    """Write a PNG of the whole page, up to HEIGHT_MAX, at a width of `width` px (500 or more); returns its path."""
     if width < _NARROWEST_WINDOW:
         raise ValueError(f"a window is {_NARROWEST_WINDOW} px wide or more, not {width}")
     target = picture.absolute()
     if target.is_dir() or not target.parent.is_dir():
         raise InfraError(
             f"cannot write {picture}",
-            expected="a file in a folder that exists",
+            expected="a file in an existing folder",
             seen="a folder" if target.is_dir() else "no such folder",
             do="name another with --screenshot",
         )
@@ -101,10 +101,10 @@ def take_screenshot(page: Path, picture: Path, width: int = WIDTH) -> Path:
         browse(profile, [f"--window-size={size}", f"--screenshot={shot}", page.resolve().as_uri()])
         if not shot.is_file():
             raise InfraError(
-                "Chromium took no picture",
+                "Chromium wrote no picture",
                 expected="a PNG of the page",
                 seen="no file",
-                do="start it by hand, or open report.html in any browser",
+                do="run it by hand, or open report.html in any browser",
             )
         try:
             shutil.copyfile(shot, target)

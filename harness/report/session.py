@@ -1,4 +1,4 @@
-"""The folder of a session of tests -> the view model; a session whose controller was killed is shown from its lines."""
+"""The folder of a test session -> the view model; if its controller was killed, from `tests.jsonl`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LINES: Final = "tests.jsonl"
 NO_KIND: Final = "no board"
 
 FULL_TESTS: Final = 200
-"""Tests shown in full on one page, the worst verdicts first; the rest get their line in the table."""
+"""Tests shown in full on one page, worst verdicts first; the others get a line in the table."""
 
 _FILES: Final = (
     ("run.json",),
@@ -61,7 +61,7 @@ _BAD_FIRST: Final = ("fail", "infra", "inconclusive", UNKNOWN, "marginal", "pass
 
 
 def is_session(folder: Path) -> bool:
-    """True for the folder of a session of tests, finished or not."""
+    """True for the folder of a test session, finished or not."""
     if (folder / LINES).is_file():
         return True
     try:
@@ -72,7 +72,7 @@ def is_session(folder: Path) -> bool:
 
 
 def read_session(folder: Path, base: str = "") -> SessionView:
-    """The view of a session's folder. `base` is the way from the page to the folder, "" when the page lies in it."""
+    """The view of a session's folder. `base` is the path from the page to the folder, "" if the page is in it."""
     reader = Reader(folder, quote(base.rstrip("/")), Room())
     missing: list[str] = []
     document = _document(folder, missing)
@@ -85,7 +85,7 @@ def read_session(folder: Path, base: str = "") -> SessionView:
             missing.append(lines_damaged(LINES, damaged))
     tests = _tests(reader, rows)
     if not tests:
-        missing.append("tests: none was recorded")
+        missing.append("tests: none recorded")
     command = run.get("command")
     words = [text_of(word) for word in command] if isinstance(command, list) else []
     return SessionView(
@@ -113,10 +113,10 @@ def read_session(folder: Path, base: str = "") -> SessionView:
 
 def _document(folder: Path, missing: list[str]) -> Mapping[str, object]:
     """`run.json`, or an empty document and the reason in `missing`."""
-    shown = f"what {LINES} holds is shown"
+    shown = f"the page shows the contents of {LINES}"
     path = folder / "run.json"
     if not os.path.lexists(path):
-        missing.append(f"run.json: the session did not reach its end; {shown}")
+        missing.append(f"run.json: the session did not end normally; {shown}")
         return {}
     try:
         document = read_json(path, lenient=True)
@@ -130,7 +130,7 @@ def _document(folder: Path, missing: list[str]) -> Mapping[str, object]:
 
 
 def _worst(verdicts: Sequence[str]) -> str:
-    """The worst of what is known; unknown when nothing is."""
+    """The worst known verdict; unknown if there is none."""
     known = [Verdict(verdict) for verdict in verdicts if verdict in VERDICTS]
     return worst(known).value if known else UNKNOWN
 
@@ -141,7 +141,9 @@ def _tests(reader: Reader, rows: Sequence[Mapping[str, object]]) -> tuple[TestVi
 
     views: dict[int, TestView] = {}
     left = FULL_TESTS
-    for number in sorted(range(len(rows)), key=place):  # the worst take their sections' room first
+    for number in sorted(
+        range(len(rows)), key=place
+    ):  # the worst verdicts get space for their sections first
         view = _test(reader, number, rows[number], in_full=left > 0)
         left -= view.full
         views[number] = view
@@ -190,7 +192,7 @@ def _test(reader: Reader, number: int, row: Mapping[str, object], *, in_full: bo
 
 
 def _inside(folder: Path, path: object) -> tuple[str, ...]:
-    """The parts of a path of the record below the session's folder; none when it leads elsewhere."""
+    """The parts of a record's path below the session's folder; none if it leads elsewhere."""
     parts = PurePosixPath(path).parts if isinstance(path, str) and path else ()
     if not all(plain_name(part) for part in parts):
         return ()
@@ -199,7 +201,7 @@ def _inside(folder: Path, path: object) -> tuple[str, ...]:
 
 
 def _sections(room: Room, value: object) -> tuple[Listing, ...]:
-    """What a test left to read: head and tail of each text, in the page's room."""
+    """A test's sections: head and tail of each text, within the page's space."""
     found = []
     for item in value if isinstance(value, list) else []:
         title, text = (*item, "", "")[:2] if isinstance(item, list) else ("", "")
@@ -208,16 +210,16 @@ def _sections(room: Room, value: object) -> tuple[Listing, ...]:
         shown = text.strip("\n")
         if len(shown) > _SECTION_HEAD + _SECTION_TAIL:
             cut = len(shown) - _SECTION_HEAD - _SECTION_TAIL
-            shown = f"{shown[:_SECTION_HEAD]}\n… {cut:,} characters left out, see {LINES} …\n{shown[-_SECTION_TAIL:]}"
+            shown = f"{shown[:_SECTION_HEAD]}\n… {cut:,} characters omitted, see {LINES} …\n{shown[-_SECTION_TAIL:]}"
         if len(shown) > room.left:
-            shown = f"no room left on this page, see {LINES}"
+            shown = f"no space left on this page, see {LINES}"
         room.left -= len(shown)
         found.append(Listing(title[:200], shown, ""))
     return tuple(found)
 
 
 def _kinds(tests: Sequence[TestView]) -> tuple[KindView, ...]:
-    """Counts and nearest figures by kind, kinds with a board first."""
+    """Counts and nearest figures by board type; board types first, then tests without a board."""
     by_kind: dict[str, list[TestView]] = {}
     for test in tests:
         by_kind.setdefault(test.kind, []).append(test)
@@ -238,7 +240,7 @@ def _kinds(tests: Sequence[TestView]) -> tuple[KindView, ...]:
 
 
 def _samples(row: Mapping[str, object]) -> Sequence[float]:
-    """The samples of a row, times in ns; none where they are no times, which no strip has a scale for."""
+    """The samples of a row, times in ns; none if they are not times, because the strips have no scale for them."""
     taken = numbers_of(row.get("samples_list"))
     if text_of(row.get("name")) in tuple(Stage):
         return taken
@@ -247,7 +249,7 @@ def _samples(row: Mapping[str, object]) -> Sequence[float]:
 
 
 def _nearest(rows: Sequence[StageView]) -> tuple[StageView, ...]:
-    """Of each stage and clock with a budget the row that is worst, then nearest to its limit."""
+    """For each stage and clock with a budget, the worst row, then the one nearest to its limit."""
     chosen: dict[tuple[str, str], StageView] = {}
     for row in rows:
         if row.limit:

@@ -9,7 +9,7 @@ from harness.report.view import Sample, StageView
 
 
 def stage_of(row: Mapping[str, object], samples: tuple[Sample, ...]) -> StageView:
-    """The view of a row (`stage` in docs/schemas/run.schema.json) with the samples it was judged by."""
+    """The view of a row (`stage` in docs/schemas/run.schema.json) with its samples."""
     return StageView(
         name=text_of(row.get("name")),
         value=number_of(row.get("value")),

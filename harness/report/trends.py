@@ -1,4 +1,4 @@
-"""A run's figures in the line of the runs before it, out of the history that lies beside the run's folder."""
+"""A run's figures together with those of earlier runs, from the history next to the run's folder."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from harness.report.view import Trend, TrendPoint, Trends
 from harness.runs.history import FILE, Point, points
 
 RUNS: Final = 30
-"""How many runs a trend goes back."""
+"""Number of runs in a trend."""
 TRENDS: Final = 90
-"""Trends on one page; past it those that moved least are left out."""
+"""Number of trends on one page; those that changed least are omitted."""
 
 
 def read_trends(folder: Path, tests: Collection[str] = ("",)) -> Trends:
-    """What the history beside `folder` says of its figures and of the same ones in earlier runs.
+    """The figures of `folder`'s run and of earlier runs, from the history next to it.
 
-    `tests` are the ids whose measurements are shown; the empty one stands for the stages of `assay run`. Earlier is
-    what came into the history earlier, whatever the clock said.
+    `tests` are the ids whose measurements are shown; the empty id stands for the stages of `assay run`. Earlier means
+    added to the history earlier, independent of the clock.
     """
     root, name = folder.resolve().parent, folder.resolve().name
     if not (root / FILE).is_file():
-        return Trends((), f"No {FILE} beside the run's folder: `assay history` makes it.")
+        return Trends((), f"No {FILE} next to the run's folder: `assay history` creates it.")
     try:
         everything = points(root)
     except AssayError as error:
         return Trends((), f"The history cannot be read: {error.what}.")
     own = [point for point in everything if point.run == name]
     if not own:
-        return Trends((), "This run is not in the history: it did not reach its end, or measured nothing.")
+        return Trends((), "This run is not in the history: it did not end normally, or measured nothing.")
     last = own[0].number
     series: dict[tuple[str, str, str, str, int], list[Point]] = {
         point.series: [] for point in own if point.test in tests
@@ -67,7 +67,7 @@ def _trend(taken: Sequence[Point]) -> Trend:
 
 
 def _moved(trend: Trend) -> tuple[bool, float]:
-    """Judged figures first, then those that spread most."""
+    """Judged figures first, then those that vary most."""
     values = [point.value for point in trend.points]
     return (
         trend.budget is not None,

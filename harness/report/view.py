@@ -1,4 +1,4 @@
-"""What the report shows, as plain frozen values: the page knows these and nothing of files."""
+"""The contents of the report as plain frozen values: the page uses only these and no files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A text of the run's folder as far as the page holds it; `href` leads to the whole file, "" when there is none."""
+    """The part of a text file that the page shows; `href` links to the whole file, "" if there is none."""
 
     title: str
     text: str
@@ -21,7 +21,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure of one situation, in ns (or in the stage's own unit where that is no time)."""
+    """One figure of one situation, in ns (or in the stage's own unit if that is not a time)."""
 
     situation: int
     warmup: bool
@@ -30,7 +30,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One row of a board: a stage on one clock. Values are in `unit`; None where there is none."""
+    """One row of a board: a stage on one clock. Values are in `unit`; None if missing."""
 
     name: str
     value: float | None
@@ -52,7 +52,7 @@ class StageView:
 
     @property
     def used(self) -> float | None:
-        """The share of its limit that a figure takes, above 1 beyond it; None without a limit above 0."""
+        """The share of its limit that a figure uses, above 1 beyond it; None without a limit above 0."""
         if self.value is None or self.limit is None or self.limit <= 0:
             return None
         if self.direction == "at_most":
@@ -61,19 +61,19 @@ class StageView:
 
     @property
     def shown_clock(self) -> str:
-        """The clock, and what stood in for a board on it."""
+        """The clock, and what replaced a board on it."""
         return f"{self.clock} ({self.source})" if self.source else self.clock
 
     @property
     def shown_verdict(self) -> str:
-        """The verdict, or `reported` where there is a figure and nothing to judge it by."""
+        """The verdict, or `reported` for a figure without a budget."""
         reported = self.limit is None and self.value is not None and self.verdict == "pass"
         return "reported" if reported else self.verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One program that was written: the stage it came to, and why that stage refused it ("" when deployed)."""
+    """One program that was written: the last stage it reached, and why that stage refused it ("" if deployed)."""
 
     number: int
     stage: str
@@ -83,13 +83,13 @@ class Attempt:
 
     @property
     def refused(self) -> bool:
-        """True when a stage sent it back."""
+        """True if a stage refused it."""
         return bool(self.reason) or self.stage != Stage.DEPLOY
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage of one situation: `value_ns` in all, over `turns` measurements."""
+    """One stage of one situation: `value_ns` in total, over `turns` measurements."""
 
     stage: str
     value_ns: float
@@ -98,7 +98,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SituationView:
-    """One extension from observe to rollback. `full` is False where the page has room for one line only."""
+    """One extension from observe to rollback. `full` is False if the page shows only one line."""
 
     index: int
     warmup: bool
@@ -123,7 +123,7 @@ class SituationView:
 
     @property
     def remarkable(self) -> bool:
-        """True when somebody will want to look: nothing deployed, or not at the first attempt."""
+        """True if it needs attention: nothing deployed, or not on the first attempt."""
         return not self.deployed or len(self.attempts) > 1
 
 
@@ -163,16 +163,16 @@ class BoardView:
 
     @property
     def adapted(self) -> str:
-        """How many judged situations were adapted to, and how many at the first attempt."""
+        """The number of judged situations with a deployed program, in total and on the first attempt."""
         judged = [item for item in self.situations if not item.warmup]
         deployed = [item for item in judged if item.deployed]
         first = sum(1 for item in deployed if len(item.attempts) == 1)
-        return f"{len(deployed)} of {len(judged)} situations adapted, {first} at the first attempt"
+        return f"{len(deployed)} of {len(judged)} situations adapted, {first} on the first attempt"
 
 
 @dataclass(frozen=True, slots=True)
 class TrendPoint:
-    """One run's figure in a trend. `alike` is False where other inputs were taken; `moved` where the kernel changed."""
+    """One run's figure in a trend. `alike` is False for other inputs; `moved` is True if the kernel changed."""
 
     run: str
     value: float
@@ -183,7 +183,7 @@ class TrendPoint:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """One figure over runs, in the order in which they came in; the last point is the page's own run."""
+    """One figure over runs, in the order in which they were added; the last point is the page's own run."""
 
     board: str
     stage: str
@@ -196,7 +196,7 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Trends:
-    """What the history says up to a run. `note` tells why there is less than there might be."""
+    """The history up to a run. `note` explains missing trends."""
 
     trends: tuple[Trend, ...]
     note: str
@@ -205,7 +205,7 @@ class Trends:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A whole run. `missing` says what the folder should hold and does not."""
+    """A whole run. `missing` lists what the folder lacks."""
 
     name: str
     started: str
@@ -225,7 +225,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class TestAttempt:
-    """One try of a test, and the board it ran on."""
+    """One attempt at a test, and the board it ran on."""
 
     __test__ = False  # pytest is not to take it for a test case
 
@@ -237,7 +237,7 @@ class TestAttempt:
 
 @dataclass(frozen=True, slots=True)
 class TestView:
-    """One test of a session; `number` is its place in the record. Sections, frames: of tests worth a look alone."""
+    """One test of a session; `number` is its index in the record. Only tests that need attention have sections, frames."""
 
     __test__ = False
 
@@ -259,13 +259,13 @@ class TestView:
 
     @property
     def remarkable(self) -> bool:
-        """True when somebody will want to look: not passed and not skipped, or not at the first attempt."""
+        """True if it needs attention: not passed and not skipped, or not on the first attempt."""
         return self.verdict not in ("pass", "marginal", "skip") or len(self.attempts) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class KindView:
-    """What a session's tests measured on one kind: of each stage the row nearest to its limit, or beyond it."""
+    """What a session's tests measured on one board type: for each stage the row nearest to its limit, or over it."""
 
     kind: str
     verdict: str
@@ -276,7 +276,7 @@ class KindView:
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """A session of tests. `ended` is False when its controller did not live to write the end."""
+    """A test session. `ended` is False if its controller ended before it wrote `run.json`."""
 
     job: str
     name: str

@@ -1,1 +1,1 @@
-"""Acceptance by Robot Framework: keywords over the one engine, one process a kind, one merged log and verdict."""
+"""Acceptance with Robot Framework: keywords over the same engine, one process per board type, one log and verdict."""

@@ -1,4 +1,4 @@
-"""`assay accept`: the Robot suites on every chosen kind in parallel, one merged log, one record, one verdict."""
+"""`assay accept`: the Robot suites on every selected board type in parallel, one merged log, one record, one verdict."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from harness.robot.rows import INTERRUPTED_TEXT
 from harness.runs.record import SCHEMA_VERSION, Folder
 
 SILENCE_S: Final = 900.0
-"""A process that tells nothing for so long is ended: longer than any keyword of the suites may wait."""
+"""A process without news for this long is killed: longer than any keyword of the suites may wait."""
 
 STOPPED_S: Final = 10.0
-"""A process that a signal stopped is given up after so many seconds: its lease's heartbeat has been silent as long."""
+"""A process stopped by a signal is given up after this many seconds: its lease's heartbeat was silent equally long."""
 
 KERNELS: Final = "kernels"
-"""The folder of a kind's kernels, below robot/<kind>/."""
+"""The folder of a board type's kernels, below robot/<kind>/."""
 
 _LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is accepted: kinds, suites, and the options that every Robot process gets beside its board."""
+    """What to run: board types, suites, and the options of every Robot process except its board."""
 
     specs: tuple[BoardSpec, ...]
     suites: tuple[Path, ...]
     options: tuple[str, ...]
     processes: int
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What the processes' environment has beside this one's."""
+    """Additional environment variables of the processes."""
     unusable: Mapping[str, str] = field(default_factory=dict)
-    """Why a kind cannot be tested on this lab."""
+    """Why a board type cannot be tested in this lab."""
 
 
 @dataclass(slots=True)
 class KindOutcome:
-    """What came of one kind. `error` is what kept it from a whole output, empty otherwise."""
+    """The result of one board type. `error` says why its output is incomplete, empty otherwise."""
 
     kind: str
     output: Path
@@ -68,7 +68,7 @@ class KindOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a kind's process just told: `row` of a test that ended, else what it does now."""
+    """News from a board type's process: `row` of a test that ended, else what it does now."""
 
     kind: str
     done: int
@@ -83,10 +83,10 @@ def accept(
     report: Callable[[Step], None],
     stop: threading.Event,
 ) -> list[KindOutcome]:
-    """Run the suites, at most `processes` kinds at a time, and return what came of each kind, in the plan's order.
+    """Run the suites, at most `processes` board types at a time; returns the result of each, in the plan's order.
 
-    Verdicts are appended to tests.jsonl as they come. `stop` asks every process to stop; what they have is kept.
-    Raises InfraError when the results folder cannot be written.
+    Verdicts are appended to tests.jsonl as they arrive. `stop` asks every process to stop; their results are kept.
+    Raises InfraError if the results folder cannot be written.
     """
     outcomes: dict[str, KindOutcome] = {}
     waiting = list(plan.specs)
@@ -130,7 +130,7 @@ def accept(
 
 
 def _own_options(plan: Acceptance, spec: BoardSpec, place: Path) -> list[str]:
-    """The options of one kind's process: its board, and the kernels that were kept for it."""
+    """The options of one board type's process: its board, and its stored kernels."""
     return [*plan.options, "--variable", f"BOARD:{spec.kind}", "--variable", f"KERNELS:{place / KERNELS}"]
 
 
@@ -140,7 +140,7 @@ def _listen(
     folder: Folder,
     report: Callable[[Step], None],
 ) -> None:
-    """Wait a moment for news, and pass on what came."""
+    """Wait a moment for news, and pass it on."""
     if running:
         for key, _ in selector.select(_LOOK_S):
             _hear(key.data, folder, report)
@@ -149,7 +149,7 @@ def _listen(
 def _hear(process: RobotProcess, folder: Folder, report: Callable[[Step], None]) -> None:
     events = process.events()
     if events is None:
-        time.sleep(_LOOK_S / 10)  # its pipe is closed, and it will be gone in a moment
+        time.sleep(_LOOK_S / 10)  # its pipe is closed: it is about to exit
     for event in events or ():
         row = event["row"] if event["event"] == "test" else None
         if row is not None:
@@ -160,15 +160,15 @@ def _hear(process: RobotProcess, folder: Folder, report: Callable[[Step], None])
 
 
 def _overdue(process: RobotProcess) -> str:
-    """End a process that does not stop when asked, or tells nothing for too long; what was seen, or nothing."""
+    """Kill a process that does not stop when asked or sends nothing for too long; returns what was seen, or nothing."""
     now_s = time.monotonic()
     seen = ""
     if process.stopped_s is not None and now_s - process.stopped_s > STOP_S:
-        seen = f"Robot did not end within {STOP_S:.0f} s of being asked to, in '{process.doing}'"
+        seen = f"Robot did not stop within {STOP_S:.0f} s of the request, in '{process.doing}'"
     elif process.stands_still_s(now_s) > STOPPED_S:
         seen = f"Robot was stopped from outside (SIGSTOP) for {STOPPED_S:.0f} s, in '{process.doing}'"
     elif now_s - process.heard_s > SILENCE_S:
-        seen = f"Robot told nothing for {SILENCE_S:.0f} s, in '{process.doing}'"
+        seen = f"Robot reported nothing for {SILENCE_S:.0f} s, in '{process.doing}'"
     if seen and process.process.poll() is None:
         process.kill()
         process.process.wait()
@@ -176,7 +176,7 @@ def _overdue(process: RobotProcess) -> str:
 
 
 def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[Step], None]) -> KindOutcome:
-    """Read what a process left. Without a whole output: the tests that it told of, and an `infra` with what was seen."""
+    """Read a process's output. If it is incomplete: the tests that it reported, and an `infra` with what was seen."""
     process.process.wait()
     _hear(process, folder, report)
     process.close()
@@ -184,9 +184,9 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
     error = seen or process.exit_error
     rows = None if error else read_rows(output, process.kind, process.rows)
     if rows is None:
-        error = error or f"Robot left no whole {output.name}"
-        row = infra_row(process.kind, "Robot comes to its end", error, process.place)
-        if process.stopped_s is not None:  # it was told to stop: no verdict on what it left undone
+        error = error or f"Robot left no complete {output.name}"
+        row = infra_row(process.kind, "Robot ends normally", error, process.place)
+        if process.stopped_s is not None:  # it was told to stop: no verdict on unfinished work
             row = _as_interrupted(row, f"{INTERRUPTED_TEXT}; {error}")
         folder.append("tests.jsonl", row)
         rows = [*process.rows, row]
@@ -195,7 +195,7 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
         report(Step(process.kind, len(process.rows), process.total, "ended early", row))
     else:
         told = {row["id"] for row in process.rows}
-        for row in rows:  # those of suites without the library, and those that a stop left out
+        for row in rows:  # tests of suites without the library, and tests that a stop skipped
             if row["id"] not in told:
                 folder.append("tests.jsonl", row)
         report(Step(process.kind, process.total, process.total, "done"))
@@ -203,7 +203,7 @@ def _ended(process: RobotProcess, seen: str, folder: Folder, report: Callable[[S
 
 
 def _as_interrupted(row: CaseRow, message: str) -> CaseRow:
-    """The row of something that an interruption left undone: `inconclusive`, whatever was seen of it."""
+    """The row of something that an interruption left unfinished: `inconclusive`, whatever it had shown."""
     verdict = Verdict.INCONCLUSIVE.value
     for attempt in row["attempts"]:
         attempt["verdict"] = verdict
@@ -214,12 +214,12 @@ def _as_interrupted(row: CaseRow, message: str) -> CaseRow:
 def _untested(
     plan: Acceptance, spec: BoardSpec, path: Path, folder: Folder, report: Callable[[Step], None]
 ) -> KindOutcome:
-    """The outcome of a kind that no process was started for: nothing usable, or the run was ended before its turn."""
+    """The result of a board type without a process: no usable place, or the run was interrupted before its turn."""
     why = plan.unusable.get(spec.kind, "")
     if why:
-        row = infra_row(spec.kind, f"A board of kind {spec.kind} is usable", why)
+        row = infra_row(spec.kind, f"A board of type {spec.kind} is usable", why)
     else:
-        row = _as_interrupted(infra_row(spec.kind, "Not begun", INTERRUPTED_TEXT), INTERRUPTED_TEXT)
+        row = _as_interrupted(infra_row(spec.kind, "Not started", INTERRUPTED_TEXT), INTERRUPTED_TEXT)
     folder.append("tests.jsonl", row)
     output = path / OUTPUT
     write_output(output, spec.kind, [row], {"Board": spec.kind})
@@ -238,7 +238,7 @@ def document(
     command: Sequence[str],
     interrupted: bool,
 ) -> Record:
-    """What is written as `run.json`: the layout of a session of tests (docs/schemas/run.schema.json)."""
+    """The contents of `run.json`, with the layout of a test session (docs/schemas/run.schema.json)."""
     rows = [row for outcome in outcomes for row in outcome.rows]
     verdict = worst(verdicts(rows))
     return {

@@ -1,4 +1,4 @@
-"""What `assay accept` does around the suites: choose boards, build kernels, show progress, merge, record, sum up."""
+"""`assay accept` around the suites: select boards, build kernels, show progress, merge, record, summarise."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SUITES: Final = ROOT / "robot"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     boards: Sequence[str]
     suites: Sequence[Path]
@@ -65,7 +65,7 @@ class Asked:
 
 
 class _Display:
-    """A bar a kind on a terminal, and a line a test where it did not pass or the output is no terminal."""
+    """On a terminal one bar per board type; a line per test if it did not pass or the output is not a terminal."""
 
     def __init__(self, console: Console, kinds: Sequence[str]) -> None:
         self._console = console
@@ -93,14 +93,14 @@ class _Display:
                 f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']:<13}[/]{escape(name)} ({row['duration_s']:.1f} s)",
                 soft_wrap=True,
             )
-        elif not terminal and step.doing.startswith("waits"):
+        elif not terminal and step.doing.startswith("waiting"):
             self._console.print(f"{step.kind}: {step.doing}", markup=False, soft_wrap=True)
 
 
 def accept_job(console: Console, asked: Asked, command: Sequence[str]) -> int:
-    """Carry out `assay accept` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
+    """Execute `assay accept` and return its exit code (docs/verdicts.md). Raises AssayError before any boot.
 
-    A model of the user's is read once, here: every kind's process loads that copy.
+    A user's model is read once, here: the process of every board type loads that copy.
     """
     with read_model(asked.model or SHIPPED) as model:
         probe(model)
@@ -186,7 +186,7 @@ def _tell(
     outcomes: Sequence[KindOutcome],
     log: Path | None,
 ) -> None:
-    """The table, the history, and where everything lies."""
+    """Print the table, update the history, print the paths."""
     sum_up(console, outcomes)
     try:
         feed(results)
@@ -195,7 +195,9 @@ def _tell(
     try:
         console.print(f"report: {write_report(folder.path)}", soft_wrap=True, markup=False)
     except AssayError as error:
-        console.print(f"no report was written, the verdict stands: {error}", soft_wrap=True, markup=False)
+        console.print(
+            f"no report was written; the verdict is unchanged: {error}", soft_wrap=True, markup=False
+        )
     console.print(f"results: {folder.path}", soft_wrap=True, markup=False)
     if log is not None:
         console.print(f"log: {log}", soft_wrap=True, markup=False)
@@ -205,7 +207,7 @@ def _tell(
 
 
 def _options(asked: Asked, folder: Folder, budgets: Path) -> list[str]:
-    """The variables of robot/lab.resource that every process gets beside its board."""
+    """The variables of robot/lab.resource for every process, except its board."""
     values = {
         "SEED": str(asked.seed),
         "BUDGETS": str(budgets),
@@ -221,16 +223,18 @@ def _options(asked: Asked, folder: Folder, budgets: Path) -> list[str]:
 def _merge(
     console: Console, folder: Folder, outcomes: Sequence[KindOutcome], about: dict[str, str]
 ) -> Path | None:
-    """The merged log. Without one, for a reason of ours, verdict and record stand."""
+    """The merged log. If that fails with an AssayError, verdict and record do not change."""
     try:
         return merge(folder.sub("robot").path, [outcome.output for outcome in outcomes], about)
     except InfraError as error:
-        console.print(f"no merged log was written, the verdict stands: {error}", markup=False, soft_wrap=True)
+        console.print(
+            f"no merged log was written; the verdict is unchanged: {error}", markup=False, soft_wrap=True
+        )
         return None
 
 
 def sum_up(console: Console, outcomes: Sequence[KindOutcome]) -> None:
-    """A line a kind, then every test that did not pass, or nearly did not, with why."""
+    """Print one line per board type, then every test that did not pass or is marginal, with the reason."""
     table = Table()
     for column in (
         "board",

@@ -1,4 +1,4 @@
-"""The account of a Robot process's tests: errors and judged figures become Robot's verdicts, tags, and our rows."""
+"""Results of a Robot process's tests: maps errors and judged figures to Robot's verdicts, tags, and record rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def keyword(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[A, P], T]:
-    """Make a method a keyword: what it raises of ours becomes Robot's, and says whose fault it was."""
+    """Make a method a keyword: an AssayError becomes a Robot exception that says who is at fault."""
 
     @robot_keyword
     @wraps(method)
@@ -41,7 +41,7 @@ def keyword(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[A, P
 
 
 class RobotAccount:
-    """What a library needs to account for its tests; Robot calls `_start_test` and `_end_test` as its listener."""
+    """What a library needs to record its tests; Robot calls `_start_test` and `_end_test` as its listener."""
 
     ROBOT_LISTENER_API_VERSION = 3
 
@@ -53,7 +53,7 @@ class RobotAccount:
         self._measured: list[MeasuredRow] = []
 
     def judge(self, rows: Sequence[Judged], samples: Sequence[list[float]]) -> None:
-        """Log the rows, keep them for the record, and end the keyword as the worst of them asks."""
+        """Log the rows, store them for the record, and end the keyword according to the worst of them."""
         logger.info(rows_html(rows), html=True)
         self._measured += [row.with_samples(taken) for row, taken in zip(rows, samples, strict=True)]
         if all(row.verdict is Verdict.SKIP for row in rows):
@@ -69,7 +69,7 @@ class RobotAccount:
             self._tag = verdict
 
     def failure(self, error: AssayError) -> Exception:
-        """Robot's exception for one of ours. What a dead kernel left is kept; a fault of the lab says so first."""
+        """Robot's exception for an AssayError. Stores a dead kernel's crash record; marks a lab fault as such."""
         session = self.session
         if verdict_of_error(error) is Verdict.INFRA:
             if session is not None:

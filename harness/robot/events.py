@@ -1,4 +1,4 @@
-"""What a Robot process tells `assay accept` while it runs: one JSON line an event, through a pipe that it inherits."""
+"""Events from a Robot process to `assay accept`: one JSON line per event, through an inherited pipe."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final, Literal, NotRequired, TypedDict
 from contracts.record import CaseRow
 
 VARIABLE: Final = "ASSAY_ROBOT_EVENTS"
-"""The pipe's descriptor. Not set where a person started Robot: then nobody is told anything."""
+"""Environment variable with the pipe's descriptor. Not set if Robot was started by hand: then no event is sent."""
 
 
 class Doing(TypedDict):
-    """What it does now; `total` is the number of its tests, told with each of them."""
+    """Its current activity; `total` is the number of its tests, sent with each of them."""
 
     event: Literal["doing"]
     doing: str
@@ -39,7 +39,7 @@ Told = Doing | Placed | Tested
 
 
 def tell(event: Told) -> None:
-    """Send one event. Says nothing when nobody listens."""
+    """Send one event. Does nothing without a listener."""
     descriptor = os.environ.get(VARIABLE)
     if descriptor is None:
         return

@@ -1,4 +1,4 @@
-"""The extensions that acceptance suites offer and deploy, named by what is wrong with them."""
+"""The extensions that acceptance suites offer and deploy, named after their defect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.config.keys import LabKey, make_key
 
 
 class Offer(Enum):
-    """What an extension that is offered to the kernel is like; `Is Sound` is the one that it should take."""
+    """A property of an offered extension; the kernel should accept only `Is Sound`."""
 
     IS_SOUND = "is sound"
     IS_UNSIGNED = "is unsigned"
@@ -29,21 +29,21 @@ class Offer(Enum):
 
 
 class Goes(Enum):
-    """How a deployed extension goes wrong after some calls. A testing kernel plants it on request."""
+    """The defect of a deployed extension, which appears after some calls. A testing kernel plants it on request."""
 
     FAULTS = "faults"
     OVERRUNS = "overruns"
 
     @property
     def planted(self) -> tuple[ImageFlag, RollbackCause]:
-        """The flag that plants it, and the cause of the rollback that must follow."""
+        """The flag that plants it, and the cause of the required rollback."""
         if self is Goes.FAULTS:
             return ImageFlag.PLANT_FAULT, RollbackCause.FAULT
         return ImageFlag.PLANT_OVERRUN, RollbackCause.OVERRUN
 
 
 def offered(what: Offer, key: LabKey) -> tuple[Program, bytes]:
-    """The program and the image that are handed to the kernel."""
+    """The program and the image to send to the kernel."""
     program = answer(XDP_PASS)
     if what is Offer.READS_WILD_MEMORY:
         program = wild_load(hook=Hook.NET_RX)
@@ -65,7 +65,7 @@ def offered(what: Offer, key: LabKey) -> tuple[Program, bytes]:
 
 
 def duration_ns(seconds: float) -> float:
-    """A time limit of a suite in ns. Raises ConfigError for one that is not above zero."""
+    """A time limit of a suite in ns. Raises ConfigError if it is not above zero."""
     if seconds <= 0:
         raise ConfigError(f"a limit of {seconds:g} s", expected="a time above zero, such as `100 ms`")
     return seconds * 1e9

@@ -1,4 +1,4 @@
-"""What keywords leave in Robot's log: a table of judged figures, a program with its refusals."""
+"""HTML for Robot's log: a table of judged figures, a program with its refusals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = ("stage", "figure", "limit", "stretch", "clock", "statistic", "verdict")
 
 
 def row_text(row: Judged) -> str:
-    """One judged figure in a line: `verify 0.116 ms of 10 ms (virtual, max of 21)`."""
+    """One judged figure as a line: `verify 0.116 ms of 10 ms (virtual, max of 21)`."""
     if row.value is None:
         return f"{row.name} not measured ({row.clock})"
     of = "of" if row.direction is Direction.AT_MOST else "of at least"
@@ -43,7 +43,7 @@ def rows_html(rows: Sequence[Judged]) -> str:
 
 
 def program_html(adaptation: Adaptation) -> str:
-    """The program that was deployed, or the last one tried, with why each earlier one was refused."""
+    """The program that was deployed, or the last one tried, with the reason of each earlier refusal."""
     refused = [attempt.refusal for attempt in adaptation.attempts if attempt.refusal is not None]
     told = "".join(f"<p>refused by {escape(r.stage)}: {escape(r.reason)}</p>" for r in refused)
     state = "deployed" if adaptation.deployed else "not deployed"

@@ -1,4 +1,4 @@
-"""The kernels of a run, kept in its folder: what every suite boots, whatever becomes of the sources meanwhile."""
+"""The kernels of a run, stored in its folder, so that all suites boot the same kernels even if the sources change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIST: Final = "kernels.json"
 
 
 def keep(folder: Folder, images: Iterable[KernelImage]) -> None:
-    """Copy built kernels into a folder, with a list of what they are. Raises InfraError."""
+    """Copy built kernels into a folder, with a list of them. Raises InfraError."""
     listed = []
     for image in images:
         elf = folder.write(f"{image.variant}.elf", image.elf.read_bytes())
@@ -35,7 +35,7 @@ def keep(folder: Folder, images: Iterable[KernelImage]) -> None:
 
 
 def kept(folder: Path) -> Mapping[Variant, KernelImage]:
-    """The kernels of such a folder by variant. Raises ConfigError for one that is none."""
+    """The kernels of such a folder by variant. Raises ConfigError for any other folder."""
     try:
         images = [
             KernelImage(
@@ -52,7 +52,7 @@ def kept(folder: Path) -> Mapping[Variant, KernelImage]:
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{folder / _LIST} lists no kernels",
-            expected="what `assay accept` leaves there",
+            expected="a folder written by `assay accept`",
             seen=repr(error),
         ) from error
     return {image.variant: image for image in images}

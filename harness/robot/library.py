@@ -1,4 +1,4 @@
-"""The Robot Framework library: keywords that a product owner can read, over the lab's one engine."""
+"""The Robot Framework library: keywords that a product owner can read, over the lab's engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 Family = Literal["flood", "portscan", "hotport", "latency"]
 OptionalClock = Literal["virtual", "hardware", "host", ""]
 
-NOTHING_LOADED: Final = "what was offered to the kernel has not been judged yet"
+NOTHING_LOADED: Final = "the kernel has not judged the offered extension yet"
 
 
 @library(scope="GLOBAL", listener="SELF", doc_format="ROBOT")
@@ -55,17 +55,17 @@ class AssayLibrary(RobotAccount):
     |     Extension Should Be Committed
     |     Budget Should Hold    verify
 
-    Every keyword calls the engine of `assay run`; figures are judged by ``lab-config/budgets.yaml`` alone.
+    Every keyword calls the engine of `assay run`; only ``lab-config/budgets.yaml`` decides how figures are judged.
 
     = Verdicts =
 
     | = verdict = | = meaning = | = in Robot = |
-    | pass | inside the budget | PASS |
-    | marginal | inside by less than 10% | PASS, tag ``marginal`` |
-    | fail | a budget or an expectation missed, a kernel that hangs or dies | FAIL |
-    | infra | the lab's fault, not the kernel's | FAIL, tag ``infra`` |
+    | pass | within the budget | PASS |
+    | marginal | within the limit by less than 10% | PASS, tag ``marginal`` |
+    | fail | a missed budget or expectation, a kernel that hangs or dies | FAIL |
+    | infra | a lab fault, not the kernel's | FAIL, tag ``infra`` |
     | inconclusive | too few samples, or a noisy host | SKIP, tag ``inconclusive`` |
-    | skip | a capability or stage that is not there | SKIP |
+    | skip | a capability or stage is missing | SKIP |
     """
 
     ROBOT_LISTENER_API_VERSION = 3
@@ -81,11 +81,11 @@ class AssayLibrary(RobotAccount):
         quiet: str = "",
         kernels: str = "",
     ) -> None:
-        """Import with the board's kind, the seed of its situations, and files other than the lab's own.
+        """Import with the board type, the seed of its situations, and files that override the lab's own.
 
-        ``strict`` makes a marginal figure a failure. ``quiet`` is a folder that Robot processes of one job share, so
-        that none disturbs what another measures; without it, a folder of this process alone. ``kernels`` is a folder
-        that `assay accept` keeps a run's kernels in; without it, they are built.
+        ``strict`` makes a marginal figure a failure. ``quiet`` is a folder that the Robot processes of one job share,
+        so that none disturbs another's measurement; without it, this process uses its own folder. ``kernels`` is a
+        folder in which `assay accept` stores a run's kernels; without it, they are built.
         """
         super().__init__(board)
         self._seed = seed
@@ -105,10 +105,10 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def lease_board(self, kind: str = "") -> None:
-        """Take a free board of a kind for this suite; waits while all are held, and says by whom.
+        """Lease a free board of a board type for this suite; waits while all are held, and says by whom.
 
-        Without ``kind``, the kind that the run was started for (``${BOARD}``). The suite's metadata name the board's
-        kind and place, the build id of its kernel, commit, seed and model.
+        Without ``kind``, the board type that the run was started for (``${BOARD}``). The suite's metadata show the
+        board type and place, the build id of its kernel, commit, seed and model.
         """
         if self.session is not None:
             self.session.give_back()
@@ -123,11 +123,11 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def flash_kernel(self, variant: Variant = "release") -> None:
-        """Put the kernel on the board and boot it: ``release``, or ``testing``, which plants defects on request.
+        """Install the kernel on the board and boot it: ``release``, or ``testing``, which plants defects on request.
 
-        A board that runs that kernel already is only brought back to the state after boot. Fails when the board comes
-        up with another build than the one that was made from these sources. After a fault of the lab another place of
-        the kind is taken, where there is one.
+        A board that already runs that kernel is only reset to its state after boot. Fails if the board boots another
+        build than the one made from these sources. After a lab fault another place of the board type is leased, if
+        there is one.
         """
         session = self._leased()
         place = session.lease.place.name
@@ -141,39 +141,39 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def give_board_back(self) -> None:
-        """Switch the board off and end the lease. For the suite's teardown; harmless when nothing is leased."""
+        """Switch the board off and end the lease. For the suite's teardown; does nothing if no board is leased."""
         session, self.session = self.session, None
         if session is not None:
             session.give_back()
 
     @keyword
     def skip_unless_board_can(self, capability: Literal["process", "registers", "exact"]) -> None:
-        """Skip the test on a kind without that capability: ``exact`` (virtual time), ``registers``, ``process``."""
+        """Skip the test on a board type without that capability: ``exact`` (virtual time), ``registers``, ``process``."""
         spec = self._leased().spec
         if capability not in spec.capabilities:
-            raise SkipExecution(f"{spec.kind} has no capability `{capability}`")
+            raise SkipExecution(f"{spec.kind} lacks the capability `{capability}`")
 
     @keyword
     def kernel_should_still_answer(self) -> None:
-        """The kernel echoes, tells its status, and has reported no fault of its own."""
+        """The kernel echoes, reports its status, and has reported no fault."""
         self._leased().answers()
 
     @keyword
     def kernel_should_be_the_one_that_was_built(self) -> None:
-        """The running kernel tells the build id of the image that these sources give, asked anew over the channel."""
+        """The running kernel reports the build id of the image made from these sources, queried over the channel."""
         board = self._leased().board
         seen = board.client.hello().build_id
         logger.info(f"build id {seen.hex()}")
         if seen != board.image.build_id:
             raise KernelError(
-                "the board runs another kernel than the one that was built",
+                "the board runs a different kernel from the one that was built",
                 expected=f"build id {board.image.build_id.hex()}",
                 seen=seen.hex(),
             )
 
     @keyword
     def nothing_should_be_deployed(self) -> None:
-        """No extension is on any hook, and none takes room in the kernel."""
+        """No extension is on any hook, and none uses memory in the kernel."""
         status = self._leased().board.client.status()
         if status.deployed_programs or status.code_pool_used:
             raise KernelError(
@@ -186,14 +186,14 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def warm_up(self, family: Family = "flood") -> None:
-        """Go through one situation whose host figures are left out, as budgets with a warm-up ask for."""
+        """Run one situation whose host figures do not count, for budgets with a warm-up."""
         self._leased().warm_up(family)
 
     @keyword
     def observe_traffic(self, family: Family) -> None:
-        """Let traffic of a family come in (``flood``, ``portscan``, ``hotport``, ``latency``) and read the telemetry.
+        """Play traffic of a family (``flood``, ``portscan``, ``hotport``, ``latency``) and read the telemetry.
 
-        Each call is the family's next seeded situation: other hosts, ports, rates and wishes of the operator.
+        Each call is the family's next seeded situation: other hosts, ports, rates and operator policy.
         """
         seen = self._leased().observe(family)
         logger.info(
@@ -202,10 +202,10 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def adapt(self) -> None:
-        """Let the model diagnose what was observed, write an extension, and put it on the running kernel.
+        """The model diagnoses the telemetry and writes an extension, which is deployed on the running kernel.
 
         The program is compiled, sealed, verified and JITed by the kernel, tried on a trial trace against an oracle,
-        and deployed. Refusals go back to the model twice. Fails when no program was deployed, with every refusal.
+        and deployed. Refusals go back to the model twice. If no program was deployed, fails with every refusal.
         """
         self._adapt()
         adaptation = self._leased().adaptation
@@ -224,7 +224,7 @@ class AssayLibrary(RobotAccount):
     def extension_should_be_committed(self) -> None:
         """Send the traffic through the deployed extension: it must do no harm and be committed after its watch window.
 
-        Afterwards it is taken back, so that the board is as before; how long that took is a sample of ``rollback``.
+        Afterwards it is rolled back to restore the board's state; the time of that is a sample of ``rollback``.
         """
         replay = self._leased().commit().replay
         assert replay is not None
@@ -235,9 +235,9 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def adapt_to_situations(self, count: int, family: Family) -> None:
-        """Observe, adapt and commit ``count`` times; situations that end unadapted are counted, none fails by itself.
+        """Observe, adapt and commit ``count`` times; counts situations that end unadapted, which do not fail alone.
 
-        Their share is what `Budget Should Hold`    ``unadapted`` judges.
+        `Budget Should Hold`    ``unadapted`` judges their share.
         """
         session = self._leased()
         for number in range(1, count + 1):
@@ -247,34 +247,34 @@ class AssayLibrary(RobotAccount):
             if session.adaptation is not None and session.adaptation.deployed:
                 session.commit()
 
-    # --- what must be refused, what must be taken back ---------------------------------------------------------------
+    # --- refusals and rollbacks ----------------------------------------------------------------------------------------
 
     @keyword
     def offer_extension_that(self, what: Offer) -> None:
-        """Hand the kernel a signed extension of a certain kind, for `Extension Should Be Refused` to look at.
+        """Send the kernel an extension with this property, for `Extension Should Be Refused` to check.
 
-        Kinds: ``is sound``, ``is unsigned``, ``is cut short``, ``was signed by a stranger``, ``was altered after
+        Properties: ``is sound``, ``is unsigned``, ``is cut short``, ``was signed by a stranger``, ``was altered after
         signing``, ``reads wild memory``, ``never ends``, ``is meant for testing kernels``.
         """
         session = self._leased()
         refusal = session.offer(*offered(what, session.key))
         self._refusal = refusal.reason if refusal else None
         self._refused_by = refusal.stage if refusal else ""
-        logger.info(f"refused by {refusal.stage}: {refusal.reason}" if refusal else "taken")
+        logger.info(f"refused by {refusal.stage}: {refusal.reason}" if refusal else "accepted")
 
     @keyword
     def extension_should_be_refused(
         self, by: Literal["unseal", "verify", ""] = "", because: str = ""
     ) -> None:
-        """The kernel refused what was offered last, and said why.
+        """The kernel refused the last offered extension, with a reason.
 
-        ``by`` names the stage (``unseal`` looks at signature and format, ``verify`` at what the program could do),
+        ``by`` names the stage (``unseal`` checks signature and format, ``verify`` what the program could do),
         ``because`` is a part of the reason's text.
         """
         reason = self._answer()
         if reason is None:
             raise KernelError(
-                "the kernel took an extension that it must refuse", expected="a refusal with a reason"
+                "the kernel accepted an extension that it must refuse", expected="a refusal with a reason"
             )
         if not reason or because not in reason or (by and by != self._refused_by):
             raise KernelError(
@@ -285,7 +285,7 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def extension_should_be_accepted(self) -> None:
-        """The kernel took what was offered last."""
+        """The kernel accepted the last offered extension."""
         reason = self._answer()
         if reason is not None:
             raise KernelError(
@@ -296,7 +296,7 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def deploy_extension_that(self, goes: Goes) -> None:
-        """Deploy a sound extension, then one that ``faults`` or ``overruns`` after some calls, and let traffic in.
+        """Deploy a sound extension, then one that ``faults`` or ``overruns`` after some calls, and play traffic.
 
         Needs a ``testing`` kernel: a release kernel refuses such an extension.
         """
@@ -304,9 +304,9 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def rollback_should_happen(self, within: timedelta = timedelta(milliseconds=100)) -> None:
-        """The kernel took the defective extension back by itself, for the right cause and in time.
+        """The kernel rolled back the defective extension by itself, for the right cause and in time.
 
-        Time is measured by the board: from the defect being noticed to the previous configuration being in force.
+        The board measures the time from the detection of the defect until the previous configuration is active.
         """
         session = self._leased()
         event = session.rollback()
@@ -320,10 +320,10 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def budget_should_hold(self, stage: str, clock: OptionalClock = "") -> None:
-        """Every sample of a stage since the board was leased keeps the stage's budget.
+        """Every sample of a stage since the board was leased is within the stage's budget.
 
         Stages are those of the journey: ``generate``, ``verify``, ``jit``, ``deploy``, ``execute``, ``rollback``,
-        ``adapt``, ``unadapted``. ``clock`` is only needed where a stage was measured on several. Too few samples skip
+        ``adapt``, ``unadapted``. ``clock`` is only needed if a stage was measured on several. Too few samples skip
         the test as ``inconclusive``, and so does a budget for another clock than the board's alone; a stage without
         a budget skips it.
         """
@@ -335,7 +335,7 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def measurement_should_hold(self, name: str, *samples: float, clock: OptionalClock = "") -> None:
-        """Samples of a measurement of the lab's own keep the limit that the budget file has for its name.
+        """Samples of a custom measurement are within the limit of its name in the budget file.
 
         They are in the unit of the file: ``Measurement Should Hold    boot_time    3.2    3.4``. ``clock`` is only
         needed where the file has the name on several.
@@ -346,17 +346,17 @@ class AssayLibrary(RobotAccount):
 
     @keyword
     def every_budget_should_hold(self) -> None:
-        """Judge every budget of the file by all samples since the board was leased; the worst one decides."""
+        """Judge every budget of the file with all samples since the board was leased; the worst one decides."""
         session = self._leased()
         rows = session.every_budget()
         self.judge(rows, [session.samples(row) for row in rows])
 
-    # --- what keywords share ---------------------------------------------------------------------------------------
+    # --- shared by keywords ----------------------------------------------------------------------------------------
 
     def _leased(self) -> Session:
         if self.session is None:
             raise ConfigError(
-                "no board is leased", do="call `Lease Board` first, best as the suite's Suite Setup"
+                "no board is leased", do="call `Lease Board` first, for example as the suite's Suite Setup"
             )
         self.session.lease.check()
         return self.session
@@ -373,7 +373,7 @@ class AssayLibrary(RobotAccount):
         return self._refusal
 
     def _kernel(self, spec: BoardSpec, variant: Variant) -> KernelImage:
-        """A kernel, built once: what is accepted does not change under the suites while sources are worked on."""
+        """A kernel, built once, so that all suites use the same one even if the sources change."""
         if (spec.kind, variant) not in self._kernels:
             self._kernels[spec.kind, variant] = (
                 kept(self._kept)[variant]
@@ -383,8 +383,8 @@ class AssayLibrary(RobotAccount):
         return self._kernels[spec.kind, variant]
 
     def _wait(self, reason: str) -> None:
-        logger.info(f"waits: {reason}")
-        tell({"event": "doing", "doing": f"waits: {reason}"})
+        logger.info(f"waiting: {reason}")
+        tell({"event": "doing", "doing": f"waiting: {reason}"})
 
     def _name_suite(self, kind: str, session: Session) -> None:
         self._name(

@@ -1,4 +1,4 @@
-"""Robot's outputs of all kinds become one: what a process left, or what was seen of one that left nothing whole."""
+"""Merges Robot's outputs of all board types; generates one for a process that left no complete output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REBOT_ERROR: Final = 251  # and above: not a number of failed tests
 
 
 def count_tests(suites: Sequence[Path], include: Sequence[str]) -> int:
-    """How many tests the tags choose. Raises ConfigError when there is none, or a suite cannot be read."""
+    """The number of tests that the tags select. Raises ConfigError if there are none or a suite cannot be read."""
     try:
         suite = TestSuite.from_file_system(*suites)
     except DataError as error:
@@ -35,7 +35,7 @@ def count_tests(suites: Sequence[Path], include: Sequence[str]) -> int:
             f"the suites cannot be read: {error}",
             expected="Robot suites",
             seen=", ".join(map(str, suites)),
-            do="name files or folders that hold *.robot files",
+            do="name *.robot files, or folders that contain them",
         ) from error
     tags = sorted({tag for test in suite.all_tests for tag in test.tags})
     if include:
@@ -46,14 +46,14 @@ def count_tests(suites: Sequence[Path], include: Sequence[str]) -> int:
             f"no test has the tag {asked}{did_you_mean(asked, tags)}",
             expected=f"one of {', '.join(tags)}",
             seen=asked,
-            do="leave --include out for every test",
+            do="omit --include to run every test",
         )
     found: int = suite.test_count
     return found
 
 
 def read_rows(output: Path, kind: str, told: Sequence[CaseRow]) -> list[CaseRow] | None:
-    """The row of every test in an output, as it was told while it ran, else as the output has it; None for a torn one."""
+    """The row of every test in an output: as reported while it ran, else from the output; None for a damaged output."""
     try:
         suite = ExecutionResult(output).suite
     except DataError:
@@ -65,7 +65,7 @@ def read_rows(output: Path, kind: str, told: Sequence[CaseRow]) -> list[CaseRow]
         seen = known.get(id_of(test, kind))
         if seen is None or seen["verdict"] == row["verdict"]:
             rows.append(seen or row)
-        else:  # a suite's teardown decides after its tests were told of
+        else:  # a suite's teardown is known only after its tests were reported
             rows.append(
                 {
                     **seen,
@@ -78,7 +78,7 @@ def read_rows(output: Path, kind: str, told: Sequence[CaseRow]) -> list[CaseRow]
 
 
 def infra_row(kind: str, what: str, message: str, place: str = "") -> CaseRow:
-    """The row of a kind that the lab could not test, or not to the end."""
+    """The row of a board type that the lab could not test completely."""
     return {
         "id": f"robot/{what}[{kind}]",
         "kind": kind,
@@ -97,7 +97,7 @@ def infra_row(kind: str, what: str, message: str, place: str = "") -> CaseRow:
 
 
 def write_output(output: Path, kind: str, rows: Sequence[CaseRow], metadata: Mapping[str, str]) -> None:
-    """An output for a kind whose process left none: one suite with a test a row."""
+    """An output for a board type whose process left none: one suite with one test per row."""
     suite = ResultSuite(name=kind, metadata=dict(metadata))
     for row in rows:
         name = row["id"].rpartition("::")[2] if "::" in row["id"] else row["id"].removeprefix("robot/")
@@ -116,7 +116,7 @@ def write_output(output: Path, kind: str, rows: Sequence[CaseRow], metadata: Map
 
 
 def merge(folder: Path, outputs: Sequence[Path], metadata: Mapping[str, str]) -> Path:
-    """One output, log, report and xUnit file of all kinds in `folder`; returns the log. Raises InfraError."""
+    """One output, log, report and xUnit file of all board types in `folder`; returns the log. Raises InfraError."""
     said = io.StringIO()
     sources = [_below_one_suite(folder, outputs[0])] if len(outputs) == 1 else outputs
     code = rebot(
@@ -135,7 +135,7 @@ def merge(folder: Path, outputs: Sequence[Path], metadata: Mapping[str, str]) ->
     )
     if code >= _REBOT_ERROR:
         raise InfraError(
-            "the outputs of the kinds cannot be merged",
+            "the outputs of the board types cannot be merged",
             expected=f"a log in {folder}",
             seen=said.getvalue().strip()[-500:],
             do="free space on that disk, or name another folder with --results",
@@ -144,7 +144,7 @@ def merge(folder: Path, outputs: Sequence[Path], metadata: Mapping[str, str]) ->
 
 
 def _below_one_suite(folder: Path, output: Path) -> Path:
-    """An output whose suite lies below another, as those of several kinds do: Robot puts one alone at the top."""
+    """An output with its suite below another one, as for several board types: Robot puts a single one at the top."""
     found = ExecutionResult(output)
     suite = ResultSuite(name="Assay acceptance")
     suite.suites = [found.suite]

@@ -1,4 +1,4 @@
-"""One Robot process for one board kind: started, listened to, asked to stop, and read when it has ended."""
+"""One Robot process for one board type: starting it, reading its events, stopping it, reading its output."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from targets.processes import is_stopped
 CONSOLE: Final = "console.txt"
 OUTPUT: Final = "output.xml"
 STOP_S: Final = 30.0
-"""How long a process may take, after it was asked to stop, to end its keyword, free its board and write its output."""
+"""Time after a stop request for a process to end its keyword, release its board and write its output."""
 
 _INTERRUPTED: Final = 253  # Robot's exit code after a signal; 251, 252 and 255 are its own errors
 _FAILED_MAX: Final = 250
 _TAIL: Final = 2000
 _CHUNK: Final = 65536
-_GAP_S: Final = 2.0  # looks that far apart: whoever looks was stopped himself
+_GAP_S: Final = 2.0  # with checks that far apart, this process itself was stopped
 
 
 @dataclass(slots=True)
 class RobotProcess:
-    """A Robot process and what it has told so far. Its console goes to `folder`/console.txt."""
+    """A Robot process and its events so far. Its console output goes to `folder`/console.txt."""
 
     kind: str
     folder: Path
@@ -62,9 +62,9 @@ class RobotProcess:
         suites: Sequence[Path],
         environment: Mapping[str, str],
     ) -> Self:
-        """Start Robot on `suites`. It ends when this process does. Raises InfraError when it cannot be started."""
+        """Start Robot on `suites`. It ends with this process. Raises InfraError if it cannot be started."""
         reading, writing = os.pipe()
-        # Its own session: a Ctrl-C reaches us alone, and we ask each process to stop, once.
+        # Its own session: Ctrl-C reaches only this process, which asks each Robot process to stop, once.
         command = ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "robot"]
         command += ["--name", kind, "--outputdir", str(folder), "--output", OUTPUT, "--log", "NONE"]
         command += ["--report", "NONE", "--console", "none", "--consolecolors", "off", *options]
@@ -98,7 +98,7 @@ class RobotProcess:
         return self.pipe
 
     def events(self) -> list[Told] | None:
-        """What it told since the last call, oldest first; None once it will tell nothing more."""
+        """Its events since the last call, oldest first; None if no more will arrive."""
         out: list[Told] = []
         while True:
             try:
@@ -124,17 +124,17 @@ class RobotProcess:
             self.total = event.get("total", self.total)
 
     def stop(self) -> None:
-        """Ask it to stop: it ends the keyword, runs teardowns (which free the board) and writes its output."""
+        """Ask it to stop: it ends the keyword, runs teardowns (which release the board) and writes its output."""
         if self.stopped_s is None:
             self.stopped_s = time.monotonic()
             self._signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it now. Its QEMU ends with it."""
+        """Kill it. Its QEMU ends with it."""
         self._signal(signal.SIGKILL)
 
     def stands_still_s(self, now_s: float) -> float:
-        """For how long a signal (SIGSTOP) has kept the process from running, seen at every look; 0 while it runs."""
+        """How long a signal (SIGSTOP) has kept the process from running, by every check; 0 while it runs."""
         asleep = now_s - self._looked_s > _GAP_S  # this process was stopped as well
         self._looked_s = now_s
         if not is_stopped(self.process.pid):
@@ -148,21 +148,21 @@ class RobotProcess:
             os.killpg(self.process.pid, number)
 
     def close(self) -> None:
-        """Give the pipe back. The process has ended."""
+        """Close the pipe. The process has ended."""
         os.close(self.pipe)
 
     @property
     def exit_error(self) -> str:
-        """What was wrong with how it ended, with what was seen of it; empty for a Robot that did its work."""
+        """How it failed, with its last output; empty if Robot ended normally."""
         code = self.process.returncode
         if 0 <= code <= _FAILED_MAX or (code == _INTERRUPTED and self.stopped_s is not None):
             return ""
-        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with {code}"
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with {code}"
         if code == _INTERRUPTED:
             how = "was interrupted from outside"
         said = (self.folder / CONSOLE).read_bytes()[-_TAIL:].decode("utf-8", "replace").strip()
         done = f"after {len(self.rows)} of {self.total} tests, in '{self.doing}'"
-        return f"Robot {how} {done}" + (f"; it said: {said}" if said else "")
+        return f"Robot {how} {done}" + (f"; its output: {said}" if said else "")
 
 
 def verdicts(rows: Sequence[CaseRow]) -> list[Verdict]:

@@ -1,4 +1,4 @@
-"""One Robot test as a record has it: its verdict on the lab's scale, and its row in `tests.jsonl` and `run.json`."""
+"""One Robot test in a record: its verdict, and its row in `tests.jsonl` and `run.json`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from contracts.record import CaseRow, MeasuredRow
 from contracts.root import ROOT
 
 INTERRUPTED_TEXT: Final = "Execution terminated by signal"
-"""Robot's message for the test in which a signal came."""
+"""Robot's message for the test during which a signal arrived."""
 
 NOT_BEGUN_TAG: Final = "robot:exit"
-"""Robot's own tag on the tests that it then left out."""
+"""Robot's own tag on the tests that it then skipped."""
 
 
 INFRA_PREFIX: Final = "infra: "
-"""How the message of a keyword begins that ended by the lab's own fault."""
+"""Prefix of the message of a keyword that ended with a lab fault."""
 
 _SETUP = re.compile(r"^(?:(?:Parent suite )?(?:setup|teardown) failed:\n)?", re.IGNORECASE)
 _ALSO = re.compile(r"\n\nAlso (?:parent suite )?teardown failed:\n", re.IGNORECASE)
 
 
 class RobotTest(Protocol):
-    """What is read of Robot's own result of a test (`robot.result.TestCase`)."""
+    """The used part of Robot's own result of a test (`robot.result.TestCase`)."""
 
     name: str
     status: str
@@ -42,18 +42,18 @@ class RobotTest(Protocol):
 
 
 def verdict_of_error(error: AssayError) -> Verdict:
-    """Whose fault an error is: the lab's, or what is under test."""
+    """The verdict of an error: a lab fault, or a fault of what is under test."""
     return Verdict.INFRA if isinstance(error, InfraError | SetupError) else Verdict.FAIL
 
 
 def is_infra(message: str) -> bool:
-    """Whether a failed test's message tells of the lab's own faults and of nothing else: `fail` outranks `infra`."""
+    """Whether a failed test's message contains only lab faults: `fail` outranks `infra`."""
     parts = _ALSO.split(message)
     return all(_SETUP.sub("", part, count=1).startswith(INFRA_PREFIX) for part in parts)
 
 
 def verdict_of(test: RobotTest) -> Verdict:
-    """Robot's status and our tags back to the one scale (DESIGN, verdict table)."""
+    """The verdict from Robot's status and Assay's tags (docs/verdicts.md)."""
     if test.status == "PASS":
         return Verdict.MARGINAL if Verdict.MARGINAL in test.tags else Verdict.PASS
     if test.status == "SKIP":
@@ -65,7 +65,7 @@ def verdict_of(test: RobotTest) -> Verdict:
 
 
 def test_id(test: RobotTest, kind: str) -> str:
-    """`robot/FILE.robot::NAME[KIND]`: the kind, never the place."""
+    """`robot/FILE.robot::NAME[KIND]`: the board type, never the place."""
     source = Path(test.source) if test.source else Path("robot")
     shown = source.relative_to(ROOT) if source.is_relative_to(ROOT) else source
     return f"{shown.as_posix()}::{test.name}[{kind}]"
@@ -73,7 +73,7 @@ def test_id(test: RobotTest, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What only the session of a test's board knows of the test."""
+    """The part of a test's row that comes from its board's session."""
 
     sections: list[list[str]] = field(default_factory=list)
     measurements: list[MeasuredRow] = field(default_factory=list)

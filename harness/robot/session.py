@@ -1,4 +1,4 @@
-"""What one Robot process does with its board: lease, boot, adapt, provoke, collect samples. Knows nothing of Robot."""
+"""One Robot process's work with its board: lease, boot, adapt, provoke, collect samples. Independent of Robot."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ANSWER: Final = b"is anybody there"
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a session works with. `folder` takes its evidence; `quiet` is shared by the processes of one job."""
+    """The parameters of a session. `folder` is for its evidence; `quiet` is shared by the processes of one job."""
 
     seed: int
     folder: Path
@@ -52,9 +52,9 @@ class Choices:
 
 
 class Session:
-    """One place of a kind, leased from `lease` to `give_back`, and every sample taken on it.
+    """One place of a board type, leased from `lease` to `give_back`, and every sample measured on it.
 
-    `kernel` gives the images that it boots, `say` is told what is waited for. Methods raise the errors of `contracts`.
+    `kernel` returns the images to boot, `say` gets the reason for a wait. Methods raise the errors of `contracts`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Session:
 
     @property
     def transcript(self) -> Path:
-        """Every frame of the session, one JSON line each."""
+        """The path of the session's transcript, one JSON line per frame."""
         return self.choices.folder / "transcript.jsonl"
 
     @property
@@ -107,23 +107,23 @@ class Session:
 
     @property
     def board(self) -> Board:
-        """The board, on. Raises ConfigError for a suite that boots nothing before it asks."""
+        """The running board. Raises ConfigError if the suite has not booted it."""
         if self._board is None:
             raise ConfigError(
                 f"board {self.lease.place.name} is off",
                 expected="a kernel on it",
-                seen="none was flashed, or the last boot failed",
-                do="call `Flash Kernel` first, best as the suite's Test Setup",
+                seen="no kernel was flashed, or the last boot failed",
+                do="call `Flash Kernel` first, for example as the suite's Test Setup",
             )
         return self._board
 
     @property
     def running(self) -> Board | None:
-        """The board when a kernel was booted on it, else None."""
+        """The board if a kernel was booted on it, else None."""
         return self._board
 
     def take(self) -> Self:
-        """Lease a place, other than those that were lost in this session where there are others."""
+        """Lease a place, if possible not one that was lost in this session."""
         without = self._suspects if len(self._suspects) < self.spec.instances else frozenset[str]()
         self._lease = acquire(
             self.spec,
@@ -135,12 +135,12 @@ class Session:
         return self
 
     def suspect(self) -> None:
-        """The lab's own fault was seen: the next `flash` takes another place, or power-cycles this one."""
+        """Record a lab fault: the next `flash` leases another place, or power-cycles this one."""
         if self._lease is not None:
             self._suspects.add(self._lease.place.name)
 
     def flash(self, variant: Variant) -> Board:
-        """The board with that kernel, pristine: as it is when it runs it already and answers, else booted afresh."""
+        """The board with that kernel, reset: not rebooted if it already runs that kernel and answers."""
         image = self._kernel(self.spec, variant)
         lost = self.lease.place.name in self._suspects
         if self._board is not None and self._board.image == image and not lost:
@@ -185,17 +185,17 @@ class Session:
             yield
 
     def answers(self) -> None:
-        """Ask the kernel for an echo and its status. Raises when it is silent, has faulted, or garbles the echo."""
+        """Ask the kernel for an echo and its status. Raises if it is silent, has faulted, or corrupts the echo."""
         answer = self.board.client.echo(_ANSWER)
         if answer != _ANSWER:
-            raise KernelError("the kernel garbles an echo", expected=repr(_ANSWER), seen=repr(answer))
+            raise KernelError("the kernel corrupts an echo", expected=repr(_ANSWER), seen=repr(answer))
         self.board.client.status()
         self.board.check_alive()
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
     def observe(self, family: str) -> Telemetry:
-        """Bring the board to the family's next seeded situation; what its kernel then counted."""
+        """Prepare the board for the family's next seeded situation; returns its kernel's counters."""
         number = self._seen[family] = self._seen.get(family, 0) + 1
         self.adaptation = None
         self.situation = situation(family, situation_seed(self.choices.seed, number))
@@ -204,7 +204,7 @@ class Session:
             return pipeline.observe(self.board)
 
     def adapt(self) -> Adaptation:
-        """Let the model adapt the board to the observed situation, under the stopwatch; counted for `unadapted`."""
+        """Adapt the board to the observed situation with the model, timed; counts for `unadapted`."""
         if self.situation is None:
             raise ConfigError("nothing was observed yet", do="call `Observe Traffic` first")
         adaptation = self.adaptation = Adaptation()
@@ -218,7 +218,7 @@ class Session:
         return adaptation
 
     def commit(self) -> Adaptation:
-        """Replay the situation's traffic through the deployed extension, see it committed, take it back."""
+        """Replay the situation's traffic through the deployed extension, wait for its commit, roll it back."""
         if self.adaptation is None or not self.adaptation.deployed:
             raise ConfigError("no extension is deployed", do="call `Adapt` first")
         with self._busy():
@@ -227,14 +227,14 @@ class Session:
         return self.adaptation
 
     def warm_up(self, family: str) -> None:
-        """One adaptation whose host figures are the warm-up sample, and which no share counts."""
+        """One adaptation whose host figures are the warm-up sample, and which does not count for `unadapted`."""
         self.observe(family)
         if self.adapt().deployed:
             self.commit()
         self.tried, self.refused = 0, 0
 
     def _keep(self) -> None:
-        """Leave the situation's sources, code and traces in the evidence folder."""
+        """Write the situation's sources, code and traces to the evidence folder."""
         if self.situation is None or self.adaptation is None:
             return
         family = self.situation.family
@@ -242,7 +242,7 @@ class Session:
         write_situation(folder, self.situation, self.adaptation)
 
     def offer(self, program: Program, image: bytes) -> ProgramRejected | None:
-        """Hand the kernel an image; its refusal, or None when it took the program (which is unloaded again)."""
+        """Send the kernel an image; its refusal, or None if it accepted the program (which is unloaded again)."""
         try:
             loaded = pipeline.load(self.board, program, image)
         except ProgramRejected as refusal:
@@ -251,7 +251,7 @@ class Session:
         return None
 
     def deploy_defective(self, flag: ImageFlag, cause: RollbackCause) -> None:
-        """Deploy an extension that goes wrong after some calls, and replay traffic through it."""
+        """Deploy an extension that fails after some calls, and replay traffic through it."""
         self._defect = None
         with self._busy():
             self._defect = deploy_defective(self.board, self.key, flag, cause)
@@ -266,14 +266,14 @@ class Session:
     # --- the figures -------------------------------------------------------------------------------------------
 
     def judged(self, stage: str, clock: Clock | None = None) -> Judged:
-        """All samples of a stage since the lease, judged by its budget on the clock that they were taken on."""
+        """All samples of a stage since the lease, judged by its budget on their clock."""
         asked = self.budgets(stage, clock)
         if stage not in tuple(Stage):
             raise ConfigError(
-                f"{stage} is a measurement of the lab's own",
-                expected="a stage of the journey, whose samples the session takes",
+                f"{stage} is a custom measurement",
+                expected="a stage of the journey, which the session samples",
                 seen=stage,
-                do="give its samples: `Measurement Should Hold    NAME    SAMPLE ...`",
+                do="pass its samples: `Measurement Should Hold    NAME    SAMPLE ...`",
             )
         on = clock or (self.board.clock if Stage(stage).side is Side.BOARD else Clock.HOST)
         if Stage(stage).not_built:
@@ -287,14 +287,14 @@ class Session:
         return asked.judge(samples, waited=waited, lost="; ".join(self.watch.lost.get(stage, ())))
 
     def samples(self, row: Judged) -> list[float]:
-        """What a row was judged from, in ns, warm-up included."""
+        """The samples of a row, in ns, warm-up included."""
         return list(self.watch.samples.get((row.name, row.clock), ()))
 
     def every_budget(self) -> list[Judged]:
-        """A row a stage that the file has a budget for, on the clock that this board measures it on.
+        """One row per stage with a budget in the file, on the clock on which this board measures it.
 
-        A stage whose budget is for the board's other clock alone is `skip` where it has not run, and not judged where
-        it has. Measurements of the lab's own are not among them.
+        A stage with a budget only for the board's other clock is `skip` if it has not run, and not judged if it has.
+        Custom measurements are not included.
         """
         rows = []
         for stage in dict.fromkeys(stage for (stage, _), b in self.budgets.entries.items() if not b.is_own):

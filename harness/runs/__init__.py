@@ -1,1 +1,1 @@
-"""Records of runs: written, found again, compared, kept."""
+"""Records of runs: writing, finding, comparing, pruning."""

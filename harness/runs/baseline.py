@@ -1,4 +1,4 @@
-"""`assay baseline write RUN`: the virtual figures of a run, kept in the repository as what later runs are held to."""
+"""`assay baseline write RUN`: stores the virtual figures of a run in the repository, for comparison with later runs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Board(TypedDict):
 
 
 class Baseline(TypedDict):
-    """A run's record cut down to what its kernel and seed decide: no host figure, no source, no path."""
+    """A run's record reduced to what its kernel and seed determine: no host figures, sources or paths."""
 
     schema: int
     run: _About
@@ -73,7 +73,7 @@ class Baseline(TypedDict):
 
 
 def baseline_of(document: Document) -> Baseline:
-    """The part of a run's record that is kept; its verdicts are those of the virtual rows, which alone are kept."""
+    """The part of a run's record for the baseline, with only its virtual rows; its verdicts are theirs."""
     boards = [_board(board) for board in document.boards]
     run = document.run
     return {
@@ -129,8 +129,8 @@ def _situation(situation: Situation) -> _Situation:
 def write_baseline(console: Console, name: str, results: Path, baseline: Path = BASELINE) -> int:
     """Make `name` the baseline and return 0.
 
-    Raises ConfigError for a run that is no measure: one that was interrupted, ended early on a board, missed a
-    virtual budget, or lacks a kind that the baseline has.
+    Raises ConfigError for a run that is not usable: one that was interrupted, ended early on a board, missed a
+    virtual budget, or lacks a board type that the baseline has.
     """
     run = load(name, results, baseline, "run")
     _check(run.document, run.label)
@@ -142,7 +142,7 @@ def write_baseline(console: Console, name: str, results: Path, baseline: Path = 
                 f"run {run.label} would drop {', '.join(gone)} from the baseline",
                 expected=f"a run of {', '.join(sorted(kinds))}",
                 seen=", ".join(sorted(run.boards)),
-                do="run those kinds too, or remove the baseline first",
+                do="run those board types as well, or remove the baseline first",
             )
     content = baseline_of(run.document)
     Folder(baseline.parent).write(baseline.name, _laid_out(content))
@@ -154,29 +154,29 @@ def write_baseline(console: Console, name: str, results: Path, baseline: Path = 
 
 
 def _check(document: Document, label: str) -> None:
-    """What the host did, or how long it took, is no matter: a baseline is about the kernel's own counts."""
+    """Check that a run may become the baseline. Host results do not matter: a baseline holds the kernel's counts."""
     wrong = "was interrupted" if document.run.interrupted else "" if document.boards else "has no board"
-    wrong = "is a session of tests" if document.run.job != "run" else wrong
+    wrong = "is a test session" if document.run.job != "run" else wrong
     for board in document.boards:
         rows = board.rows(Clock.VIRTUAL)
         missed = [name for name, row in rows.items() if row.verdict.exit_code]
         if board.error:
             wrong = wrong or f"ended early on {board.kind}"
         elif not rows:
-            wrong = wrong or f"has no virtual figure of {board.kind}"
+            wrong = wrong or f"has no virtual figures of {board.kind}"
         elif missed:
             wrong = wrong or f"missed a budget on {board.kind}: {', '.join(missed)}"
     if wrong:
         raise ConfigError(
             f"run {label} {wrong}",
-            expected="a whole run with every virtual budget kept",
+            expected="a complete run within every virtual budget",
             seen=wrong,
             do="make one with `assay run`",
         )
 
 
 def _laid_out(content: Baseline) -> str:
-    """JSON with one line a stage and a situation, so that a refresh reads well as a difference."""
+    """JSON with one line per stage and situation, so that an update gives a readable diff."""
     lines = ["{", f'"schema": {content["schema"]},', f'"run": {json.dumps(content["run"])},', '"boards": [']
     for number, board in enumerate(content["boards"], start=1):
         head = json.dumps({key: value for key, value in board.items() if not isinstance(value, list)})

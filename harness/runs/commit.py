@@ -1,4 +1,4 @@
-"""Which commit of the sources a record is about."""
+"""The commit of the sources for a record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TIMEOUT_S: Final = 30.0
 
 
 def commit_of(root: Path = ROOT) -> str | None:
-    """The commit checked out at `root`, 40 hex digits, `-dirty` behind it when tracked files differ; None without one."""
+    """The commit checked out at `root`: 40 hex digits, plus `-dirty` if tracked files differ; None if there is none."""
     head = _git(root, "rev-parse", "HEAD")
     if not head:
         return None

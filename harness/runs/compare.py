@@ -1,4 +1,4 @@
-"""`assay compare A B`: virtual figures judged like with like, host figures set side by side and never judged."""
+"""`assay compare A B`: judges virtual figures of equal inputs, shows host figures without judging them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from harness.judge.change import (
 from harness.runs.compare_tests import compare_sessions
 from harness.runs.figures import Board, Figures, Situation, load
 
-_SHOWN: Final = 5  # situations named for a stage, worst first
+_SHOWN: Final = 5  # number of situations to list per stage, worst first
 
 
 @dataclass(frozen=True, slots=True)
 class StageChange:
     """A board's stage on the virtual clock, over the inputs that both documents share.
 
-    `situations` holds what changed by situation; `alike` of `total` situations were the same input and program.
+    `situations` holds the changes by situation; `alike` of `total` situations had the same input and program.
     `threshold` is the growth in percent above which a figure is a regression.
     """
 
@@ -48,7 +48,7 @@ class StageChange:
 
     @property
     def is_regression(self) -> bool:
-        """The stage's statistic, or any one situation, above the threshold."""
+        """Whether the stage's statistic or any situation is above the threshold."""
         return self.figure.grew_by_more_than(self.threshold) or bool(self.slower)
 
     @property
@@ -60,7 +60,7 @@ class StageChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything two documents have in common, and in `missing` what only one has or could not be judged."""
+    """What two documents have in common, and in `missing` what only one has or could not be judged."""
 
     virtual: tuple[StageChange, ...]
     host: tuple[HostChange, ...]
@@ -68,14 +68,14 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """`fail` on a virtual regression; `inconclusive` when no virtual figure was comparable."""
+        """`fail` on a virtual regression; `inconclusive` if no virtual figure was comparable."""
         if any(change.is_regression for change in self.virtual):
             return Verdict.FAIL
         return Verdict.PASS if self.virtual else Verdict.INCONCLUSIVE
 
 
 def compare(before: Figures, after: Figures, threshold: float = DEFAULT_THRESHOLD) -> Comparison:
-    """Compare two documents, board by board and stage by stage. `threshold`: percent that a figure may grow by."""
+    """Compare two documents, board by board and stage by stage. `threshold`: allowed growth in percent."""
     virtual: list[StageChange] = []
     host: list[HostChange] = []
     missing = _only_one(before.boards, after.boards, "board ", before, after)
@@ -95,7 +95,7 @@ def compare(before: Figures, after: Figures, threshold: float = DEFAULT_THRESHOL
 def _only_one(
     old: Collection[str], new: Collection[str], what: str, before: Figures, after: Figures
 ) -> list[str]:
-    """A line for each name that only one side has."""
+    """One line for each name that only one document has."""
     gone = [f"{what}{name}: in {before.label}, not in {after.label}" for name in old if name not in new]
     return gone + [
         f"{what}{name}: in {after.label}, not in {before.label}" for name in new if name not in old
@@ -105,7 +105,7 @@ def _only_one(
 def _virtual(
     old: Board, new: Board, before: Figures, after: Figures, threshold: float
 ) -> tuple[list[StageChange], list[str]]:
-    """The virtual stages of one kind, and notes on what could not be judged."""
+    """The virtual stages of one board type, and notes on what could not be judged."""
     olds, news = old.rows(Clock.VIRTUAL), new.rows(Clock.VIRTUAL)
     notes = _only_one(olds, news, f"{old.kind} stage ", before, after)
     known = {situation.identity: situation for situation in old.situations}
@@ -138,13 +138,13 @@ def _virtual(
 
 
 def _statistic(stat: Stat, samples: Sequence[float]) -> float:
-    """A stage's statistic over the shared inputs, by the rules of `harness.judge.budgets`."""
+    """A stage's statistic over the shared inputs, with the rules of `harness.judge.budgets`."""
     ranks = {Stat.MAX: 100, Stat.P99: 99, Stat.MEDIAN: 50, Stat.P1: 1, Stat.MIN: 0}
     return percentile(samples, ranks[stat])
 
 
 def _host(old: Board, new: Board) -> list[HostChange]:
-    """The stages of one kind on the clocks that are not exact, by their situations' samples after the warm-up."""
+    """The stages of one board type on inexact clocks, from the samples of its situations after the warm-up."""
     out = []
     for stage in JourneyStage:
         for clock in (Clock.HOST, Clock.HARDWARE):
@@ -169,7 +169,7 @@ def _reading(change: StageChange) -> str:
 
 
 def virtual_table(comparison: Comparison, before: str, after: str) -> Table:
-    """Stages on the virtual clock: counts of instructions and how they changed."""
+    """Stages on the virtual clock: instruction counts and their changes."""
     table = Table(title=f"instructions, {before} -> {after}", title_justify="left")
     for column in ("board", "stage", "stat"):
         table.add_column(column, no_wrap=True)
@@ -195,27 +195,27 @@ def virtual_table(comparison: Comparison, before: str, after: str) -> Table:
 def compare_runs(
     console: Console, before: str, after: str, results: Path, threshold: float = DEFAULT_THRESHOLD
 ) -> int:
-    """Compare two runs, or two sessions of tests, by name and print it.
+    """Compare two runs or two test sessions by name and print the result.
 
     `threshold` is in percent: a virtual figure that grew by more is a regression. Raises ConfigError for a threshold
-    that is no number from 0 on.
+    that is not a number of 0 or more.
 
-    `last` as the second name is the last of the first one's job. Returns 1 on a virtual regression, 76 when nothing
+    `last` as the second name is the last run of the first one's job. Returns 1 on a virtual regression, 76 if nothing
     was comparable.
     """
     if not 0 <= threshold < math.inf:
         raise ConfigError(
             f"no threshold: {threshold:g}",
-            expected="a number of percent, 0 or more",
+            expected="a percentage, 0 or more",
             seen=f"{threshold:g}",
-            do="give --threshold a number such as 1 or 0.5",
+            do="set --threshold to a number such as 1 or 0.5",
         )
     old = load(before, results)
     new = load(after, results, job=old.document.run.job)
     if old.document.run.job != new.document.run.job:
         jobs = old.document.run.job, new.document.run.job
         console.print(
-            f"nothing to judge: {old.label} is of the job `{jobs[0]}`, {new.label} of `{jobs[1]}`",
+            f"nothing to judge: {old.label} has the job `{jobs[0]}`, {new.label} the job `{jobs[1]}`",
             soft_wrap=True,
         )
         return Verdict.INCONCLUSIVE.exit_code

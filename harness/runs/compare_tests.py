@@ -1,4 +1,4 @@
-"""`assay compare A B` of two sessions of tests: what each test measured, test by test, virtual figures judged."""
+"""`assay compare A B` of two test sessions: compares what each test measured, judges virtual figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.judge.change import Change, HostChange, host_table, percent_text, r
 from harness.runs.figures import Figures, Measured, TestRow
 
 _Key = tuple[str, str, Clock, int]
-"""Test id, stage, clock, and which of the test's measurements of that stage."""
+"""Test id, stage, clock, and the index among the test's measurements of that stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class TestChange:
     `threshold` is the growth in percent above which a figure is a regression.
     """
 
-    __test__ = False  # pytest is not to take it for a test case
+    __test__ = False  # not a pytest test case
 
     test: str
     stat: str
@@ -34,17 +34,17 @@ class TestChange:
 
     @property
     def worst(self) -> float:
-        """How much worse the figure, or the worst of its samples, has become: 1 for not at all."""
+        """How much worse the figure, or its worst sample, has become: 1 means no change."""
         return max(self.figure.harm, *(sample.harm for sample in self.samples), 0.0)
 
     @property
     def is_regression(self) -> bool:
-        """The figure, or any one sample, above the threshold."""
+        """Whether the figure or any sample is above the threshold."""
         return any(change.grew_by_more_than(self.threshold) for change in (self.figure, *self.samples))
 
     @property
     def reading(self) -> str:
-        """What to make of it."""
+        """The conclusion for the table."""
         if self.is_regression:
             return "[bold red]regression[/]"
         if self.worst > 1:
@@ -55,7 +55,7 @@ class TestChange:
 
 
 def _measured(figures: Figures) -> dict[_Key, tuple[TestRow, Measured]]:
-    """Every figure that a test of the session took."""
+    """Every figure that the session's tests measured."""
     found: dict[_Key, tuple[TestRow, Measured]] = {}
     for test in figures.document.tests:
         for row in test.measurements:
@@ -72,8 +72,8 @@ def session_changes(
 ) -> tuple[list[TestChange], list[HostChange], list[str]]:
     """Virtual changes, host changes, and a line for each figure that could not be judged.
 
-    Nothing is alike in sessions of two seeds. A figure is judged when both sessions have it by the same statistic
-    over as many samples.
+    Sessions with different seeds have no equal inputs. A figure is judged if both sessions have it with the same
+    statistic and the same number of samples.
     """
     old, new = _measured(before), _measured(after)
     virtual: list[TestChange] = []
@@ -150,9 +150,9 @@ def _virtual_table(changes: list[TestChange], before: str, after: str) -> Table:
 
 
 def compare_sessions(console: Console, before: Figures, after: Figures, threshold: float) -> int:
-    """Print what two sessions' tests measured, virtual figures judged with a threshold in percent.
+    """Print what two sessions' tests measured; judges virtual figures with a threshold in percent.
 
-    Returns 1 on a virtual regression, 76 when nothing was comparable.
+    Returns 1 on a virtual regression, 76 if nothing was comparable.
     """
     virtual, host, notes = session_changes(before, after, threshold)
     if virtual:

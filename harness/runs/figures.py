@@ -1,4 +1,4 @@
-"""The figures of a recorded run, or of the committed baseline, as comparisons and the history read them."""
+"""The figures of a recorded run or of the committed baseline, for comparisons and the history."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from harness.runs.record import DEFAULT_RESULTS, Job, find_run
 
 BASELINE: Final = ROOT / "lab-config" / "baseline.json"
 
-# Names that stand for a document and are not a run's.
+# Names for a document that are not the name of a run.
 _WORDS: Final = ("baseline", "last")
 
 
 class _Read(BaseModel):
-    """A part of a document: what later versions add is ignored, what is needed must be there."""
+    """A part of a document: ignores keys of later versions, requires the keys that are used."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Stage(_Read):
-    """A stage's row: its judged value in `unit` on `clock`; None where nothing was measured."""
+    """A stage's row: its judged value in `unit` on `clock`; None if nothing was measured."""
 
     name: str
     value: float | None
@@ -44,12 +44,12 @@ class Stage(_Read):
 
     @property
     def own_unit(self) -> str:
-        """The unit of a measurement of the lab's own; empty for a stage of the journey."""
+        """The unit of a custom measurement; empty for a stage of the journey."""
         return "" if self.name in tuple(JourneyStage) else self.unit
 
     @property
     def in_samples_unit(self) -> float:
-        """The value in the unit of its samples: ns, or that of a measurement of the lab's own."""
+        """The value in the unit of its samples: ns, or the unit of a custom measurement."""
         scale = 1.0 if self.own_unit else NS_PER_UNIT.get(self.unit, 1.0)
         return round((self.value or 0.0) * scale, 6)
 
@@ -61,7 +61,7 @@ class Program(_Read):
 
 
 class Attempt(_Read):
-    """One program written: the stage that refused it, or `deploy`."""
+    """One written program: the stage that refused it, or `deploy`."""
 
     stage: str
 
@@ -85,19 +85,19 @@ class Situation(_Read):
 
     @property
     def identity(self) -> tuple[str, int, str, tuple[str, ...]]:
-        """Equal for two situations that put the same input through the same program after the same attempts."""
+        """Equal for two situations with the same input, the same program and the same attempts."""
         stages = tuple(attempt.stage for attempt in self.attempts)
         return (self.family, self.seed, self.program.program_id if self.program else "", stages)
 
 
 class Measured(Stage):
-    """What a test asked a budget about: the row, and its samples, warm-up included."""
+    """A figure that a test had judged: the row, and its samples, warm-up included."""
 
     samples_list: list[float] = []
 
 
 class TestRow(_Read):
-    """One test of a session, as far as its figures go."""
+    """One test of a session, with its figures."""
 
     __test__ = False  # pytest is not to take it for a test case
 
@@ -127,7 +127,7 @@ class Board(_Read):
 
 
 class About(_Read):
-    """What a document says of its run. A session of tests has no situations."""
+    """A document's data about its run. A test session has no situations."""
 
     job: Job = "run"
     name: str
@@ -141,7 +141,7 @@ class About(_Read):
 
 
 class Document(_Read):
-    """`run.json` of a run or of a session of tests, or a baseline made of a run (its virtual figures only)."""
+    """`run.json` of a run or of a test session, or a baseline made from a run (only its virtual figures)."""
 
     version: Literal[1] = Field(alias="schema")
     run: About
@@ -151,7 +151,7 @@ class Document(_Read):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A document, the file it was read from, and what to call it in a table."""
+    """A document, its file, and its name in tables."""
 
     label: str
     path: Path
@@ -159,12 +159,12 @@ class Figures:
 
     @property
     def boards(self) -> Mapping[str, Board]:
-        """Its boards by kind."""
+        """Its boards by board type."""
         return {board.kind: board for board in self.document.boards}
 
 
 def parse(content: Any, path: Path) -> Document:
-    """Read a document. Raises ConfigError, naming the key, when `content` is not one."""
+    """Read a document. Raises ConfigError, with the key, if `content` is not one."""
     try:
         return Document.model_validate(content)
     except ValidationError as error:
@@ -172,7 +172,7 @@ def parse(content: Any, path: Path) -> Document:
         where = ".".join(str(step) for step in first["loc"]) or "the file"
         raise ConfigError(
             f"{path} is not a run's record: {where}: {first['msg']}",
-            expected="a run.json as docs/schemas/run.schema.json has it",
+            expected="a run.json that matches docs/schemas/run.schema.json",
             seen=repr(first["input"])[:80],
             do="name a finished run, or make one with `assay run`",
         ) from error
@@ -181,9 +181,9 @@ def parse(content: Any, path: Path) -> Document:
 def load(
     name: str, results: Path = DEFAULT_RESULTS, baseline: Path = BASELINE, job: Job | None = None
 ) -> Figures:
-    """The figures of a run's name or folder, a JSON file, `last` (of a job, where one is named), or `baseline`.
+    """The figures of a run's name or folder, a JSON file, `last` (of a job, if given), or `baseline`.
 
-    Raises ConfigError, with the nearest name, for what is none of them.
+    Raises ConfigError, with the nearest name, for anything else.
     """
     if name == "baseline":
         if not baseline.is_file():
@@ -204,8 +204,8 @@ def load(
 
 
 def _is_no_folder(path: Path) -> bool:
-    """Whether something is there that a person may mean as a record; what it is, its reader says."""
-    with contextlib.suppress(OSError):  # a name that no file can have
+    """Whether a file exists that may be a record; its reader checks it."""
+    with contextlib.suppress(OSError):  # not a valid file name
         return path.exists() and not path.is_dir()
     return False
 

@@ -1,7 +1,7 @@
-"""`assay history`: every finished run's figures in one SQLite file beside the runs, shown as tables with a trend.
+"""`assay history`: every finished run's figures in one SQLite file next to the runs, shown as tables with a trend.
 
-The file only gathers what the runs' `run.json` say: remove it, and the next call makes it again from the folders
-that are still there. What it holds of runs whose folders are gone stays.
+The file only collects the contents of the runs' `run.json`: if it is removed, the next call rebuilds it from the
+existing folders. It keeps the figures of runs whose folders were removed.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _VERSION: Final = 2
 _BUSY_TIMEOUT_S: Final = 10.0
 _BARS: Final = "▁▂▃▄▅▆▇█"
 HOST: Final = "host"
-"""The board of what was measured without one."""
+"""The board name of figures that were measured without a board."""
 
-# `number` is the order in which runs came in, which no clock can turn round. `test` is empty for a stage of `assay run`,
+# `number` is the order in which runs were added, independent of the clock. `test` is empty for a stage of `assay run`;
 # `nth` counts the measurements of one test.
 _TABLES: Final = """
 CREATE TABLE run (
@@ -64,9 +64,9 @@ DROP TABLE run_1
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One figure of one run: a stage of a board, or what a test measured. `value` is None where nothing was.
+    """One figure of one run: a stage of a board, or what a test measured. `value` is None if nothing was measured.
 
-    `number` grows with every run that came in; `budget` is the limit at that time, in `unit`.
+    `number` grows with every added run; `budget` is the limit at that time, in `unit`.
     """
 
     number: int
@@ -88,20 +88,20 @@ class Point:
 
     @property
     def series(self) -> tuple[str, str, str, str, int]:
-        """What points of one trend have in common: test (empty for `assay run`), board, stage, clock, nth."""
+        """The key of a trend: test (empty for `assay run`), board, stage, clock, nth."""
         return (self.test, self.board, self.stage, self.clock, self.nth)
 
 
 @contextlib.contextmanager
 def _database(results: Path) -> Iterator[sqlite3.Connection]:
-    """The history of a results folder, made when missing. Raises ConfigError or InfraError when it cannot be used."""
+    """The history of a results folder, created if missing. Raises ConfigError or InfraError if it cannot be used."""
     path = results / FILE
     if os.path.lexists(path) and not path.is_file() and not path.is_dir():
         raise ConfigError(
-            f"{path} is no ordinary file",
+            f"{path} is not an ordinary file",
             expected="an SQLite file",
-            seen="something else of that name",
-            do="remove it: it is made again from the runs' folders",
+            seen="another type of file",
+            do="remove it: it is rebuilt from the runs' folders",
         )
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
@@ -115,17 +115,17 @@ def _database(results: Path) -> Iterator[sqlite3.Connection]:
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
             if version not in (0, 1, _VERSION):
                 raise ConfigError(
-                    f"{path} is of another version",
+                    f"{path} has another version",
                     expected=f"version {_VERSION}",
                     seen=str(version),
-                    do="remove it: it is made again from the runs' folders",
+                    do="remove it: it is rebuilt from the runs' folders",
                 )
             with connection:
                 yield connection
     except sqlite3.OperationalError as error:
         raise InfraError(
             f"cannot use {path}",
-            expected="a results folder that can be written",
+            expected="a writable results folder",
             seen=str(error),
             do="make the folder writable, or name another one with --results",
         ) from error
@@ -139,7 +139,7 @@ def _database(results: Path) -> Iterator[sqlite3.Connection]:
 
 
 def feed(results: Path) -> list[str]:
-    """Take in every finished run of the folder that the history lacks; returns a line for each that cannot be read."""
+    """Add every finished run of the folder that the history lacks; returns a line for each unreadable run."""
     unread: list[str] = []
     with _database(results) as connection:
         known = {name for (name,) in connection.execute("SELECT name FROM run")}
@@ -149,7 +149,7 @@ def feed(results: Path) -> list[str]:
             try:
                 _insert(connection, path.parent.name, parse(read_json(path), path))
             except ConfigError as error:
-                unread.append(f"{error.what} (left out): {error.seen}")
+                unread.append(f"{error.what} (skipped): {error.seen}")
     return unread
 
 
@@ -176,7 +176,7 @@ def _insert(connection: sqlite3.Connection, name: str, document: Document) -> No
 
 
 def points(results: Path) -> list[Point]:
-    """Everything that was measured, in the order in which the runs came in."""
+    """Every figure, in the order in which the runs were added."""
     with _database(results) as connection:
         rows = connection.execute(
             "SELECT number, run, started, seed, situations, test, nth, board, build_id, stage, clock, value, unit, "
@@ -187,7 +187,7 @@ def points(results: Path) -> list[Point]:
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """One character a value, lowest to highest; a space where nothing was measured, a middle bar when all are equal."""
+    """One character per value, lowest to highest; a space for a missing value, a middle bar if all are equal."""
     there = [value for value in values if value is not None]
     if not there:
         return " " * len(values)
@@ -200,7 +200,7 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def _chosen(found: Sequence[str], pattern: str | None, what: str) -> set[str]:
-    """Names that a pattern chooses. Raises ConfigError, with the nearest name, when it chooses none."""
+    """Names that match a pattern. Raises ConfigError, with the nearest name, if there are none."""
     chosen = {name for name in found if pattern is None or fnmatchcase(name, pattern)}
     if not chosen:
         assert pattern is not None
@@ -208,7 +208,7 @@ def _chosen(found: Sequence[str], pattern: str | None, what: str) -> set[str]:
             f"no {what} {pattern!r} in the history{did_you_mean(pattern, found)}",
             expected=f"one of {', '.join(found)}, or a glob",
             seen=pattern,
-            do="leave the option out to see all",
+            do="omit the option to see all",
         )
     return chosen
 
@@ -216,9 +216,9 @@ def _chosen(found: Sequence[str], pattern: str | None, what: str) -> set[str]:
 def show_history(
     console: Console, results: Path, board: str | None, stage: str | None, last: int, test: str | None = None
 ) -> int:
-    """Bring the history up to date and print the last runs of each board and stage, then of each test's figures.
+    """Update the history and print the last runs of each board and stage, then of each test's figures.
 
-    `test` is a glob of test ids and leaves the runs out. Returns 0.
+    `test` is a glob of test ids; with it, runs are not printed. Returns 0.
     """
     if not results.is_dir():
         raise ConfigError(
@@ -262,7 +262,7 @@ def _order(stage: str) -> tuple[int, str]:
 
 
 def trend_table(series: Sequence[Sequence[Point]], last: int) -> Table:
-    """One line a board and stage (and test): the trend, the newest value beside the median before, the verdicts."""
+    """One line per board and stage (and test): the trend, the newest value and the earlier median, the verdicts."""
     of_tests = any(trend[0].test for trend in series)
     table = Table(
         title=f"the last {last} {'sessions' if of_tests else 'runs'}, oldest first", title_justify="left"
@@ -301,7 +301,7 @@ def trend_table(series: Sequence[Sequence[Point]], last: int) -> Table:
 
 
 def run_table(series: Sequence[Point]) -> Table:
-    """One line a run of one board and stage."""
+    """One line per run of one board and stage."""
     first = series[0]
     title = f"{first.test + ': ' if first.test else ''}{first.board} {first.stage}, {first.clock} clock"
     table = Table(title=escape(title), title_justify="left")

@@ -1,4 +1,4 @@
-"""Text that every reader of a record takes: another process, JSON, XML, a terminal."""
+"""Text that every reader of a record accepts: another process, JSON, XML, a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 REPLACED: Final = "\ufffd"
-"""Stands for what cannot be shown (Unicode, REPLACEMENT CHARACTER)."""
+"""Replaces what cannot be shown (Unicode, REPLACEMENT CHARACTER)."""
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, Char
@@ -14,7 +14,7 @@ _NOT_NAME: Final = re.compile(r"[^\w.-]")
 
 
 def plain(text: str) -> str:
-    """Text without lone surrogates, which stand for undecodable bytes and which no encoding takes."""
+    """Text without lone surrogates, which represent undecodable bytes and which no encoding accepts."""
     return _SURROGATES.sub(REPLACED, text)
 
 
@@ -30,7 +30,7 @@ def xml_name(text: str) -> str:
 
 
 def plain_value(value: Any) -> Any:
-    """A value of None, booleans, numbers, bytes, plain text, lists, tuples and dicts alone; others become their text.
+    """A value of None, booleans, numbers, bytes, plain text, lists, tuples and dicts only; others become their text.
 
     Enumerations, NumPy's numbers and other subclasses become what they are made of: execnet looks at the exact type.
     """
@@ -55,8 +55,8 @@ def plain_value(value: Any) -> Any:
 
 
 def shortened(text: str, most: int) -> str:
-    """Text of at most about `most` characters: what is too much is left out of its middle, and that is said."""
+    """Text of at most about `most` characters: a note replaces the excess in the middle."""
     if len(text) <= most:
         return text
     half = most // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters are left out here ...]\n{text[-half:]}"
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters omitted ...]\n{text[-half:]}"

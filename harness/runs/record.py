@@ -1,4 +1,4 @@
-"""A run's folder: everything needed to replay it. Workers append fsynced JSON lines, `run.json` comes last."""
+"""A run's folder: everything needed to replay it. Workers append fsynced JSON lines; `run.json` is written last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_RESULTS: Final = ROOT / "results"
 SCHEMA_VERSION: Final = 1
 
 LOCK: Final = "running.lock"
-"""In a run's folder: held (`flock`) by the process that makes the run, for as long as that process lives."""
+"""File in a run's folder: locked (`flock`) by the process that makes the run, while it lives."""
 
 RUN_NAME: Final = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9a-f]{4}")
 _STAMP: Final = "%Y%m%d-%H%M%S"
@@ -40,25 +40,28 @@ def _lab_fault(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             do = "make the folder writable, or name another one with --results"
         raise InfraError(
-            f"cannot write {path}", expected="a results folder with room", seen=str(error), do=do
+            f"cannot write {path}",
+            expected="a writable results folder with free space",
+            seen=str(error),
+            do=do,
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder of a run. Writing raises InfraError when the disk is full or the folder is not writable."""
+    """One folder of a run. Writing raises InfraError if the disk is full or the folder is not writable."""
 
     path: Path
 
     def sub(self, name: str) -> Folder:
-        """A folder below this one, made when missing."""
+        """A subfolder, created if missing."""
         path = self.path / name
         with _lab_fault(path):
             path.mkdir(parents=True, exist_ok=True)
         return Folder(path)
 
     def write(self, name: str, content: bytes | str) -> Path:
-        """Write a whole file, atomically: a reader sees the old one or the new one."""
+        """Write a file atomically: a reader sees the old content or the new one."""
         path = self.path / name
         data = content.encode() if isinstance(content, str) else content
         partial = path.with_name(path.name + ".partial")
@@ -71,11 +74,11 @@ class Folder:
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
-        """Write a JSON file with sorted layout."""
+        """Write a JSON file with sorted keys."""
         return self.write(name, json.dumps(value, indent=2) + "\n")
 
     def append(self, name: str, value: Mapping[str, object]) -> None:
-        """Append one JSON line and fsync it: what is written survives a killed worker."""
+        """Append one JSON line and fsync it, so that it survives a killed worker."""
         path = self.path / name
         with _lab_fault(path), path.open("ab") as file:
             file.write(json.dumps(value).encode() + b"\n")
@@ -84,10 +87,10 @@ class Folder:
 
 
 def new_run(root: Path = DEFAULT_RESULTS) -> tuple[str, Folder]:
-    """Make a run's folder under `root`, which this process holds as in progress until it ends.
+    """Create a run's folder under `root`; this process marks it as in progress until it exits.
 
-    The name begins with the UTC time, or with one second after the newest run's where the clock says less: names sort
-    by the order in which runs were begun, also when the clock was set back.
+    The name begins with the UTC time, or with one second after the newest run's time if the clock was set back:
+    names always sort in the order in which runs were started.
     """
     name = f"{_next_stamp(root):{_STAMP}}-{secrets.token_hex(2)}"
     path = root / name
@@ -105,7 +108,7 @@ def _next_stamp(root: Path) -> datetime:
 
 
 def _stamp(name: str) -> datetime | None:
-    """The time in a run's name; None for what is no run's name."""
+    """The time in a run's name; None for any other name."""
     match = RUN_NAME.fullmatch(name)
     with contextlib.suppress(ValueError):
         if match:
@@ -114,9 +117,9 @@ def _stamp(name: str) -> datetime | None:
 
 
 def _hold(path: Path) -> None:
-    """Lock the run's folder. The descriptor stays open on purpose: the system frees it with the process.
+    """Lock the run's folder. The descriptor stays open on purpose: the system closes it when the process exits.
 
-    Whoever looks whether the run has ended holds the lock for a moment, which is waited for.
+    A process that checks whether the run has ended holds the lock for a moment; this call waits for it.
     """
     descriptor = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -125,10 +128,10 @@ def _hold(path: Path) -> None:
 
 @contextlib.contextmanager
 def hold_ended(path: Path) -> Iterator[bool]:
-    """Hold a run's folder against its reuse: True inside when no process is making the run, False when one is."""
+    """Protect a run's folder against reuse: yields True if no process is making the run, False otherwise."""
     try:
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:  # made by a version without locks; or not ours to open, and so not ours to judge
+    except OSError as error:  # created by a version without locks, or not readable for this user
         yield isinstance(error, FileNotFoundError)
         return
     try:
@@ -142,16 +145,16 @@ def hold_ended(path: Path) -> Iterator[bool]:
 
 
 Job = Literal["run", "tests", "accept"]
-"""What leaves a record: `assay run`, a session of tests, or `assay accept` (which has the layout of one)."""
+"""The jobs with a record: `assay run`, a test session, or `assay accept` (with the layout of a session)."""
 
 
 def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) -> Path:
-    """The folder of a run given by name, path, or the word `last`: the last of that job, where one is named.
+    """The folder of a run given by name, path, or `last`: the last run of that job, if given.
 
     Raises ConfigError with a suggestion.
     """
     direct = Path(name)
-    with contextlib.suppress(OSError):  # a name that no file can have
+    with contextlib.suppress(OSError):  # not a valid file name
         if os.path.lexists(direct / "run.json"):
             return direct
     known = [path.parent.name for path in record_files(root)]
@@ -172,21 +175,21 @@ def find_run(name: str, root: Path = DEFAULT_RESULTS, job: Job | None = None) ->
 
 
 def record_files(root: Path) -> list[Path]:
-    """What stands where a run's record stands, whatever it is, in the order of the runs' names."""
+    """Everything at the path of a run's record, of any type, in the order of the runs' names."""
     with contextlib.suppress(OSError):
         return [file for folder in sorted(root.iterdir()) if os.path.lexists(file := folder / "run.json")]
     return []
 
 
 def _job_of(folder: Path) -> str | None:
-    """The job of a finished run; None when its record cannot be read."""
+    """The job of a finished run; None if its record cannot be read."""
     with contextlib.suppress(ConfigError, AttributeError, KeyError, TypeError):
         return str(read_json(folder / "run.json")["run"].get("job", "run"))
     return None
 
 
 def read_lines(path: Path) -> list[dict[str, object]]:
-    """The whole JSON lines of a record; a line that a killed worker left half-written is dropped."""
+    """The complete JSON lines of a record; drops an incomplete line of a killed worker."""
     out = []
     for line in read_plain(path, FILE_MAX).split(b"\n"):
         with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The results folder: which runs lie there, how large they are, and which may go."""
+"""The results folder: its runs, their sizes, and which may be removed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FIELD_SHOWN: Final = 40
 _KINDS_SHOWN: Final = 12
 
 REMOVING: Final = ".removing-"
-"""Before a run's folder is removed it gets this in front of its name, so that no half of it passes for a run."""
+"""Prefix for a folder that is being removed, so that a partly removed folder does not look like a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunOnDisk:
     """One run's folder. `size` is in bytes on disk, `changed` the newest change in it (seconds since the epoch).
 
-    `kept` says why it may not be removed, "" when it may; `unread` why its record cannot be read, "" when it can.
+    `kept` says why it must not be removed, `unread` why its record cannot be read; both are "" otherwise.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class RunOnDisk:
 
 
 def runs_in(results: Path, baseline: Path = BASELINE) -> list[RunOnDisk]:
-    """Every run of a results folder, oldest first. Raises ConfigError when there is no such folder."""
+    """Every run of a results folder, oldest first. Raises ConfigError if the folder does not exist."""
     if not results.is_dir():
         raise ConfigError(
             f"no results folder {results}",
@@ -67,7 +67,7 @@ def runs_in(results: Path, baseline: Path = BASELINE) -> list[RunOnDisk]:
 
 
 def _source_of(baseline: Path) -> str:
-    """The name of the run that the baseline was made of; empty without one."""
+    """The name of the run that the baseline was made from; empty without a baseline."""
     with contextlib.suppress(ConfigError, KeyError, TypeError):
         return str(read_json(baseline)["run"]["name"])
     return ""
@@ -101,12 +101,12 @@ def _run(path: Path, source: str) -> RunOnDisk:
 
 
 def _short(value: object) -> str:
-    """A field of a table, whatever a record says there."""
+    """A field of a table, from any value in a record."""
     return str(value)[:_FIELD_SHOWN] if isinstance(value, str | int | float) else ""
 
 
 def _document(path: Path) -> tuple[Mapping[str, object], str]:
-    """A run's record, and why it cannot be read; neither for a run that has not come to its end."""
+    """A run's record, and why it cannot be read; neither for an unfinished run."""
     file = path / "run.json"
     if not os.path.lexists(file):
         return {}, ""
@@ -132,12 +132,12 @@ def _extent(path: Path) -> tuple[int, float]:
 
 
 def unread_lines(runs: Sequence[RunOnDisk]) -> list[str]:
-    """A line for each record that cannot be read."""
+    """A line for each unreadable record."""
     return [f"{run.path / 'run.json'} cannot be read: {run.unread}" for run in runs if run.unread]
 
 
 def size_text(size: float) -> str:
-    """Bytes as people read them."""
+    """A size as readable text."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -146,7 +146,7 @@ def size_text(size: float) -> str:
 
 
 def runs_table(runs: Sequence[RunOnDisk]) -> Table:
-    """One line a run, oldest first."""
+    """One line per run, oldest first."""
     table = Table(title="runs, oldest first", title_justify="left")
     for column in ("name", "job", "verdict", "started"):
         table.add_column(column, no_wrap=True)
@@ -163,7 +163,7 @@ def runs_table(runs: Sequence[RunOnDisk]) -> Table:
 def removable(
     runs: Sequence[RunOnDisk], keep: int | None, age_s: float | None, now: float
 ) -> list[RunOnDisk]:
-    """The runs that may go: not among the newest `keep`, older than `age_s`, and kept for no reason of their own."""
+    """The runs to remove: not among the newest `keep`, older than `age_s`, and without a reason to keep them."""
     old = list(runs) if keep is None else list(runs)[:-keep]
     return [run for run in old if not run.kept and (age_s is None or now - run.changed > age_s)]
 
@@ -177,9 +177,9 @@ def prune_runs(
     dry_run: bool = False,
     baseline: Path = BASELINE,
 ) -> int:
-    """Remove old runs, once their figures are in the history, and say what was freed. Returns 0.
+    """Remove old runs after their figures are in the history, and print what was freed. Returns 0.
 
-    Raises InfraError when a folder cannot be removed; those before it are gone then, and told.
+    Raises InfraError if a folder cannot be removed; those before it are already removed and printed.
     """
     runs = runs_in(results, baseline)
     going = removable(runs, keep, age_s, time.time())
@@ -197,17 +197,17 @@ def prune_runs(
             _finish_earlier(results)
         for run in going:
             gone = dry_run or _remove(run)
-            word = "would remove" if dry_run else "removed" if gone else "kept, just begun:"
+            word = "would remove" if dry_run else "removed" if gone else "kept, just started:"
             console.print(f"{word} {run.name}, {size_text(run.size)}", soft_wrap=True, markup=False)
             freed += run.size if gone else 0
     finally:
         what = "would be freed" if dry_run else "freed"
-        console.print(f"{size_text(freed)} {what}, {len(runs) - len(going)} of {len(runs)} runs stay")
+        console.print(f"{size_text(freed)} {what}, {len(runs) - len(going)} of {len(runs)} runs remain")
     return 0
 
 
 def _remove(run: RunOnDisk) -> bool:
-    """Remove a run's folder; False when a process took it meanwhile."""
+    """Remove a run's folder; False if a process started to use it in the meantime."""
     with hold_ended(run.path) as ended:
         if not ended:
             return False
@@ -221,7 +221,7 @@ def _remove(run: RunOnDisk) -> bool:
 
 
 def _finish_earlier(results: Path) -> None:
-    """Remove what an earlier call, killed half-way, left."""
+    """Remove what an earlier, killed call left."""
     for path in results.glob(f"{REMOVING}*"):
         try:
             shutil.rmtree(path)
@@ -232,7 +232,7 @@ def _finish_earlier(results: Path) -> None:
 def _stuck(path: Path, error: OSError) -> AssayError:
     return InfraError(
         f"cannot remove {path}",
-        expected="a folder that may be written",
+        expected="a writable folder",
         seen=str(error),
-        do="mend its permissions, then prune again",
+        do="correct its permissions, then prune again",
     )

@@ -1,4 +1,4 @@
-"""JSON lines that are in their file when `append` returns, and on the disk a moment later: nobody waits for the disk."""
+"""JSON lines: in the file when `append` returns, on the disk soon after, so that no caller waits for the disk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _CLOSE_S: Final = 60.0
 class RowFile:
     """Rows of one file, appended by one process.
 
-    A row survives the end of the process from `append` on, and a power cut once the thread that syncs has been there.
-    The file is opened for each row, so that one that was removed or replaced is noticed.
+    A row survives the process's exit after `append`, and a power cut after the next run of the sync thread. The file
+    is opened for each row, so that a removed or replaced file is noticed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,11 +30,9 @@ class RowFile:
         self._thread: threading.Thread | None = None
 
     def append(self, row: Mapping[str, object]) -> None:
-        """Append one row. Raises InfraError when it, or an earlier one, cannot be written."""
+        """Append one row. Raises InfraError if it or an earlier one cannot be written."""
         line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
-        line = (
-            b"\n" + line if self._torn else line
-        )  # what is left of the row before must not take this one with it
+        line = b"\n" + line if self._torn else line  # an incomplete previous row must not damage this one
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
@@ -50,21 +48,21 @@ class RowFile:
         self._waiting.put(descriptor)
         self._torn = written < len(line)
         if self._torn:
-            raise self._broken(OSError(f"{written} of {len(line)} bytes written: no room"))
+            raise self._broken(OSError(f"{written} of {len(line)} bytes written: no space left"))
         self._check()
 
     def close(self) -> None:
-        """Wait until all is on the disk; may be called twice. Raises InfraError when it is not."""
+        """Wait until all rows are on the disk; may be called twice. Raises InfraError if they are not."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._waiting.put(None)
             thread.join(_CLOSE_S)
             if thread.is_alive():
-                raise self._broken(OSError(f"the disk has not taken it within {_CLOSE_S:g} s"))
+                raise self._broken(OSError(f"the disk did not sync within {_CLOSE_S:g} s"))
         self._check()
 
     def _sync(self) -> None:
-        """Sync what has been written; one sync is for all rows that have come meanwhile."""
+        """Sync what has been written; one sync covers all rows written in the meantime."""
         while (descriptor := self._waiting.get()) is not None:
             while not self._waiting.empty():
                 later = self._waiting.get()
@@ -87,7 +85,7 @@ class RowFile:
     def _broken(self, error: OSError) -> InfraError:
         return InfraError(
             f"cannot write {self.path}",
-            expected="a results folder that stays, with room",
+            expected="a results folder that exists, with free space",
             seen=str(error),
-            do="free space or mend the folder, or name another one with --results",
+            do="free space, restore the folder, or name another one with --results",
         )

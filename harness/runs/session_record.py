@@ -1,4 +1,4 @@
-"""A test session's record: one row a test, appended as its verdict comes; `run.json` and the exit code at the end."""
+"""A test session's record: one row per test, appended with its verdict; `run.json` and the exit code at the end."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 TESTS: Final = "tests.jsonl"
 TRANSCRIPTS: Final = "transcripts"
-_SECTION_MAX: Final = 200_000  # characters: a recursion's traceback, or all that a test printed
+_SECTION_MAX: Final = 200_000  # characters: for example a recursion's traceback, or a test's output
 _OK: Final = ("pass", "marginal")
 SEVERITY: Final = ("pass", "skip", "marginal", "inconclusive", "infra", "fail")
-"""A test is what the worst of its phases is; one of them skipped is a test skipped."""
+"""A test has the verdict of its worst phase; if a phase is skipped, the test is skipped."""
 
 
 class Told(TypedDict):
-    """What a phase's report carries for the record; what follows `message` is on a test's last report alone.
+    """A phase's report for the record; only a test's last report has the fields after `message`.
 
-    `cause`: where a fault of the lab came from (`contracts.errors.Cause`). `earlier_s`: the time of the attempts before
-    the last one.
+    `cause`: the cause of a lab fault (`contracts.errors.Cause`). `earlier_s`: the time of the attempts before the last
+    one.
     `lost`, `unwritten`: boards found dead before the test, and parts of its record that could not be written.
     """
 
@@ -55,7 +55,7 @@ class Told(TypedDict):
 
 @dataclass(slots=True)
 class _Phases:
-    """What has come of one test so far."""
+    """The result of one test so far."""
 
     verdict: str = "pass"
     message: str = ""
@@ -65,16 +65,16 @@ class _Phases:
 
 
 class SessionRecord:
-    """Rows by test as reports come; the controller (or the only process) alone has one.
+    """Rows by test as reports arrive; exists only in the controller (or the only process).
 
-    Nothing is written before `open`, or before the first test on a board: rows wait until then. A folder that cannot
-    be written loses rows, which `unwritten` tells, and never a verdict.
+    Nothing is written before `open` or before the first board test: rows are queued until then. If the folder cannot
+    be written, rows are lost and listed in `unwritten`, but never a verdict.
     """
 
     def __init__(self, root: Path, *, seed: int, command: Sequence[str]) -> None:
         self.rows: list[CaseRow] = []
         self.verdicts: dict[str, list[str]] = {}
-        """Every verdict of each test that has one; more than one is a mistake."""
+        """All verdicts of each test; more than one is an error."""
         self.unwritten: list[str] = []
         self.retried: list[str] = []
         self.lost: list[str] = []
@@ -93,11 +93,11 @@ class SessionRecord:
 
     @property
     def folder(self) -> Path | None:
-        """The run's folder, once there is one."""
+        """The run's folder, if created."""
         return self._folder.path if self._folder else None
 
     def open(self, *, wanted: bool) -> Path:
-        """Make the run's folder. Unless `wanted`, it goes again when no test on a board comes. Raises InfraError."""
+        """Create the run's folder. Unless `wanted`, it is removed if there is no board test. Raises InfraError."""
         from harness.runs.record import new_run
 
         if self._folder is None:
@@ -107,7 +107,7 @@ class SessionRecord:
         return self._folder.path
 
     def add(self, report: pytest.TestReport) -> CaseRow | None:
-        """Take one phase's report; returns the test's row when it was the last phase."""
+        """Add one phase's report; returns the test's row after its last phase."""
         worker = _worker(report)
         key = (report.nodeid, worker)
         phases = self._phases.setdefault(key, _Phases())
@@ -130,7 +130,7 @@ class SessionRecord:
         return row
 
     def settle(self) -> None:
-        """Give tests that were begun, failed, and will not come to their end the verdict that they have."""
+        """Give tests that were started, failed, and will not end the verdict that they have so far."""
         for (nodeid, worker), phases in list(self._phases.items()):
             if phases.verdict not in _OK and phases.verdict != "skip":
                 del self._phases[nodeid, worker]
@@ -156,7 +156,7 @@ class SessionRecord:
             self._write()
 
     def _write(self) -> None:
-        """Append the rows that wait. What cannot be written is told and not tried again."""
+        """Append the queued rows. Write failures are reported and not retried."""
         assert self._file is not None
         waiting, self._written = self.rows[self._written :], len(self.rows)
         for row in waiting:
@@ -166,7 +166,7 @@ class SessionRecord:
                 self.unwritten.append(f"the row of {row['id']}: {error.what} ({error.seen})")
 
     def verdict(self) -> Verdict:
-        """The session's verdict so far; `skip` when there is no test at all."""
+        """The session's verdict so far; `skip` if there are no tests."""
         if not self.rows:
             return Verdict.SKIP
         from harness.judge.budgets import worst
@@ -174,7 +174,7 @@ class SessionRecord:
         return worst([Verdict(row["verdict"]) for row in self.rows])
 
     def finish(self, *, exit_code: int, interrupted: bool) -> None:
-        """Write `run.json`, or remove a folder that nobody needs."""
+        """Write `run.json`, or remove the folder if it is not needed."""
         if self._folder is None or self._file is None:
             return
         if not self._wanted:
@@ -213,15 +213,15 @@ class SessionRecord:
             self.unwritten.append(f"run.json: {error.what} ({error.seen})")
 
     def last_words(self) -> list[str]:
-        """What of the record was lost, for people; empty when it is whole."""
+        """The lost parts of the record as text; empty if it is complete."""
         if not self.unwritten:
             return []
         where = self.folder or self._root
         return [
-            f"the record in {where} is not whole: {len(self.unwritten)} parts of it could not be written",
+            f"the record in {where} is incomplete: {len(self.unwritten)} parts could not be written",
             *(f"  {line}" for line in self.unwritten[:10]),
             *([f"  and {len(self.unwritten) - 10} more"] if len(self.unwritten) > 10 else []),
-            "  do: make room or mend the folder's permissions, or name another one with --results, and run again",
+            "  do: free space, correct the folder's permissions, or name another one with --results; then run again",
         ]
 
 
@@ -234,7 +234,7 @@ def _worker(report: pytest.TestReport) -> str:
 
 
 def _told(report: pytest.TestReport) -> Told:
-    """A report that no worker of ours made, such as xdist's of a worker that died."""
+    """A report that did not come from an Assay worker, such as xdist's report of a worker that died."""
     verdict = "fail" if report.failed else "skip" if report.skipped else "pass"
     return {"verdict": verdict, "message": "" if report.passed else plain(report.longreprtext[:4000])}
 

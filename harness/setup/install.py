@@ -1,9 +1,9 @@
-"""Set this machine up: system packages, `.venv` from the lock files, this project in it, the kernel's C sources.
+"""Sets up this machine: system packages, `.venv` from the lock files, this project in it, the kernel's C sources.
 
 `./assay` runs it as `python3 -m harness.setup.install CHECKSUM LAUNCHER ARGUMENT...` with the machine's own
-Python, so nothing outside the standard library may be imported here; in the end it starts the launcher again.
-Each step leaves a stamp in `.venv/.assay/`; an interrupted set-up goes on at the step where it stopped, and
-`complete`, which the launcher compares, is written last.
+Python, so it may import only the standard library; at the end it starts the launcher again. Each step writes a
+stamp to `.venv/.assay/`; an interrupted set-up resumes at the step where it stopped. The stamp `complete`, which
+the launcher compares, is written last.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LLAMA_CMAKE_ARGS: Final = (
     "-DLLAMA_BUILD_TOOLS=OFF",
     "-DLLAMA_BUILD_SERVER=OFF",
     "-DLLAMA_BUILD_APP=OFF",
-    # One build for every x86-64-v2 or ARMv8 machine: a venv may be copied, and figures stay comparable.
+    # One build for all x86-64-v2 or ARMv8 machines: a venv can be copied, and figures stay comparable.
     "-DGGML_NATIVE=OFF",
 )
 
@@ -64,18 +64,18 @@ A64_LINUX_FLAGS: Final = (
 
 
 def main(arguments: list[str]) -> int:
-    """Set up, mark it complete for the launcher's checksum, and start the launcher again. Returns 69 or 130 if not."""
+    """Set up, mark as complete for the launcher's checksum, and start the launcher again. On failure returns 69 or 130."""
     checksum, *launcher = arguments
     signal.signal(signal.SIGTERM, _interrupt)
     progress = Progress(ROOT / "build" / "setup.log")
     try:
         with _exclusive(progress):
             complete = STAMPS / "complete"
-            # Another first start may have done it while this one waited.
+            # Another first start may have completed it while this one waited.
             if not (
                 _venv_works() and complete.is_file() and complete.read_text(encoding="ascii") == checksum
             ):
-                progress.say(f"setting this machine up; details in {progress.log}")
+                progress.say(f"setting up this machine; details in {progress.log}")
                 set_up(progress)
                 _write_atomically(complete, checksum)
                 progress.say(f"set-up complete after {progress.elapsed_s:.0f} s")
@@ -85,14 +85,14 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         failure = SetupError(
             "set-up could not read or write a file",
-            expected=f"a writable {ROOT} on a disk with room",
+            expected=f"a writable {ROOT} on a disk with free space",
             seen=str(error),
-            do="free space or repair permissions and start again: set-up goes on where it stopped",
+            do="free space or correct permissions and start again: set-up resumes where it stopped",
         )
         sys.stderr.write(f"assay: {failure}\n")
         return failure.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("\nassay: set-up interrupted; the next start goes on where it stopped\n")
+        sys.stderr.write("\nassay: set-up interrupted; the next start resumes where it stopped\n")
         return 130
     if launcher:
         os.execve(launcher[0], launcher, _clean_env())  # noqa: S606
@@ -100,15 +100,15 @@ def main(arguments: list[str]) -> int:
 
 
 def set_up(progress: Progress) -> None:
-    """All steps, in order. Raises SetupError at the first that cannot be done."""
+    """All steps, in order. Raises SetupError at the first that fails."""
     system.ensure(progress)
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES and not (STAMPS / "wheels").exists():
         raise SetupError(
-            "too little room on the disk",
+            "too little free space on the disk",
             expected=f"{NEEDED_BYTES / 1024**3:.0f} GiB free in {ROOT}",
             seen=f"{free / 1024**3:.1f} GiB",
-            do="free some and start again",
+            do="free space and start again",
         )
     _make_venv(progress)
     env = _clean_env()
@@ -141,7 +141,7 @@ def set_up(progress: Progress) -> None:
         if due:
             _warm_a64_libc(progress, env)
     probe = "import cffi, llama_cpp, monocypher, numpy, pydantic, pytest, typer; "
-    # A machine is often quiet after its set-up: what it can do then is what later figures are held to.
+    # A machine is often quiet after its set-up: its pace at that time is the reference for later figures.
     probe += "from ai.reference import Reference; from harness.machine.pace import Pace; Pace(Reference())"
     command = [str(VENV / "bin" / "python"), "-P", "-c", probe]
     progress.run(
@@ -153,7 +153,7 @@ def set_up(progress: Progress) -> None:
 
 
 def _warm_a64_libc(progress: Progress, env: dict[str, str]) -> None:
-    """Let zig compile its C library for A64 Linux now: minutes on a busy machine, and the first test would pay them."""
+    """Let zig compile its C library for A64 Linux now: minutes on a busy machine, which the first test would spend."""
     with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix=".warm-") as name:
         source = Path(name) / "warm.c"
         source.write_text(
@@ -167,8 +167,8 @@ def _warm_a64_libc(progress: Progress, env: dict[str, str]) -> None:
 
 
 _NETWORK: Final = (
-    "see that pip reaches its package index (`pip config list`, a proxy, certificates) and start again: "
-    "set-up goes on where it stopped"
+    "check that pip reaches its package index (`pip config list`, a proxy, certificates) and start again: "
+    "set-up resumes where it stopped"
 )
 
 
@@ -186,21 +186,21 @@ def _venv_works() -> bool:
 def _make_venv(progress: Progress) -> None:
     if not _venv_works():
         if VENV.exists():
-            progress.say(".venv is unfinished or its interpreter is gone: made anew")
+            progress.say(".venv is incomplete or its interpreter is missing: creating it again")
         command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
         progress.run("virtual environment .venv", command, timeout_s=300, env=_clean_env())
     STAMPS.mkdir(exist_ok=True)
 
 
 def _built_wheels(progress: Progress, pip: list[str], hashed: list[str], env: dict[str, str]) -> list[Path]:
-    """Wheels of the source-only distributions: from this user's cache, or compiled and put there."""
+    """Wheels of the source-only distributions: from this user's cache, or compiled and cached."""
     cache = _cache_folder() / _sources_key()[:24]
     if not cache.is_dir():
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent, prefix=".building-") as work:
             build_env = {
                 **env,
-                # cmake and ninja come from .venv; a compiler wrapper of the user's stays in PATH behind it.
+                # cmake and ninja come from .venv; the user's compiler wrappers stay in PATH after it.
                 "PATH": f"{VENV / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}",
                 "CMAKE_ARGS": _cmake_args(),
                 "CMAKE_GENERATOR": "Ninja",
@@ -236,7 +236,7 @@ def _sources_key() -> str:
 
 @contextmanager
 def _step(name: str, fingerprint: str) -> Iterator[bool]:
-    """Yields whether the step is due; leaves its stamp when the block ends without an error."""
+    """Yields whether the step must run; writes its stamp if the block ends without an error."""
     stamp = STAMPS / name
     due = not stamp.is_file() or stamp.read_text(encoding="ascii") != fingerprint
     yield due
@@ -258,7 +258,7 @@ def _exclusive(progress: Progress) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise SetupError(
                         f"another set-up of this folder has been running for {LOCK_WAIT_S / 60:.0f} minutes",
-                        expected="it to end",
+                        expected="an exit",
                         seen=f"{lock.name} locked",
                         do="end that process and start again",
                     ) from error
@@ -270,7 +270,7 @@ def _exclusive(progress: Progress) -> Iterator[None]:
 
 
 def _clean_env() -> dict[str, str]:
-    """The environment without what would lead `.venv`'s Python astray."""
+    """The environment without variables that would mislead `.venv`'s Python."""
     astray = {
         "PYTHONPATH",
         "PYTHONHOME",

@@ -1,4 +1,4 @@
-"""Progress of long set-up steps: a line each on the terminal, everything they print in one log file."""
+"""Progress of long set-up steps: one line each on the terminal, all their output in one log file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _END_S: Final = 10.0
 
 
 class Progress:
-    """Runs set-up's commands: `log` gets all that they print, standard error one line a step with its time."""
+    """Runs set-up's commands: `log` gets all their output, standard error one line per step with its time."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -48,7 +48,7 @@ class Progress:
         env: Mapping[str, str] | None = None,
         do: str = "",
     ) -> None:
-        """Run one command to its end. SetupError with the log's tail when it fails or takes over `timeout_s`."""
+        """Run one command. Raises SetupError with the log's tail if it fails or takes more than `timeout_s`."""
         begun = time.monotonic()
         with self.log.open("ab") as log:
             offset = log.tell()
@@ -60,26 +60,26 @@ class Progress:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=dict(os.environ if env is None else env),
-                # A group of its own: what the command starts (compilers) can be ended with it.
+                # Its own process group, so that its child processes (compilers) can be ended with it.
                 process_group=0,
             ) as process:
                 code = self._wait(process, step, begun, timeout_s)
         took_s = time.monotonic() - begun
         if code != 0:
             self._line(f"{step}: failed after {took_s:.0f} s", final=True)
-            why = f"no end within {timeout_s:.0f} s" if code is None else f"exit status {code}"
+            why = f"no exit within {timeout_s:.0f} s" if code is None else f"exit status {code}"
             raise SetupError(
                 f"set-up failed at: {step}",
                 expected=f"`{' '.join(command[:6])} ...` to succeed",
                 seen=f"{why}; the end of {self.log}:\n{self._tail(offset)}",
-                do=do or "repair what the log names and start again: set-up goes on where it stopped",
+                do=do or "fix what the log names and start again: set-up resumes where it stopped",
             )
         self._line(f"{step}: {took_s:.0f} s", final=True)
 
     def _wait(
         self, process: subprocess.Popen[bytes], step: str, begun: float, timeout_s: float
     ) -> int | None:
-        """The command's exit status, or None when it was ended for taking too long."""
+        """The command's exit status, or None if it timed out."""
         interval_s = _POLL_S if self._live else _HEARTBEAT_S
         while True:
             try:
@@ -109,7 +109,7 @@ class Progress:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a command and all that it started: a request first, so that dpkg and pip can tidy up."""
+    """End a command and its child processes: SIGTERM first, so that dpkg and pip can clean up."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -1,4 +1,4 @@
-"""What the machine must have beside Python packages: found out by looking, installed by apt where missing."""
+"""System packages that the machine needs: checked, and installed by apt if missing."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _PROBE_TIMEOUT_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing that is missing: the apt `package` that gives it, and what was `seen` in its place.
+    """One missing requirement: the apt `package` that provides it, and what was `seen` instead.
 
-    What is not `required` is installed where that costs nothing, and done without where it would need a person.
+    If it is not `required`, it is installed where that works automatically, and skipped otherwise.
     """
 
     package: str
@@ -41,7 +41,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class AptSource:
-    """One archive line of apt's: where (`uri`), which `suites` and `components`, and the key that signs it."""
+    """One archive entry of apt: its `uri`, `suites` and `components`, and its signing key."""
 
     uri: str
     suites: tuple[str, ...]
@@ -55,7 +55,7 @@ def qemu_command(env: Mapping[str, str] = os.environ) -> str:
 
 
 def qemu_version(command: str) -> tuple[int, ...] | None:
-    """`(10, 0, 2)` for the given QEMU; None when there is none or it does not say."""
+    """`(10, 0, 2)` for the given QEMU; None if it is missing or prints no version."""
     try:
         out = subprocess.run(
             [command, "--version"], capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
@@ -67,7 +67,7 @@ def qemu_version(command: str) -> tuple[int, ...] | None:
 
 
 def missing() -> list[Need]:
-    """What this machine lacks, in the order of installation. Empty on a machine that is ready."""
+    """What this machine lacks, in installation order. Empty if it is ready."""
     importlib.invalidate_caches()
     needs: list[Need] = []
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
@@ -93,7 +93,7 @@ def missing() -> list[Need]:
 
 
 def ensure(progress: Progress) -> None:
-    """Install what is missing. SetupError, with the commands to type, where that cannot be done from here."""
+    """Install what is missing. Raises SetupError, with the commands to type, if that is not possible from here."""
     needs = missing()
     if not needs:
         return
@@ -105,7 +105,7 @@ def ensure(progress: Progress) -> None:
     packages = [need.package for need in needs]
     if shutil.which("apt-get") is None or not _is_debian(release):
         name = release.get("PRETTY_NAME", "an unknown system")
-        raise _by_hand(needs, f"only Debian 12 or newer, with apt, is set up by itself; this is {name}", ())
+        raise _by_hand(needs, f"automatic set-up needs Debian 12 or newer, with apt; this is {name}", ())
     codename = release.get("VERSION_CODENAME", "")
     sources = read_sources(_APT)
     if os.geteuid() != 0:
@@ -114,16 +114,16 @@ def ensure(progress: Progress) -> None:
     _install(progress, packages, codename, sources)
     still = [need for need in missing() if need.required]
     if still:
-        raise _by_hand(still, "apt ran, and these are still missing", ())
+        raise _by_hand(still, "apt ran, but packages are still missing", ())
 
 
 def _install(progress: Progress, packages: list[str], codename: str, sources: Iterable[AptSource]) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     options = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0"]
-    do = "see that apt reaches its mirror (`apt-get update`) and start again"
+    do = "check that apt reaches its mirror (`apt-get update`) and start again"
     update = ["apt-get", *options, "update"]
     progress.run("apt: package lists", update, timeout_s=_APT_TIMEOUT_S, env=env, do=do)
-    # What a set-up that was interrupted in the middle of an installation left unfinished.
+    # Complete installations that an interrupted set-up left unfinished.
     configure = ["dpkg", "--configure", "-a"]
     progress.run("apt: unfinished installations", configure, timeout_s=_APT_TIMEOUT_S, env=env, do=do)
     from_backports: list[str] = []
@@ -161,7 +161,7 @@ def _candidate_is_new_enough(env: Mapping[str, str]) -> bool:
 
 
 def read_sources(apt: Path) -> list[AptSource]:
-    """The enabled binary archives that apt's own configuration folder names, in both of its formats."""
+    """The enabled binary archives in apt's configuration folder, in both of its formats."""
     found: list[AptSource] = []
     folder = apt / "sources.list.d"
     for file in [apt / "sources.list", *sorted(folder.glob("*.list"))]:
@@ -211,7 +211,7 @@ def _stanza(stanza: str) -> list[AptSource]:
 
 
 def backports_stanza(sources: Iterable[AptSource], codename: str) -> str:
-    """apt's deb822 text for CODENAME-backports on the mirror that already serves CODENAME. SetupError without one."""
+    """apt's deb822 text for CODENAME-backports on the mirror that serves CODENAME. Raises SetupError without a mirror."""
     for source in sources:
         if codename in source.suites and "main" in source.components:
             lines = ["Types: deb", f"URIs: {source.uri}", f"Suites: {codename}-backports", "Components: main"]
@@ -219,7 +219,7 @@ def backports_stanza(sources: Iterable[AptSource], codename: str) -> str:
                 lines.append(f"Signed-By: {source.signed_by}")
             return "\n".join(lines) + "\n"
     raise SetupError(
-        "no mirror to take QEMU from",
+        "no mirror that provides QEMU",
         expected=f"a source of suite {codename!r}, component 'main', under {_APT}",
         seen="none",
         do=f"install QEMU {QEMU_MAJOR} or newer by hand, or set ASSAY_QEMU to one",
@@ -227,7 +227,7 @@ def backports_stanza(sources: Iterable[AptSource], codename: str) -> str:
 
 
 def _commands(sources: Iterable[AptSource], codename: str, packages: list[str]) -> list[str]:
-    """The shell lines that install `packages` by hand; QEMU comes from backports on Debian 12."""
+    """The shell commands that install `packages`; on Debian 12 QEMU comes from backports."""
     from_backports = [
         package for package in packages if package == "qemu-system-arm" and codename == "bookworm"
     ]
@@ -255,7 +255,7 @@ def _os_release() -> dict[str, str]:
 
 
 def _is_debian(release: Mapping[str, str]) -> bool:
-    """Debian 12 or newer (testing has no number), or a distribution that says it is like Debian."""
+    """Debian 12 or newer (testing has no number), or a distribution derived from Debian."""
     if release.get("ID") == "debian":
         number = release.get("VERSION_ID", "")
         return not number.isdigit() or int(number) >= 12
@@ -266,7 +266,7 @@ def _by_hand(needs: Iterable[Need], what: str, commands: Iterable[str]) -> Setup
     needs = list(needs)
     typed = "".join(f"\n    {command}" for command in commands)
     if typed:
-        advice = f"as root, type these, then start again:{typed}"
+        advice = f"run these commands as root, then start again:{typed}"
     else:
         advice = "install them, then start again; ASSAY_QEMU may name a QEMU that is not in PATH"
     return SetupError(

@@ -1,7 +1,7 @@
 """The build backend: a wheel whose one top-level package is `assay_lab` (docs/decisions/wheel.md).
 
-The folders of the repository become `assay_lab/_parts`, as they lie beside each other in the repository, and the names
-of their modules get that prefix. Everything else, the editable install of a checkout above all, is setuptools' own.
+The folders of the repository become `assay_lab/_parts`, with the same layout, and the names of their modules get that
+prefix. Everything else, in particular the editable install of a checkout, is done by setuptools.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ __all__ = [
 PREFIX: Final = "assay_lab._parts"
 PACKAGES: Final = ("ai", "contracts", "harness", "targets")
 _DATA: Final = ("docs/schemas", "firmware", "lab-config", "robot")
-_LOCK: Final = "requirements-sdist.lock"  # C sources that a kernel is built from
+_LOCK: Final = "requirements-sdist.lock"  # C sources for the kernel build
 _BESIDE: Final = ("LICENSE", "README.md", "pyproject.toml")
 _NAMING: Final = frozenset({".build", ".py", ".resource", ".robot", ".toml"})
-# A module's name: in an import, in a string, in prose. Whether it is one, the tree says.
+# A possible module name: in an import, a string or prose. It is one if the file exists.
 _NAMED: Final = re.compile(rf"(?<![\w./-])({'|'.join(PACKAGES)})\.([A-Za-z]\w*)")
 _IMPORTED: Final = re.compile(rf"^(\s*from )({'|'.join(PACKAGES)})(?= import )", re.MULTILINE)
 
 
 def moved(text: str, root: Path = ROOT) -> str:
-    """The text with every name of a module below `root` as it is in the wheel."""
+    """The text with every name of a module below `root` replaced by its name in the wheel."""
 
     def name(found: re.Match[str]) -> str:
         place = root / found[1] / found[2]
@@ -59,7 +59,7 @@ def moved(text: str, root: Path = ROOT) -> str:
 
 
 def stage(into: Path, root: Path = ROOT) -> None:
-    """Lay out in `into` what setuptools makes the wheel of. Raises SetupError for a module that cannot be moved."""
+    """Write to `into` what setuptools builds the wheel from. Raises SetupError for a module that cannot be moved."""
     left_out = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(root / "assay_lab", into / "assay_lab", ignore=left_out)
     for folder in (*PACKAGES, *_DATA):
@@ -76,7 +76,7 @@ def stage(into: Path, root: Path = ROOT) -> None:
 
 
 def _check(path: Path, text: str) -> None:
-    """Refuse code that names a package other than by `from ... import`: its new name would be another expression."""
+    """Reject code that names a package other than by `from ... import`: its new name would be another expression."""
     for node in ast.walk(ast.parse(text, str(path))):
         plain = isinstance(node, ast.Import) and any(
             alias.name.split(".")[0] in PACKAGES or alias.name.startswith(PREFIX) for alias in node.names
@@ -86,13 +86,13 @@ def _check(path: Path, text: str) -> None:
                 f"{path}:{getattr(node, 'lineno', 0)} cannot be moved into the wheel",
                 expected=f"`from PACKAGE import NAME`, and no variable called {', '.join(PACKAGES)}",
                 seen=ast.unparse(node),
-                do="write it so; docs/decisions/wheel.md says why",
+                do="use that form; docs/decisions/wheel.md explains why",
             )
 
 
 @contextmanager
 def _staged() -> Iterator[None]:
-    """A staged copy as the current folder: setuptools reads the project from there."""
+    """Makes a staged copy the current folder: setuptools reads the project from there."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="assay-wheel-") as name:
         stage(Path(name), before)
@@ -118,7 +118,7 @@ def build_wheel(
 def prepare_metadata_for_build_wheel(
     metadata_directory: str, config_settings: dict[str, Any] | None = None
 ) -> str:
-    """PEP 517: the wheel's .dist-info, with the entry points by their new names."""
+    """PEP 517: the wheel's .dist-info, with the new names of the entry points."""
     out = Path(metadata_directory).resolve()
     with _staged():
         folder: str = build_meta.prepare_metadata_for_build_wheel(str(out), config_settings)
@@ -126,10 +126,10 @@ def prepare_metadata_for_build_wheel(
 
 
 def build_sdist(sdist_directory: str, config_settings: dict[str, Any] | None = None) -> str:  # noqa: ARG001
-    """PEP 517: refused. A source distribution is a clone: firmware, suites and set-up belong to it."""
+    """PEP 517: refused. A source distribution would be a clone: it needs firmware, suites and set-up."""
     raise SetupError(
         "Assay has no source distribution",
         expected="a wheel, or a clone",
-        seen=f"an sdist asked for in {sdist_directory}",
+        seen=f"an sdist requested in {sdist_directory}",
         do="pip wheel --no-deps . (with `build`: python -m build --wheel)",
     )

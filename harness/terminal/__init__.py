@@ -1,1 +1,1 @@
-"""What a person sees on a terminal: progress, tables, a board's console."""
+"""Terminal output: progress, tables, a board's console."""

@@ -1,4 +1,4 @@
-"""`assay console BOARD`: a running board's channel, live: frames, events and log, and a few commands by hand."""
+"""`assay console BOARD`: the live channel of a running board: frames, events, log, and a few commands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HELP: Final = "status, telemetry, echo TEXT, pristine, registers, quit (or Ctrl-
 
 
 def describe(frame: Frame) -> str:
-    """One frame as a line of text: kind, message, sequence, and its decoded fields."""
+    """One frame as a line of text: type, message, sequence, and its decoded fields."""
     kind, number, payload = frame.header.kind, frame.header.message, frame.payload
     lead = f"#{frame.header.sequence} {message_name(frame)}"
     if kind == FrameKind.RESPONSE and len(payload) >= ResponseHeader.wire_size():
@@ -70,7 +70,7 @@ def _short(value: object) -> str:
 
 
 class _Watcher:
-    """Prints every frame of a board's channel. Called from the reader thread too: rich's console is locked."""
+    """Prints every frame of a board's channel. Also called from the reader thread: rich's console has a lock."""
 
     def __init__(self, out: Console) -> None:
         self._out = out
@@ -93,7 +93,7 @@ def _teller(out: Console) -> Callable[[str], None]:
 
 
 def _obey(board: Board, line: str, out: Console) -> bool:
-    """Do what a line says; False ends the console. Refusals are printed, a dead board raises."""
+    """Execute a line; False exits the console. Prints refusals, raises for a dead board."""
     word, _, rest = line.strip().partition(" ")
     try:
         match word:
@@ -119,7 +119,7 @@ def _obey(board: Board, line: str, out: Console) -> bool:
 
 
 def _registers(board: Board) -> str:
-    """The cores' registers, or why there are none; a board that is lost says so by itself."""
+    """Print the cores' registers, or why there are none; a lost board raises."""
     try:
         return board.registers()
     except InfraError as error:
@@ -132,7 +132,7 @@ def _table(record: object, out: Console) -> None:
 
 
 def _serve(board: Board, source: int, out: Console) -> None:
-    """Lines from the descriptor `source` until quit or end of file; meanwhile the board is watched for its end."""
+    """Lines from the descriptor `source` until quit or end of file; also checks that the board is still alive."""
     waiting = b""
     while True:
         if select.select([source], [], [], _POLL_S)[0]:
@@ -154,9 +154,9 @@ def converse(
     source: TextIO | None = None,
     out: Console | None = None,
 ) -> int:
-    """Print the channel of the board that `opening` gives, live, and obey commands from `source` (stdin).
+    """Print the channel of the board that `opening` gives, live, and execute commands from `source` (stdin).
 
-    Returns 0 at the end of input or on `quit`, 130 on Ctrl-C, and a lost board's or a dead kernel's exit code.
+    Returns 0 at end of input or on `quit`, 130 on Ctrl-C, otherwise the exit code for a lost board or a dead kernel.
     """
     out = out or Console()
     try:

@@ -1,4 +1,4 @@
-"""What came of a run: the table of stages against budgets, what went wrong where, one closing line."""
+"""The outcome of a run: the table of stages and budgets, the failures, one summary line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.terminal.style import VERDICT_STYLE, figure_text
 
 
 def clock_text(row: StageRow) -> str:
-    """A row's clock, and what stood in for a board where something did."""
+    """A row's clock, and what replaced a board, if anything did."""
     source = row.get("source", "")
     return f"{row['clock']} ({source})" if source else row["clock"]
 
@@ -55,7 +55,7 @@ def stage_table(document: Record) -> Table:
 
 
 def print_outcome(console: Console, document: Record) -> None:
-    """The table, then what went wrong where, then one closing line."""
+    """Print the table, the failures, and one summary line."""
     console.print(stage_table(document))
     for board in document["boards"]:
         if board["error"]:
@@ -76,7 +76,7 @@ def print_outcome(console: Console, document: Record) -> None:
         tried = sum(1 for s in board["situations"] if not s["warmup"])
         console.print(
             f"{board['kind']}: scenario {board['scenario']}, {deployed} of {tried} situations adapted, "
-            f"{first} at the first attempt",
+            f"{first} on the first attempt",
             highlight=False,
         )
     run = document["run"]

@@ -1,4 +1,4 @@
-"""Standard output that may close, fill up or be missing: who works goes on without it, who only lists ends."""
+"""Standard output that may close, fill up or be missing: a working command continues without it, a list ends."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ UNWRITABLE: Final = 75
 
 
 class OutputClosed(SystemExit):
-    """Nobody reads this list any more, or it cannot be written; carries the exit code."""
+    """The reader of this list is gone, or the list cannot be written; carries the exit code."""
 
 
 class Outlet:
-    """A standard stream. What it cannot write is dropped, and its descriptor leads nowhere from then on.
+    """A standard stream. What it cannot write is dropped, and its descriptor then leads to /dev/null.
 
-    While `only_lists`, a failed write ends the command (OutputClosed). Everything else is the stream's own.
+    While `only_lists`, a failed write ends the command (OutputClosed). Everything else is passed to the stream.
     """
 
     def __init__(self, stream: TextIO, descriptor: int, *, only_lists: bool = False) -> None:
@@ -39,17 +39,17 @@ class Outlet:
         """Write what can be written. Raises OutputClosed while `only_lists`."""
         try:
             return self._stream.write(text)
-        except (OSError, ValueError) as error:  # ValueError: somebody has closed the stream
+        except (OSError, ValueError) as error:  # ValueError: the stream was closed
             self._lose(error)
             return len(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write each."""
+        """Write each line."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Pass on what is held back. Raises OutputClosed while `only_lists`."""
+        """Write the buffered output. Raises OutputClosed while `only_lists`."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -58,7 +58,7 @@ class Outlet:
     def _lose(self, error: Exception) -> None:
         with suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._descriptor)  # also for what the stream still holds back, and for children
+            os.dup2(nowhere, self._descriptor)  # also for output still in the stream's buffer, and children
             os.close(nowhere)
         with suppress(OSError, ValueError):
             self._stream.flush()
@@ -67,7 +67,7 @@ class Outlet:
             return
         self._told = True
         if not gone and self._descriptor == 1:
-            goes_on = "nothing more is shown" if self.only_lists else "the work goes on without it"
+            goes_on = "nothing more is shown" if self.only_lists else "the command continues without it"
             with suppress(OSError, ValueError, AttributeError):
                 sys.stderr.write(f"assay: standard output cannot be written ({error}): {goes_on}\n")
         if self.only_lists:
@@ -75,10 +75,10 @@ class Outlet:
 
 
 def guard_output(*, only_lists: bool = False) -> None:
-    """Make standard output and standard error Outlets, there or not; called once, before anything is written.
+    """Make standard output and standard error Outlets, even if missing; called once, before anything is written.
 
-    A descriptor of 0 to 2 that is closed is opened on /dev/null: the next file would get its number otherwise, and be
-    written to by whoever prints.
+    A closed descriptor from 0 to 2 is opened on /dev/null: otherwise the next file would get its number, and every
+    print would write to that file.
     """
     closed = [number for number in range(3) if not _is_open(number)]
     for number in closed:
@@ -90,14 +90,14 @@ def guard_output(*, only_lists: bool = False) -> None:
     sys.stdin = sys.stdin or _nowhere("r")
     sys.stdout = _outlet(sys.stdout, 1, only_lists=only_lists)
     sys.stderr = _outlet(sys.stderr, 2, only_lists=False)
-    # Whoever looks for the real streams finds one.
+    # The original streams are also set, for code that uses them.
     real: Any = sys
     real.__stdout__ = real.__stdout__ or sys.stdout
     real.__stderr__ = real.__stderr__ or sys.stderr
 
 
 def keep_going() -> None:
-    """From here on this command works: it ends with its own exit code, whether anybody reads what it prints or not."""
+    """From now on this command works: it ends with its own exit code, whether its output is read or not."""
     if isinstance(sys.stdout, Outlet):
         sys.stdout.only_lists = False
 

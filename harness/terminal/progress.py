@@ -1,4 +1,4 @@
-"""Progress of a run: a live line a board on a terminal, a printed line a step in a log."""
+"""Progress of a run: on a terminal one live line per board, in a log one printed line per step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contracts.progress import Progress
 
 
 class LiveProgress:
-    """One bar a board on a terminal; a line a step where the output is not one (CI logs)."""
+    """One bar per board on a terminal; one line per step elsewhere (CI logs)."""
 
     def __init__(self, console: Console, kinds: Sequence[str]) -> None:
         self._console = console
@@ -27,7 +27,7 @@ class LiveProgress:
             console=console,
         )
         self._tasks: dict[str, TaskID] = {
-            kind: self._bars.add_task("waits", kind=kind, total=1) for kind in kinds
+            kind: self._bars.add_task("waiting", kind=kind, total=1) for kind in kinds
         }
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""How verdicts and figures look, in every table."""
+"""The style of verdicts and figures in all tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERDICT_STYLE: Final = {
 
 
 def figure_text(value: float | None) -> str:
-    """A figure as a table shows it: three digits, or thousands with commas; `-` for none."""
+    """A figure as tables show it: three digits, or thousands with commas; `-` for none."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

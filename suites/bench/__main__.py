@@ -1,4 +1,4 @@
-"""`assay bench [NAME ...]`: every performance figure, each beside its goal and with its clock."""
+"""`assay bench [NAME ...]`: every performance figure with its goal and its clock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contracts.errors import AssayError
 from harness.machine.interrupt import INTERRUPTED, interrupting
 from harness.terminal.output import guard_output
 
-# In order of the time they take; each module has `main() -> int`, 0 when every goal was met.
+# In order of duration; each module has `main() -> int`, 0 if every goal was met.
 BENCHES: Final = ("report", "channel", "live", "jit", "model", "loop", "lab")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benches, or all of them. Returns 1 when one missed a goal, 4 for an unknown name, 130 when ended."""
+    """Run the named benches, or all of them. Returns 1 if one missed a goal, 4 for an unknown name, 130 when ended."""
     here = Path(__file__).parent
     known = [name for name in BENCHES if (here / f"{name}.py").is_file()]
     unknown = [name for name in arguments if name not in known]

@@ -1,4 +1,4 @@
-"""The debug channel: boot to hello, round trip, upload throughput, with virtual time and without."""
+"""The debug channel: boot to hello, round trip, upload throughput, with and without virtual time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UPLOADS: Final = 3
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure (host wall clock) beside its goal."""
+    """One measured figure (host wall clock) with its goal."""
 
     name: str
     unit: str
@@ -52,7 +52,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def measure(spec: BoardSpec, *, icount: bool) -> list[Figure]:
-    """The three figures of one board kind."""
+    """The three figures of one board type."""
     image = build_kernel(spec.firmware, variant="release")
     boots = []
     for _ in range(BOOTS):
@@ -90,7 +90,7 @@ def channel_figures(board: Board) -> list[Figure]:
 
 
 def main() -> int:
-    """Print the table; 1 when a goal was missed with virtual time on (the lab's way of running)."""
+    """Print the table; 1 if a goal was missed with virtual time (the lab's default)."""
     table = Table(title="Debug channel (host wall clock)")
     for column in ("board", "icount", "figure", "value", "goal", "spread", ""):
         table.add_column(column, justify="right" if column in ("value", "goal") else "left")

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Tries set-up on a machine that has nothing but Debian 12 (minbase), Python 3 and git, and times it.
+# Tests set-up on a machine with only Debian 12 (minbase), Python 3 and git, and times it.
 #
 #   suites/bench/clean_root.sh DIR [COMMAND]      as root, with mmdebstrap installed
 #
-# DIR is the root to use: made when it does not exist, kept afterwards, so a second call times a second start.
+# DIR is the root to use: created if missing and kept afterwards, so that a second call times a second start.
 # COMMAND runs in a clone of this repository's HEAD; without one: ./assay setup, ./assay run, ./assay test.
-# Mounts and processes live in namespaces of their own and end with this script.
+# Mounts and processes have separate namespaces and end with this script.
 set -euo pipefail
 
 if [ $# -lt 1 ] || [ "$(id -u)" != 0 ]; then
@@ -20,7 +20,7 @@ if [ ! -d "$dir" ]; then
     mmdebstrap --quiet --variant=minbase --include=git,python3,ca-certificates bookworm "$dir"
 fi
 
-# What a machine on this network needs to reach its registries: names, certificates, pip's settings.
+# Settings to reach the registries of this network: names, certificates, pip's configuration.
 cp -L /etc/resolv.conf /etc/hosts "$dir/etc/"
 cp -L /etc/ssl/certs/ca-certificates.crt "$dir/etc/ssl/certs/ca-certificates.crt"
 settings=(HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8)
@@ -28,7 +28,7 @@ while IFS= read -r line; do
     settings+=("$line")
 done < <(env | grep -E '^(PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|DEFAULT_TIMEOUT|PROXY)|SSL_CERT_FILE|[a-zA-Z]+_(proxy|PROXY)|CI|TERM)=' || true)
 
-# The clone is brought up to HEAD on every call; .venv and build/ in it stay.
+# Every call updates the clone to HEAD; its .venv and build/ are kept.
 if [ ! -d "$dir/assay/.git" ]; then
     git clone --quiet --no-hardlinks -- "$repository" "$dir/assay"
 fi

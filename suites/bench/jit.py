@@ -1,4 +1,4 @@
-"""`jit`: A64 instructions emitted and executed for programs that two peers were measured on; ours by the A64 model."""
+"""`jit`: A64 instructions emitted and executed for programs with figures of two peers; ours with the A64 model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contracts.program import Hook, Program
 from harness.bpf.a64_run import A64Run, run_a64
 from harness.bpf.native import Engine
 
-# Measured on this project's machine; the file's first lines say of what and how.
+# Measured on this project's machine; the file's first lines describe what and how.
 PEERS: Final = Path(__file__).parent / "data" / "jit_peers.tsv"
 
 
@@ -45,14 +45,14 @@ def rows() -> Iterator[Row]:
 
 
 def measure(engine: Engine, row: Row, *, verified: bool) -> A64Run:
-    """One call of the row's program; `verified` lets the JIT use what the verifier found unreachable."""
+    """One call of the row's program; with `verified` the JIT uses the verifier's knowledge of unreachable code."""
     program = Program(row.name, Hook.TEST, row.insns)
     load = engine.load if verified else engine.load_unverified
     return run_a64(load(program, test_mem_size=len(row.memory)), row.memory)
 
 
 def main() -> int:
-    """Prints the table; 1 when a result is wrong or a peer is not beaten in both counts, verifier facts unused."""
+    """Prints the table; 1 if a result is wrong or a peer is better in a count, without the verifier's knowledge."""
     engine, missed = Engine(), 0
     print(
         "A64 instructions emitted / executed, one call, first to last of the JITed code; goal: below both peers"

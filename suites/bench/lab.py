@@ -1,4 +1,4 @@
-"""The lab's own time: a test's overhead, lease to first answer, four boards against one, a board that is absent."""
+"""The lab's own time: a test's overhead, lease to first answer, four boards and one, a missing board."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pytest_runtest_logfinish(nodeid, location):
 
 
 def overhead_per_test() -> list[Figure]:
-    """Wall time of a test that does nothing, from its start to its verdict being recorded, its board held."""
+    """Wall time of a test that does nothing, from its start until its verdict is recorded, with its board held."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "test_no_op.py").write_text(NO_OP_TESTS)
@@ -92,7 +92,7 @@ def overhead_per_test() -> list[Figure]:
 
 
 def lease_to_first_answer() -> list[Figure]:
-    """Wall time from asking for a lease to the first echo, on every default kind."""
+    """Wall time from the request for a lease to the first echo, on every default board type."""
     from harness.boards.board import open_board
     from harness.boards.registry import select
     from harness.config.keys import load_key
@@ -117,7 +117,7 @@ def lease_to_first_answer() -> list[Figure]:
 
 
 def four_boards_against_one() -> list[Figure]:
-    """The same board suites with one worker and with four, in turns, on two cores; the best time of each."""
+    """The same board suites with one worker and with four, alternating, on two cores; the best time of each."""
     walls: dict[int, list[float]] = {1: [], WORKERS: []}
     with _on_cores(CORES):
         for _ in range(ROUNDS):
@@ -132,7 +132,7 @@ def four_boards_against_one() -> list[Figure]:
 
 
 def preflight_of_an_absent_board() -> list[Figure]:
-    """Wall time of the check that finds the board missing."""
+    """Wall time of the check that reports a missing board."""
     from harness.boards.preflight import check
     from harness.boards.registry import select
 
@@ -149,7 +149,7 @@ def preflight_of_an_absent_board() -> list[Figure]:
 
 
 def absent_board_to_exit() -> list[Figure]:
-    """Wall time of `pytest --board=rpi4` without one, to its exit code 75."""
+    """Wall time of `pytest --board=rpi4` without a board, to its exit code 75."""
     walls = []
     for _ in range(3):
         done, wall_s = _pytest("-q", f"--board={ABSENT}", "suites/board")
@@ -171,7 +171,7 @@ PARTS: Final[Sequence[Callable[[], list[Figure]]]] = (
 def _pytest(
     *arguments: str, env: dict[str, str] | None = None
 ) -> tuple[subprocess.CompletedProcess[str], float]:
-    """One pytest session in a process of its own, its records in a folder that ends with it; and its wall seconds.
+    """One pytest session as a process, with its records in a temporary folder; and its wall time in seconds.
 
     Python keeps its bytecode, as it does unless told otherwise; the first session of a bench may have to make it.
     """
@@ -202,7 +202,7 @@ def _expect(done: subprocess.CompletedProcess[str], code: int) -> None:
 
 @contextlib.contextmanager
 def _on_cores(count: int) -> Iterator[None]:
-    """This process and what it starts on the first `count` of its cores."""
+    """Restrict this process and its children to the first `count` of its cores."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(allowed)[:count]))
     try:
@@ -213,7 +213,7 @@ def _on_cores(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _leases_of_its_own() -> Iterator[None]:
-    """Leases in a folder of this bench: nobody else's boards are waited for."""
+    """Leases in a folder of this bench, so that it never waits for another process's boards."""
     before = os.environ.get("ASSAY_LEASES")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ASSAY_LEASES"] = folder
@@ -226,7 +226,7 @@ def _leases_of_its_own() -> Iterator[None]:
 
 
 def main() -> int:
-    """Print the table; 1 when a goal was missed or a part could not be measured."""
+    """Print the table; 1 if a goal was missed or a part could not be measured."""
     table = Table(title="The lab (host wall clock)")
     for column in ("figure", "value", "goal", "spread", ""):
         table.add_column(column, justify="right" if column in ("value", "goal") else "left")

@@ -44,7 +44,7 @@ STAGES: Final = ("unseal", "verify", "jit", "trial", "deploy", "execute", RANDOM
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A program and what to run it on; `is_extension` is False for a random one."""
+    """A program and its input; `is_extension` is False for a random one."""
 
     program: Program
     workload: Trace
@@ -70,7 +70,7 @@ def corpus() -> Iterator[Case]:
 
 
 def measure(board: Board, key: LabKey, cases: list[Case], watch: Stopwatch) -> int:
-    """Take every case through its stages on a release kernel; returns how many programs were accepted."""
+    """Run every case through its stages on a release kernel; returns the number of accepted programs."""
     accepted = 0
     for case in cases:
         board.pristine()
@@ -94,7 +94,7 @@ def measure(board: Board, key: LabKey, cases: list[Case], watch: Stopwatch) -> i
 
 
 def provoke(board: Board, key: LabKey, case: Case, watch: Stopwatch) -> list[tuple[str, RollbackEvent]]:
-    """Automatic rollbacks on a testing kernel: a fault and an overrun, planted in a program that is deployed."""
+    """Automatic rollbacks on a testing kernel: a fault and an overrun, planted in a deployed program."""
     out = []
     for flag in (ImageFlag.PLANT_FAULT, ImageFlag.PLANT_OVERRUN):
         board.pristine()
@@ -132,7 +132,7 @@ def _table(kind: str, watch: Stopwatch) -> tuple[Table, bool]:
 
 
 def main() -> int:
-    """Measure every default board. Returns 0 when every seed budget was met."""
+    """Measure every default board. Returns 0 if every seed budget was met."""
     console = Console(highlight=False, width=120)
     key = load_key(None)
     cases = list(corpus())

@@ -1,4 +1,4 @@
-"""The main job as a user starts it: wall time of `assay run`, and every stage of every board beside its budget."""
+"""The main job as a user starts it: wall time of `assay run`, and every stage of every board with its budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_S: Final = 900.0
 
 
 def main() -> int:
-    """Run the default main job once. Returns 0 when it ended 0 within its goal."""
+    """Run the default main job once. Returns 0 if it exited with 0 within its goal."""
     console = Console(highlight=False, width=140)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.json"

@@ -1,4 +1,4 @@
-"""Who writes right programs at first attempt: the shipped model, rules of the training split, random weights.
+"""Correct programs on the first attempt: the shipped model, rules of the training split, random weights.
 
 Every program goes through clang, the kernel's own verifier and its interpreter, on the host. The exam is 100 situations
 held out of training; `natural` are 100 as they come. Latency is thread CPU time of `generate`.
@@ -28,7 +28,7 @@ WARM_UP: Final = 3
 
 
 def main() -> int:
-    """Print the scores and the latency. Returns 0 when the shipped model meets both of its goals."""
+    """Print the scores and the latency. Returns 0 if the shipped model meets both of its goals."""
     engine = Engine()
 
     def attempt(source: str, one: Situation) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""`report`: the page of a session of 1,000 tests, from its folder to a browser that shows it."""
+"""`report`: the page of a session of 1,000 tests, from its folder to the browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GOAL_S: Final = 2.0
 
 KINDS: Final = ("qemu-virt", "qemu-rpi3", "qemu-rpi4")
 
-# Opening is from the address to a page that is loaded and laid out; the browser is up already, as a person's is.
+# Opening is the time from the address to a loaded page after layout, in a running browser.
 _OPEN: Final = """<!DOCTYPE html><html><body><pre id="said"></pre><script>
 const frame = document.createElement("iframe"), begun = performance.now();
 frame.style = "width:1280px;height:2000px";
@@ -36,7 +36,7 @@ frame.src = "{page}"; document.body.append(frame);
 
 
 def _row(number: int, budget: Budgets) -> dict[str, Any]:
-    """One test; each tenth measures, and each twentieth fails with as much to read as a crash leaves."""
+    """One test; every tenth measures, and every twentieth fails with the output of a crash."""
     kind = KINDS[number % 3]
     bad = number % (TESTS // FAILED) == 7
     samples = [40_000.0 + number + 500 * n for n in range(5)]
@@ -72,7 +72,7 @@ def _session(folder: Path, number: int, rows: list[dict[str, Any]]) -> Path:
 
 
 def main() -> int:
-    """Returns 0 when the page opens within its goal. Raises SetupError without a Chromium."""
+    """Returns 0 if the page opens within its goal. Raises SetupError without Chromium."""
     budget = Budgets.load()
     with tempfile.TemporaryDirectory(prefix="assay-bench-report-") as place:
         root = Path(place)

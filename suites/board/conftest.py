@@ -1,4 +1,4 @@
-"""A user's own session of tests, for what it leaves behind."""
+"""A user's own test session, with its files."""
 
 from __future__ import annotations
 

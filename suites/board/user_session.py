@@ -1,4 +1,4 @@
-"""A user's own session: `pytest` as a process, on a file of a few tests, with leases and results of its own."""
+"""A user's own session: `pytest` as a process, on a file with a few tests, with its own leases and results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA = json.loads((ROOT / "docs" / "schemas" / "run.schema.json").read_text())
 
 @dataclass(frozen=True)
 class Session:
-    """What a session left: exit code, all it printed, and its record where it wrote one."""
+    """A finished session: exit code, output, and its record if it wrote one."""
 
     code: int
     text: str
@@ -42,7 +42,7 @@ class Session:
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
-        """The record's rows by the test's name, without file and kind."""
+        """The record's rows by test name, without file and board type."""
         return {row["id"].rpartition("::")[2].partition("[")[0]: row for row in self.document["tests"]}
 
 

@@ -1,4 +1,4 @@
-"""Property tests have no deadline an example: how fast this machine is, is no property of what they test."""
+"""Property tests have no deadline per example: the machine's speed is not a property of what they test."""
 
 from __future__ import annotations
 

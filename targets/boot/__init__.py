@@ -1,1 +1,1 @@
-"""Ways to give a board its kernel, one a module, found by the entry point group `assay.boot`."""
+"""Boot methods, one per module, registered in the entry point group `assay.boot`."""

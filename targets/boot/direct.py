@@ -1,4 +1,4 @@
-"""Boot method `direct`: the board boots what it has, from its card or its flash; nothing is laid anywhere."""
+"""Boot method `direct`: the board boots what is on its card or flash; nothing is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DirectOptions(Options):
 
 
 class DirectBoot:
-    """A board whose kernel somebody else has put there; its build id is still compared once it answers."""
+    """A board whose kernel was installed by other means; its build id is still compared when it answers."""
 
     Options: ClassVar[type[BaseModel]] = DirectOptions
 
@@ -27,4 +27,4 @@ class DirectBoot:
         """Nothing to check."""
 
     def lay(self, spec: BoardSpec, kernel: Path) -> None:
-        """Nothing to lay."""
+        """Nothing to install."""

@@ -1,4 +1,4 @@
-"""Boot methods that a board file may name already and that come later: `jtag` and `sd-mux`."""
+"""Boot methods that a board file may name but that are not implemented yet: `jtag` and `sd-mux`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SdMuxOptions(Options):
 
 
 class _Later:
-    """A method whose options validate and which is refused at use."""
+    """A method whose options are checked and whose use is rejected."""
 
     name: ClassVar[str]
     Options: ClassVar[type[BaseModel]]
@@ -35,28 +35,28 @@ class _Later:
         self.options = options
 
     def check(self) -> None:
-        """Raise InfraError: it comes later."""
+        """Raise InfraError: it is not implemented yet."""
         raise InfraError(
-            f"boot method `{self.name}` comes later",
-            expected="`netboot` or `direct`, or a driver of your own (`FILE.py:NAME`)",
+            f"boot method `{self.name}` is not implemented yet",
+            expected="`netboot` or `direct`, or your own driver (`FILE.py:NAME`)",
             seen=f"driver: {self.name}",
-            do="change the `boot` of this place until this version of Assay has it",
+            do="use another `boot` driver for this place",
         )
 
     def lay(self, spec: BoardSpec, kernel: Path) -> None:  # noqa: ARG002 - a Boot
-        """Raise InfraError: it comes later."""
+        """Raise InfraError: it is not implemented yet."""
         self.check()
 
 
 class JtagBoot(_Later):
-    """The kernel written into RAM by a debug probe."""
+    """A debug probe writes the kernel into RAM."""
 
     name = "jtag"
     Options = JtagOptions
 
 
 class SdMuxBoot(_Later):
-    """The kernel written to a card that a multiplexer hands from this machine to the board."""
+    """The kernel is written to an SD card, which a multiplexer switches between this machine and the board."""
 
     name = "sd-mux"
     Options = SdMuxOptions

@@ -1,4 +1,4 @@
-"""Boot method `netboot`: kernel and config.txt laid into the folder that a Raspberry Pi 4 loads over TFTP."""
+"""Boot method `netboot`: installs kernel and config.txt in the folder that a Raspberry Pi 4 loads over TFTP."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from targets.options import LocatedPath, Options
 KERNEL: Final = "kernel8.img"
 CONFIG: Final = "config.txt"
 DEFAULT_UART_HZ: Final = 48_000_000
-_MODE: Final = 0o644  # a TFTP server runs as another user
+_MODE: Final = 0o644  # the TFTP server runs as another user
 
-# What every kernel of ours needs of the Pi's own firmware. 64-bit kernels load at 0x200000 unless told otherwise; the
-# PL011 belongs to Bluetooth unless that is off; its clock is set before the kernel starts.
+# Settings of the Pi's own firmware that the kernel needs. 64-bit kernels load at 0x200000 by default; Bluetooth uses
+# the PL011 unless disabled; the UART clock is set before the kernel starts.
 _CONFIG: Final = """\
-# Written by Assay before each boot: put lines of your own into the board file, `boot: config`.
+# Written by Assay before each boot: add your own lines to the board file, `boot: config`.
 [all]
 arm_64bit=1
 kernel={kernel}
@@ -35,7 +35,7 @@ enable_gic=1
 
 
 class NetbootOptions(Options):
-    """`folder`: what the TFTP server gives this board; `firmware`: files of the board's maker that must lie there."""
+    """`folder`: the board's folder on the TFTP server; `firmware`: files of the manufacturer that must be in it."""
 
     folder: LocatedPath
     firmware: list[Annotated[str, Field(pattern=r"^[^/]+$")]] = Field(default=[])
@@ -43,7 +43,7 @@ class NetbootOptions(Options):
 
 
 def _lay(folder: Path, name: str, data: bytes) -> None:
-    """Write a file whole or not at all: a server that reads meanwhile gives the old one or the new one."""
+    """Write a file atomically: a server that reads it at the same time sends the old or the new content."""
     fd, partial = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     try:
         with os.fdopen(fd, "wb") as stream:
@@ -67,14 +67,14 @@ class NetbootBoot:
         self.options = options
 
     def check(self) -> None:
-        """Raise InfraError for a folder that is missing or cannot be written, and for firmware that is not there."""
+        """Raise InfraError for a folder that is missing or cannot be written, and for missing firmware."""
         folder = self.options.folder
         if not folder.is_dir():
             raise InfraError(
                 f"the TFTP folder {folder} is missing",
-                expected="the folder that the TFTP server gives this board",
-                seen="a file" if folder.exists() else "nothing there",
-                do="mount or make it, or mend the `boot: folder` of this place",
+                expected="the folder that the TFTP server serves to this board",
+                seen="a file" if folder.exists() else "nothing",
+                do="mount or create it, or correct `boot: folder` of this place",
             )
         try:
             fd, probe = tempfile.mkstemp(dir=folder, prefix=".assay.")
@@ -88,19 +88,19 @@ class NetbootBoot:
                 f"the TFTP folder {folder} lacks the board's own firmware",
                 expected=", ".join(self.options.firmware),
                 seen=f"no {', '.join(gone)}",
-                do="copy them there from the firmware of the board's maker (on a Raspberry Pi: /boot/firmware)",
+                do="copy them from the firmware of the board's manufacturer (on a Raspberry Pi: /boot/firmware)",
             )
 
     def _unwritable(self, error: OSError) -> InfraError:
         return InfraError(
             f"the TFTP folder {self.options.folder} cannot be written",
-            expected="a folder that this user may write, with room",
+            expected="a folder that this user may write, with free space",
             seen=str(error),
-            do="mend its owner or its permissions (is it mounted read-only?), or make room",
+            do="correct its owner or permissions (is it mounted read-only?), or free space",
         )
 
     def lay(self, spec: BoardSpec, kernel: Path) -> None:
-        """Lay kernel and config.txt, each whole or not at all. Raises InfraError."""
+        """Install kernel and config.txt, each atomically. Raises InfraError."""
         self.check()
         text = _CONFIG.format(kernel=KERNEL, uart_hz=spec.uart_hz or DEFAULT_UART_HZ)
         text += "".join(f"{line}\n" for line in self.options.config)

@@ -1,1 +1,1 @@
-"""Consoles: the ways to a serial line, one a module, found by the entry point group `assay.console`."""
+"""Consoles: connections to a serial line, one per module, registered in the entry point group `assay.console`."""

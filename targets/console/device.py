@@ -1,4 +1,4 @@
-"""A serial device of this machine: `/dev/serial/by-id/...`, or a pty that something else holds open."""
+"""A serial device of this machine: `/dev/serial/by-id/...`, or a pty that another process holds open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BY_ID: Final = Path("/dev/serial/by-id")
 
 
 def _devices() -> str:
-    """The serial adapters that are plugged in, for people."""
+    """The connected serial adapters, as text."""
     try:
         names = sorted(path.name for path in BY_ID.iterdir())
     except OSError:
@@ -27,10 +27,10 @@ def _devices() -> str:
 
 
 def users_of(path: Path) -> str:
-    """Who else has a device open, as far as this user may see: `pid 12 (picocom)`, or an empty string.
+    """The other processes with the device open that this user can see: `pid 12 (picocom)`, or an empty string.
 
-    Locks do not tell: a program that asks for none reads and writes all the same, root even past TIOCEXCL. Whoever
-    serves a pty (has its other end) is no other user of it.
+    Locks do not show this: a program that takes no lock can still read and write, root even despite TIOCEXCL. The
+    process that serves a pty (has its other end) does not count.
     """
     real = os.path.realpath(path)
     found = []
@@ -50,13 +50,13 @@ def _by(path: Path) -> str:
 
 
 class Device:
-    """A console at a path. It is locked while it is open, as pyserial does it (flock(2))."""
+    """A console at a path. It is locked while it is open, by pyserial (flock(2))."""
 
     def __init__(self, address: str) -> None:
         self.path = Path(address)
 
     def present(self) -> bool:
-        """Whether the path leads to a character device."""
+        """Whether the path is a character device."""
         try:
             return stat.S_ISCHR(self.path.stat().st_mode)
         except OSError:
@@ -65,12 +65,12 @@ class Device:
     def check(self) -> None:
         """Raise BoardLost for a device that is missing, forbidden or held. Sends and reads nothing."""
         if not self.present():
-            what = "is no serial device" if self.path.exists() else "is missing"
+            what = "is not a serial device" if self.path.exists() else "is missing"
             raise BoardLost(
                 f"the console device {self.path} {what}",
                 expected="the serial adapter of this board",
-                seen=f"plugged in: {_devices()}",
-                do=f"check the adapter's cable and power, and `ls {BY_ID}`; then the `console` of this place in the "
+                seen=f"connected: {_devices()}",
+                do=f"check the adapter's cable and power, and `ls {BY_ID}`; then check `console` of this place in the "
                 "board or lab file",
                 cause=Cause.LAB,
             )
@@ -87,9 +87,9 @@ class Device:
         except OSError as error:
             raise BoardLost(
                 f"the console device {self.path} cannot be opened",
-                expected="a serial line that nobody else holds",
+                expected="a serial line that no other process holds",
                 seen=f"{error}{_by(self.path)}",
-                do="end what holds it, or unplug the adapter and plug it in again",
+                do="end the process that holds it, or reconnect the adapter",
                 cause=Cause.LAB,
             ) from error
         try:
@@ -97,9 +97,9 @@ class Device:
         except OSError as error:
             raise BoardLost(
                 f"the console device {self.path} is held{_by(self.path)}",
-                expected="a serial line that nobody else holds",
+                expected="a serial line that no other process holds",
                 seen="it is locked",
-                do="end that program; the lab opens a console for itself alone",
+                do="end that program; the lab needs exclusive access to a console",
                 cause=Cause.OUTSIDE,
             ) from error
         finally:
@@ -108,18 +108,18 @@ class Device:
         if others:
             raise BoardLost(
                 f"the console device {self.path} is open in another program: {others}",
-                expected="a serial line that nobody else reads or writes",
-                seen="it is not locked, so what the board says goes to whoever reads first",
-                do="end that program; the lab opens a console for itself alone",
+                expected="a serial line that no other program reads or writes",
+                seen="it is not locked, so the board's output goes to whichever program reads first",
+                do="end that program; the lab needs exclusive access to a console",
                 cause=Cause.OUTSIDE,
             )
 
     def users(self) -> str:
-        """Other programs that have the device open, for people; empty for none."""
+        """Other programs that have the device open, as readable text; empty for none."""
         return users_of(self.path)
 
     def open(self, baud: int) -> Port:
-        """Open and lock the device; what had arrived before is dropped. Raises BoardLost."""
+        """Open and lock the device; drops earlier input. Raises BoardLost."""
         if not self.present():
             self.check()
         return open_port(str(self.path), baud=baud, exclusive=True)

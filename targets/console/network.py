@@ -1,4 +1,4 @@
-"""Consoles behind a socket: `unix://PATH`, `rfc2217://HOST:PORT` (RFC 2217: baud rate and all) and `socket://HOST:PORT`."""
+"""Consoles over a socket: `unix://PATH`, `rfc2217://HOST:PORT` (RFC 2217, with line settings), `socket://HOST:PORT`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Unix:
         self.path = Path(address)
 
     def present(self) -> bool:
-        """Whether the socket is there."""
+        """Whether the socket exists."""
         return self.path.is_socket()
 
     def check(self) -> None:
-        """Raise BoardLost when there is no socket. Does not connect: the far end may serve one client only."""
+        """Raise BoardLost if there is no socket. Does not connect: the server may accept only one client."""
         if not self.present():
             raise BoardLost(
                 f"the console socket {self.path} is missing",
                 expected="a listening UNIX socket",
-                seen="a file of another kind" if self.path.exists() else "nothing there",
-                do="start the program that serves it, or mend the `console` of this place",
+                seen="a file of another type" if self.path.exists() else "nothing",
+                do="start the program that serves it, or correct `console` of this place",
                 cause=Cause.LAB,
             )
 
@@ -41,7 +41,7 @@ class Unix:
 
 
 class _Network:
-    """A console on another machine, or on this one behind a port."""
+    """A console on another machine, or on a port of this machine."""
 
     scheme: ClassVar[str]
     write_timeout_s: ClassVar[float | None] = 10.0
@@ -56,11 +56,11 @@ class _Network:
             self.port = 0
 
     def present(self) -> bool:
-        """A network's far end is known only once it is asked."""
+        """True: only a connection attempt shows whether the server is there."""
         return True
 
     def check(self) -> None:
-        """Raise BoardLost when nobody listens. Connects and hangs up at once."""
+        """Raise BoardLost if there is no server. Connects and disconnects at once."""
         try:
             with socket.create_connection((self.host, self.port), timeout=CONNECT_S):
                 pass
@@ -69,23 +69,23 @@ class _Network:
                 f"the console server {self.url} cannot be reached",
                 expected=f"HOST:PORT with a server that answers within {CONNECT_S:g} s",
                 seen=str(error),
-                do="check that the server runs, its network cable and name, and the `console` of this place",
+                do="check the server, its network cable and its name, and `console` of this place",
                 cause=Cause.LAB,
             ) from error
 
     def open(self, baud: int) -> Port:
-        """Connect and, where the protocol can, set the line. Raises BoardLost."""
+        """Connect and, if the protocol supports it, configure the line. Raises BoardLost."""
         return open_port(self.url, baud=baud, write_timeout_s=self.write_timeout_s)
 
 
 class Rfc2217(_Network):
-    """A serial server that speaks RFC 2217: ser2net, or an industrial device server."""
+    """A serial server with RFC 2217: ser2net, or an industrial device server."""
 
     scheme = "rfc2217"
-    write_timeout_s = None  # pyserial's client has none
+    write_timeout_s = None  # pyserial's client does not support it
 
 
 class Socket(_Network):
-    """A raw TCP socket; the far end has its own line settings."""
+    """A raw TCP socket; the server has its own line settings."""
 
     scheme = "socket"

@@ -1,1 +1,1 @@
-"""Power switches, one a module, found by the entry point group `assay.power`."""
+"""Power switches, one per module, registered in the entry point group `assay.power`."""

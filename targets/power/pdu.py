@@ -1,4 +1,4 @@
-"""Power by a switch that is asked over HTTP: a rack PDU, a smart plug (Tasmota, Shelly), a relay board."""
+"""Power by a switch with an HTTP interface: a rack PDU, a smart plug (Tasmota, Shelly), a relay board."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Url = Annotated[str, AfterValidator(_http)]
 
 
 class PduOptions(Options):
-    """URLs to ask; `{outlet}` in them and in `body` becomes `outlet`. `state_on` is searched in `state`'s answer."""
+    """URLs; `{outlet}` in them and in `body` becomes `outlet`. `state_on` is searched in the answer to `state`."""
 
     on: Url
     off: Url
@@ -65,7 +65,7 @@ class PduPower:
         self.label = f"outlet {options.outlet} of {urlsplit(options.off).hostname}".replace(
             "outlet  of", "the outlet of"
         )
-        # A lab's switch stands on the lab's own network: a proxy of the environment is not asked.
+        # The switch is on the lab's own network: the environment's proxy is not used.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def _ask(self, template: str, method: str, timeout_s: float) -> str:
@@ -88,27 +88,27 @@ class PduPower:
                 said = error.read(65536).decode("utf-8", "replace").strip()[:_SHOWN]
             raise InfraError(
                 f"the power switch refused {method} {url}",
-                expected="an answer of the 200s",
+                expected="a 2xx answer",
                 seen=f"{error.code} {error.reason}: {said or 'no text'}",
-                do="open that address by hand; check `user`, `password_env` and `outlet` of this place",
+                do="open that URL by hand; check `user`, `password_env` and `outlet` of this place",
             ) from error
         except (OSError, ValueError) as error:
             raise InfraError(
                 f"the power switch does not answer {method} {url}",
                 expected=f"an answer within {timeout_s:g} s",
                 seen=str(error),
-                do="check the switch's own power and network, and the `power` of this place",
+                do="check the switch's own power and network, and `power` of this place",
             ) from error
 
     def check(self) -> None:
-        """Raise InfraError when the switch does not answer (its state is asked), or its password is not given."""
+        """Raise InfraError if the switch does not answer (queries its state) or its password is not set."""
         options = self.options
         if options.password_env is not None and options.password_env not in os.environ:
             raise InfraError(
-                "the power switch's password is not given",
+                "the power switch's password is not set",
                 expected=f"the environment variable {options.password_env}",
                 seen="it is not set",
-                do="set it where the lab's commands run",
+                do="set it in the environment of the lab's commands",
             )
         if options.state is not None:
             self._ask(options.state, "GET", min(options.timeout_s, 0.5))
@@ -123,7 +123,7 @@ class PduPower:
         time.sleep(self.options.off_s)
 
     def state(self) -> bool | None:
-        """Ask for the state; None when the switch has none to ask."""
+        """Query the state; None if the switch has no state URL."""
         if self.options.state is None:
             return None
         answer = self._ask(self.options.state, "GET", self.options.timeout_s)

@@ -1,4 +1,4 @@
-"""Power by a USB hub that can switch its ports, through the program `uhubctl`."""
+"""Power by a USB hub with switchable ports, with the program `uhubctl`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PORT: Final = re.compile(r"^\s+Port (?P<port>\d+): [0-9a-f]{4}(?P<words>.*)$")
 
 
 class UhubctlOptions(Options):
-    """`hub`: location as `uhubctl` prints it (`1-1.4`); `port`: its number; `off_s`: how long a board stays off."""
+    """`hub`: location as `uhubctl` prints it (`1-1.4`); `port`: its number; `off_s`: minimum time off in seconds."""
 
     hub: Annotated[str, Field(pattern=r"^\d+(-\d+(\.\d+)*)?$")]
     port: Annotated[int, Field(ge=1, le=31)]
@@ -30,9 +30,9 @@ class UhubctlOptions(Options):
 
 
 def port_states(text: str, port: int) -> list[bool]:
-    """Whether `port` has power, once a hub, as the last status of each hub in uhubctl's output says.
+    """Whether `port` has power, one value per hub, from the last status of each hub in uhubctl's output.
 
-    A USB 3 hub is two hubs to uhubctl, which switches both and reports both.
+    A USB 3 hub is two hubs for uhubctl, which switches both and reports both.
     """
     latest: dict[str, bool] = {}
     hub = ""
@@ -56,7 +56,7 @@ class UhubctlPower:
         self.advice = "raise `repeat`"
 
     def check(self) -> None:
-        """Raise InfraError when `uhubctl` is not installed."""
+        """Raise InfraError if `uhubctl` is not installed."""
         if shutil.which(self.options.program) is None:
             raise missing(self.options.program, "power")
 
@@ -73,8 +73,8 @@ class UhubctlPower:
                 f"hub {self.options.hub} did not switch port {self.options.port} {'on' if on else 'off'}",
                 expected=f"uhubctl to report the port {'with power' if on else 'off'}",
                 seen=printed.strip()[-1000:] or "no output",
-                do="see whether the hub really switches its ports (`uhubctl` marks such hubs `ppps`), and whether "
-                "this user may (udev rule of uhubctl)",
+                do="check whether the hub can switch its ports (`uhubctl` marks such hubs `ppps`), and whether "
+                "this user has permission (udev rule of uhubctl)",
             )
 
     def on(self) -> None:

@@ -1,1 +1,1 @@
-"""A simulator of boards with a serial line, a power switch and a TFTP folder: QEMU behind the drivers of hardware."""
+"""A simulator of boards with a serial line, a power switch and a TFTP folder: QEMU behind the hardware drivers."""

@@ -1,8 +1,8 @@
-"""`python -m targets.sim`: a rack of simulated boards, until a signal comes or standard input ends.
+"""`python -m targets.sim`: a rack of simulated boards, until a signal arrives or standard input ends.
 
 Standard input: first one line of JSON,
-`{"folder", "temporary", "icount", "seed", "boards": [{"kind", "instances", "qemu"}]}`; its end, then, is the rack's,
-and a temporary folder's. Prints `ready LAB_FILE` once the lab file is there.
+`{"folder", "temporary", "icount", "seed", "boards": [{"kind", "instances", "qemu"}]}`; when it closes, the rack ends
+and a temporary folder is removed. Prints `ready LAB_FILE` when the lab file exists.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
         sys.stdout.write(f"ready {rack.lab_file}\n")
         sys.stdout.flush()
         rack.serve()
-    if wanted["temporary"]:  # whoever started us may be gone
+    if wanted["temporary"]:  # the parent process may be gone
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 

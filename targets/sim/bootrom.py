@@ -1,4 +1,4 @@
-"""What a Raspberry Pi 4's firmware does with a TFTP folder: find its own files, read config.txt, choose a kernel."""
+"""Models how a Raspberry Pi 4's firmware uses a TFTP folder: find its own files, read config.txt, select a kernel."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Final
 
 FIRMWARE: Final = ("start4.elf", "fixup4.dat")
 LOAD_ADDRESS: Final = 0x80000
-"""Where QEMU's `raspi4b` puts a raw image; 64-bit kernels load at 0x200000 by default on silicon."""
+"""Load address of a raw image on QEMU's `raspi4b`; on silicon 64-bit kernels load at 0x200000 by default."""
 
 _FILTERS: Final = ("all", "pi4")
 _STAND_IN: Final = (
-    "This stands for {name} of the Raspberry Pi's firmware; the simulator needs no more of it.\n"
+    "Placeholder for {name} of the Raspberry Pi's firmware; the simulator needs only its name.\n"
 )
 
 
 class NoBootError(Exception):
-    """The board would stay dark, and why."""
+    """The board would not boot; the message says why."""
 
 
 def lay_firmware(folder: Path) -> None:
-    """Put stand-ins for the maker's own files where they are looked for."""
+    """Create placeholders for the manufacturer's files where they are expected."""
     for name in FIRMWARE:
         (folder / name).write_text(_STAND_IN.format(name=name))
 
 
 def settings(text: str) -> dict[str, str]:
-    """The settings of a config.txt that hold for a Pi 4: `key=value` lines, filters, comments; a later one wins."""
+    """The settings of a config.txt that apply to a Pi 4: `key=value` lines, filters, comments; a later one wins."""
     found: dict[str, str] = {}
     holds = True
     for line in text.splitlines():
@@ -40,7 +40,7 @@ def settings(text: str) -> dict[str, str]:
 
 
 def choose_kernel(folder: Path) -> Path:
-    """The kernel that `folder` boots. Raises NoBootError with what is missing or would not run."""
+    """The kernel that `folder` boots. Raises NoBootError with what is missing or wrong."""
     gone = [name for name in FIRMWARE if not (folder / name).is_file()]
     if gone:
         raise NoBootError(f"no {', '.join(gone)} in {folder}")
@@ -53,7 +53,7 @@ def choose_kernel(folder: Path) -> Path:
     try:
         address = int(config.get("kernel_address", "0x200000"), 0)
     except ValueError:
-        raise NoBootError(f"config.txt: kernel_address={config['kernel_address']} is no number") from None
+        raise NoBootError(f"config.txt: kernel_address={config['kernel_address']} is not a number") from None
     if address != LOAD_ADDRESS:
         raise NoBootError(f"config.txt loads the kernel at {address:#x}; it is linked for {LOAD_ADDRESS:#x}")
     if config.get("enable_uart", "0") != "1":

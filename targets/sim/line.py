@@ -1,4 +1,4 @@
-"""A serial line of the simulator: a pty that outlives the board behind it, and everything on it moved by hand."""
+"""A serial line of the simulator: a pty that survives the board's power cycles; the simulator moves all bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK: Final = 65536
 
 
 class SerialLine:
-    """A pty with a symbolic link `path` to it: the adapter's device file. Raw, and never hung up while plugged in."""
+    """A pty with a symbolic link `path` to it, the adapter's device file. Raw, without hang-up while connected."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -22,11 +22,11 @@ class SerialLine:
 
     @property
     def plugged(self) -> bool:
-        """Whether the device is there."""
+        """Whether the device exists."""
         return self.master >= 0
 
     def plug(self) -> None:
-        """Make the pty and its link."""
+        """Create the pty and its link."""
         if self.plugged:
             return
         self.master, self._slave = os.openpty()
@@ -37,7 +37,7 @@ class SerialLine:
         partial.replace(self.path)
 
     def unplug(self) -> None:
-        """Take the device away: whoever has it open sees it hung up."""
+        """Remove the device: processes that have it open see a hang-up."""
         self.path.unlink(missing_ok=True)
         master, slave, self.master, self._slave = self.master, self._slave, -1, -1
         for fd in (slave, master):
@@ -45,14 +45,14 @@ class SerialLine:
                 os.close(fd)
 
     def take(self) -> bytes:
-        """What the host has written."""
+        """Bytes that the host has written."""
         try:
             return os.read(self.master, CHUNK)
         except (BlockingIOError, OSError):
             return b""
 
     def give(self, data: bytes) -> int:
-        """Write to the host; returns how many bytes went. With nobody reading, a full pty takes none."""
+        """Write to the host; returns the number of bytes written. Without a reader, a full pty accepts none."""
         try:
             return os.write(self.master, data)
         except BlockingIOError:
@@ -61,7 +61,7 @@ class SerialLine:
             return len(data)
 
     def drop(self) -> None:
-        """Lose what lies on the line in both directions, as a line without power does."""
+        """Drop pending bytes in both directions, like a line without power."""
         if not self.plugged:
             return
         with contextlib.suppress(termios.error):

@@ -1,4 +1,4 @@
-"""One board of the simulator: a supply, a serial line, a TFTP folder, and a QEMU while there is power and a kernel."""
+"""One simulated board: power supply, serial line, TFTP folder, and a QEMU while it has power and a kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from targets.sim.bootrom import NoBootError, choose_kernel, lay_firmware
 from targets.sim.line import CHUNK, SerialLine
 
 BACKLOG_MAX: Final = 1 << 18
-"""Bytes kept for a side that does not take them; beyond, the other side is not read: QEMU's UART waits, none is lost."""
+"""Maximum buffered bytes per direction; when full, the sender is not read: QEMU's UART waits, no byte is lost."""
 
 _KILL_S: Final = 5.0
 
@@ -35,17 +35,17 @@ class Options:
 
 @dataclass
 class SimBoard:
-    """A board in `folder`, made without power. `now` is the simulator's clock in seconds, for the log."""
+    """A board in `folder`, initially without power. `now` is the simulator's clock in seconds, for the log."""
 
     name: str
     qemu: QemuSpec
     folder: Path
     options: Options
     now: Callable[[], float] = time.monotonic
-    switch: str = "work"  # what the power program meets: work, fail or hang
+    switch: str = "work"  # behaviour of the power program: work, fail or hang
     powered: bool = False
     died: str = ""
-    """Why there is no power, where a QEMU went that nobody switched off."""
+    """Why there is no power, if QEMU ended without being switched off."""
     uart: socket.socket | None = None
     to_host: bytearray = field(default_factory=bytearray)
     to_board: bytearray = field(default_factory=bytearray)
@@ -63,12 +63,12 @@ class SimBoard:
         return self.folder / "tftp"
 
     def log(self, text: str) -> None:
-        """One line for people; a log that cannot be written is no reason to end a board."""
+        """Write one line to the log; a write failure does not end the board."""
         with contextlib.suppress(OSError), (self.folder / "log").open("a") as stream:
             stream.write(f"{self.now():10.3f} {text}\n")
 
     def lab_entry(self, control: Path, program: list[str]) -> str:
-        """This board as a place of a lab file. `program` takes the control socket, a name and on, off or state."""
+        """This board as a place of a lab file. Arguments of `program`: control socket, name, and on, off or state."""
         power = {"driver": "command", "timeout_s": 10.0, "off_s": 0.0}
         verbs = {verb: [*program, str(control), self.name, verb] for verb in ("on", "off", "state")}
         return (
@@ -78,10 +78,10 @@ class SimBoard:
             f"      boot: {json.dumps({'folder': str(self.tftp)})}\n"
         )
 
-    # --- the supply ---------------------------------------------------------------------------------------------
+    # --- power supply-------------------------------------------------------------------------------------------
 
     def on(self) -> None:
-        """Power: what the board does next depends on its TFTP folder. Does nothing when it has power.
+        """Power on: the board then boots from its TFTP folder. Does nothing if it has power.
 
         Raises OSError when QEMU cannot be started: that is no board that stays dark.
         """
@@ -92,7 +92,7 @@ class SimBoard:
         try:
             kernel = choose_kernel(self.tftp)
         except NoBootError as error:
-            self.log(f"power on; stays dark: {error}")
+            self.log(f"power on; does not boot: {error}")
             return
         self._start(kernel)
 
@@ -107,7 +107,7 @@ class SimBoard:
                     stderr=stderr,
                     pass_fds=[theirs.fileno()],
                     cwd="/",
-                    start_new_session=True,  # a terminal's Ctrl-C is for whoever holds the rack
+                    start_new_session=True,  # a terminal's Ctrl-C must reach only the process that holds the rack
                 )
             except (OSError, SetupError) as error:
                 ours.close()
@@ -129,7 +129,7 @@ class SimBoard:
         return [*command, "-seed", str(self.options.seed), *machine.extra]
 
     def off(self, why: str = "power off") -> None:
-        """No power: QEMU ends, and whatever lay on the line is lost. May be called twice."""
+        """Power off: QEMU ends, and pending bytes on the line are lost. May be called twice."""
         if self.powered:
             self.log(why)
         self.powered, self.died = False, ""
@@ -149,9 +149,9 @@ class SimBoard:
         self.to_board.clear()
 
     def _ended(self) -> None:
-        """QEMU went by itself. Where the guest ended it, the board stays, dark, with power.
+        """QEMU ended. If the guest ended it, the board has power but does not run.
 
-        A QEMU that was ended from outside or gave up is no such board: it has lost its power.
+        If QEMU was killed from outside or failed, the board has lost its power.
         """
         process, self._process = self._process, None
         code = 0
@@ -164,7 +164,7 @@ class SimBoard:
         said = (self.folder / "qemu.stderr").read_text("utf-8", "replace").strip()[-500:]
         how = signal_name(-code) if code < 0 else f"exit code {code}"
         self.log(f"QEMU ended: {how} {said}")
-        # What the board still said is on its way.
+        # Output of the board may still be in flight.
         if self.uart is not None:
             self.uart.close()
             self.uart = None
@@ -173,10 +173,10 @@ class SimBoard:
             self.powered = False
             self.died = f"QEMU ended: {how} {' '.join(said.split())}".strip()
 
-    # --- the line -----------------------------------------------------------------------------------------------
+    # --- serial line---------------------------------------------------------------------------------------------
 
     def from_board(self) -> None:
-        """Take what the UART sends, and hand on what the line takes."""
+        """Read from the UART, and write to the line."""
         assert self.uart is not None
         try:
             data = self.uart.recv(CHUNK)
@@ -191,21 +191,21 @@ class SimBoard:
         self.flush_to_host()
 
     def flush_to_host(self) -> None:
-        """Give the line what it takes; unplugged, it is lost."""
+        """Write to the line; without the adapter the bytes are lost."""
         if not self.line.plugged:
             self.to_host.clear()
         elif self.to_host:
             del self.to_host[: self.line.give(bytes(self.to_host))]
 
     def from_host(self) -> None:
-        """Take what the host sends; without power it is lost."""
+        """Read from the host; without power the bytes are lost."""
         data = self.line.take()
         if self.uart is not None:
             self.to_board += data
             self.flush_to_board()
 
     def flush_to_board(self) -> None:
-        """Give the UART what it takes."""
+        """Write to the UART."""
         if self.uart is None or not self.to_board:
             return
         try:
@@ -218,7 +218,7 @@ class SimBoard:
     # --- requests -----------------------------------------------------------------------------------------------
 
     def obey(self, verb: str) -> str:
-        """Carry out a request and return the answer's text. Raises ValueError for one that is unknown."""
+        """Execute a request and return the text of the answer. Raises ValueError for an unknown request."""
         match verb.split():
             case ["on"]:
                 self.on()
@@ -231,11 +231,11 @@ class SimBoard:
                 self.off("the supply is cut")
             case ["plug"]:
                 self.line.plug()
-                self.log("the serial adapter is plugged in")
+                self.log("the serial adapter is connected")
             case ["unplug"]:
                 self.line.unplug()
                 self.to_host.clear()
-                self.log("the serial adapter is unplugged")
+                self.log("the serial adapter is disconnected")
             case ["switch", ("work" | "fail" | "hang") as how]:
                 self.switch = how
                 self.log(f"the power program will {how}")
@@ -246,6 +246,6 @@ class SimBoard:
         return "on" if self.powered else "off"
 
     def close(self) -> None:
-        """Power off, adapter away."""
+        """Power off, disconnect the adapter."""
         self.off()
         self.line.unplug()

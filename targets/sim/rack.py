@@ -1,4 +1,4 @@
-"""A rack of simulated boards: one loop that moves every line's bytes and obeys a control socket."""
+"""A rack of simulated boards: one loop that moves the bytes of all lines and serves a control socket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SWITCH_VERBS: Final = ("on", "off", "state")
 
 
 class _Client:
-    """One connection to the control socket: requests, one a line, answered `ok TEXT` or `error TEXT`."""
+    """One connection to the control socket: one request per line, answered with `ok TEXT` or `error TEXT`."""
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
@@ -32,7 +32,7 @@ class _Client:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of a rack that was killed; one that somebody serves stays, and cannot be bound again."""
+    """Remove the socket of a killed rack; a socket with a server stays and cannot be bound again."""
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -41,9 +41,9 @@ def _remove_stale(path: Path) -> None:
 
 
 class Rack:
-    """Boards of several kinds in `folder`, with a lab file that names them.
+    """Boards of several types in `folder`, with a lab file that names them.
 
-    A context manager; `serve` moves bytes until it is told to stop. Needs the main thread, for signals.
+    A context manager; `serve` moves bytes until it is stopped. Needs the main thread, for signals.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Rack:
         entries: dict[str, str] = {}
         for kind, board in zip(self._kinds, self.boards.values(), strict=True):
             entries[kind] = entries.get(kind, "") + board.lab_entry(self.folder / CONTROL, program)
-        text = "# A simulator's boards, for `--lab`; they are there while it runs.\nschema: 1\nplaces:\n"
+        text = "# A simulator's boards, for `--lab`; they exist while it runs.\nschema: 1\nplaces:\n"
         text += "".join(f"  {kind}:\n{places}" for kind, places in entries.items())
         partial = self.lab_file.with_suffix(".partial")
         partial.write_text(text)
@@ -91,7 +91,7 @@ class Rack:
     # --- the loop -----------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Serve until SIGINT, SIGTERM or SIGHUP, or until the lifeline's other end is closed."""
+        """Serve until SIGINT, SIGTERM or SIGHUP, or until the other end of the lifeline pipe is closed."""
         with self._signals():
             while True:
                 self._register()
@@ -196,7 +196,7 @@ class Rack:
             client.link.close()
 
     def _answer(self, request: str) -> str | None:
-        """The answer to a request; None for a power program that is to hang."""
+        """The answer to a request; None for a power program that should hang."""
         name, _, verb = request.strip().partition(" ")
         board = self.boards.get(name)
         if board is None:

@@ -1,4 +1,4 @@
-"""The simulator's power program: `switch.py SOCKET NAME on|off|state`. Starts fast: nothing but the standard library."""
+"""The simulator's power program: `switch.py SOCKET NAME on|off|state`. Starts fast: only the standard library."""
 
 import socket
 import sys
@@ -7,7 +7,7 @@ _ANSWER_MAX = 4096
 
 
 def main(arguments: list[str]) -> int:
-    """Send one request to the simulator and print its answer. Returns 0, 1 when it refuses, 2 for wrong usage."""
+    """Send one request to the simulator and print its answer. Returns 0, 1 on a refusal, 2 for invalid usage."""
     if len(arguments) != 3:
         sys.stderr.write("usage: switch.py SOCKET NAME on|off|state\n")
         return 2

@@ -1,1 +1,1 @@
-"""pyserial URL schemes of ours; importing `targets.serial` makes pyserial look here."""
+"""Assay's pyserial URL schemes; importing `targets.serial` registers this package with pyserial."""

@@ -1,4 +1,4 @@
-"""`unix://PATH` for pyserial: a UNIX stream socket as a serial port (pyserial has none of its own)."""
+"""`unix://PATH` for pyserial: a UNIX stream socket as a serial port (pyserial has no such scheme)."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ SCHEME = "unix://"
 
 
 class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
-    """A serial port on a UNIX socket. Line settings are accepted and mean nothing here.
+    """A serial port on a UNIX socket. Line settings are accepted and ignored.
 
-    The far end closing is a SerialException on read, as it is for a USB adapter that is pulled out.
+    If the peer closes, a read raises SerialException, as for a USB adapter that is unplugged.
     """
 
     is_open: bool = False
     _socket: socket.socket | None = None
 
     def open(self) -> None:
-        """Connect. Raises SerialException when nobody listens."""
+        """Connect. Raises SerialException if there is no listener."""
         path = self.portstr
         if not path or not path.startswith(SCHEME):
             raise SerialException(f"expected: {SCHEME}PATH, seen: {path!r}")
         if self.is_open:
             raise SerialException("port is already open")
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        link.setblocking(False)  # connect(2) would wait for ever on a listener that takes nobody
+        link.setblocking(False)  # connect(2) would block for ever on a listener that does not accept
         try:
             link.connect(path[len(SCHEME) :])
         except OSError as error:
@@ -42,7 +42,7 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
         self.is_open = True
 
     def close(self) -> None:
-        """Close; a reader that waits is woken. Does nothing when closed already."""
+        """Close; wakes a waiting reader. Does nothing if already closed."""
         link, self._socket = self._socket, None
         self.is_open = False
         if link is None:
@@ -50,7 +50,7 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
         try:
             link.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # the far end went first
+            pass  # the peer closed first
         finally:
             link.close()
 
@@ -61,13 +61,13 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that a read would get at once."""
+        """Number of bytes that a read would return at once."""
         raw = fcntl.ioctl(self._open_socket(), termios.FIONREAD, struct.pack("I", 0))
         count: int = struct.unpack("I", raw)[0]
         return count
 
     def read(self, size: int = 1) -> bytes:
-        """Up to `size` bytes, as many as come within the port's timeout (None: wait for all)."""
+        """Up to `size` bytes that arrive within the port's timeout (None: wait for all)."""
         link = self._open_socket()
         out = bytearray()
         end = None if self._timeout is None else time.monotonic() + self._timeout
@@ -85,7 +85,7 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
         return bytes(out)
 
     def write(self, data: Any) -> int:
-        """Send all of `data`. Raises SerialException, also when the write timeout passes first."""
+        """Send all of `data`. Raises SerialException, also on a write timeout."""
         link = self._open_socket()
         view = memoryview(bytes(data))
         end = None if self._write_timeout is None else time.monotonic() + self._write_timeout
@@ -102,16 +102,16 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back here."""
+        """Does nothing: output is not buffered."""
 
     def reset_input_buffer(self) -> None:
-        """Drop what has arrived."""
+        """Drop received bytes."""
         link = self._open_socket()
         while select.select([link], [], [], 0)[0] and link.recv(4096):
             pass
 
     def reset_output_buffer(self) -> None:
-        """Nothing is held back here."""
+        """Does nothing: output is not buffered."""
 
     def cancel_read(self) -> None:
         """Wake a reader: it sees the connection closed."""
@@ -119,7 +119,7 @@ class Serial(SerialBase):  # type: ignore[misc]  # pyserial ships no types
             self._socket.shutdown(socket.SHUT_RD)
 
     def _reconfigure_port(self) -> None:
-        """Line settings mean nothing on a socket."""
+        """Does nothing: a socket has no line settings."""
 
     def _update_dtr_state(self) -> None:
         """No such line."""

@@ -1,5 +1,5 @@
 /*
- * From whatever firmware left to C at EL1, high, with MMU and caches on.
+ * From the state that firmware left to C at EL1, at high addresses, with MMU and caches on.
  *
  * Entered with MMU and data cache off, at EL1, EL2 or EL3, at any 4 KiB aligned physical address, on the boot core
  * (boot_primary) or through the spin table (boot_secondary). Everything before `high` runs at its physical address:
@@ -34,7 +34,7 @@ drop_to_el1:
     b.lo    at_el1
     b.eq    at_el2
 
-    /* EL3: nobody set the secure side up. Non-secure below, AArch64, HVC on, SMC off. */
+    /* EL3: no firmware set up the secure side. Non-secure below, AArch64, HVC on, SMC off. */
     mov     x0, #0x5b1                  /* SCR_EL3: RW | HCE | SMD | RES1 | NS */
     msr     scr_el3, x0
     msr     cptr_el3, xzr
@@ -106,8 +106,8 @@ boot_primary:
     bl      drop_to_el1
 
     /*
-     * Drop what the caches hold of the tables and of the boot stack before writing them uncached: a dirty line of
-     * firmware's would overwrite them later, a clean one would be read in their place (D7.5.9).
+     * Invalidate cached lines of the tables and of the boot stack before writing them uncached: a dirty line of the
+     * firmware would overwrite them later, a clean one would be read instead of them (D7.5.9).
      */
     bl      invalidate_boot_data
     adrp    x0, kernel_boot_data_start
@@ -128,7 +128,7 @@ boot_primary:
     mov     x20, #0
     b       enable_mmu
 
-/* Cores that the spin table let go, at EL2. The boot core has the tables ready. */
+/* Cores released by the spin table, at EL2. The boot core has prepared the tables. */
     .globl boot_secondary
 boot_secondary:
     msr     daifset, #0xf
@@ -166,7 +166,7 @@ enable_mmu:
     ldr     x0, =high
     br      x0
 
-/* Physical-address loop for cores that nobody asked for. */
+/* Physical-address loop for cores that are not used. */
 park_raw:
     wfi
     b       park_raw
@@ -188,7 +188,7 @@ invalidate_boot_data:
 
     .ltorg
 
-/* From here on at the linked address. TTBR0 is given up: EPD0 makes every low address a translation fault. */
+/* From here on at the linked address. TTBR0 is disabled: EPD0 makes every low address a translation fault. */
     .text
 high:
     msr     tcr_el1, x21

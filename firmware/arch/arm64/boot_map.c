@@ -69,7 +69,7 @@ static void map_image(uint64_t pa)
     }
 }
 
-/* Pages [first, first + size) of core `core`'s stretch of the stack region; what is not mapped is a guard. */
+/* Pages [first, first + size) of core `core`'s part of the stack region; unmapped pages are guards. */
 static void map_stack(uint64_t pools_pa, uint64_t core, uint64_t first, uint64_t size)
 {
     uint64_t offset = core * STACK_STRIDE + first;

@@ -1,4 +1,4 @@
-/* One block a core, found through TPIDR_EL1, and the few PSTATE operations that everybody needs. */
+/* One block per core, found through TPIDR_EL1, and a few common PSTATE operations. */
 #ifndef ASSAY_ARCH_CPU_H
 #define ASSAY_ARCH_CPU_H
 
@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct cpu) == CPU_SIZE, "CPU_SIZE");
 
 extern struct cpu cpus[CPU_MAX];
 
-/* The calling core's block. Valid everywhere after boot, in exception handlers too. */
+/* The calling core's block. Valid everywhere after boot, also in exception handlers. */
 static inline struct cpu *this_cpu(void)
 {
     struct cpu *cpu;
@@ -57,7 +57,7 @@ static inline uint64_t irq_save(void)
     return daif;
 }
 
-/* Puts the IRQ mask back as irq_save found it. */
+/* Restores the IRQ mask that irq_save returned. */
 static inline void irq_restore(uint64_t daif)
 {
     __asm__ volatile("msr daif, %0" : : "r"(daif) : "memory");
@@ -73,7 +73,7 @@ static inline void irq_disable(void)
     __asm__ volatile("msr daifset, #2" : : : "memory");
 }
 
-/* Sleeps until an interrupt is pending; wakes with IRQs masked too (ARM DDI 0487 D1.7.1). */
+/* Sleeps until an interrupt is pending; also wakes with IRQs masked (ARM DDI 0487 D1.7.1). */
 static inline void wait_for_interrupt(void)
 {
     __asm__ volatile("dsb sy\n\twfi" : : : "memory");

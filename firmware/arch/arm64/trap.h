@@ -1,4 +1,4 @@
-/* The trap frame: what an exception saved, and what its return restores. */
+/* The trap frame: the state that an exception saved and its return restores. */
 #ifndef ASSAY_ARCH_TRAP_H
 #define ASSAY_ARCH_TRAP_H
 

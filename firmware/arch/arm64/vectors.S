@@ -2,8 +2,8 @@
  * The exception vectors (ARM DDI 0487 D1.3.1).
  *
  * Kernel code runs with SP_EL0 as its stack, so the four "current EL with SP0" vectors are the ordinary ones: they
- * find SP_EL1 at the top of the exception stack, whatever happened to the kernel stack. The "current EL with SPx"
- * vectors mean that an exception handler itself faulted: they move to the emergency stack and do not come back.
+ * find SP_EL1 at the top of the exception stack, independent of the kernel stack. The "current EL with SPx" vectors
+ * mean that an exception handler itself faulted: they switch to the emergency stack and do not return.
  */
 #include "arch/arm64/cpu.h"
 #include "arch/arm64/trap.h"

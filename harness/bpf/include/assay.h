@@ -13,7 +13,7 @@
 #define NS_PER_US 1000ULL
 #define NS_PER_MS 1000000ULL
 
-/* A count, or a set of bits, that starts afresh with each window of time. */
+/* A count, or a set of bits, that is reset with each time window. */
 struct window {
     u64 start;
     u64 count;
@@ -48,7 +48,7 @@ struct flow {
 
 /*
  * Fills `f` from the packet and returns 1, or returns 0 for what is not a whole, unfragmented IPv4 packet without
- * options (IHL 5), or is cut off within its TCP (20 bytes) or UDP (8 bytes) header.
+ * options (IHL 5), or is truncated within its TCP (20 bytes) or UDP (8 bytes) header.
  */
 static __always_inline int parse_flow(const struct xdp_md *ctx, struct flow *f)
 {

@@ -1,4 +1,4 @@
-"""A board with nothing but the kernel base on it: probe.c answers one-byte commands with a line each."""
+"""A board with only the kernel base: probe.c answers each one-byte command with a line."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class ProbeBoard:
         self._socket.sendall(data)
 
     def text_until_quiet(self) -> str:
-        """What comes until the line has been quiet for a while, the first byte awaited longer."""
+        """The bytes until the line has been quiet for a while; waits longer for the first byte."""
         received, self._received = self._received, b""
         self._socket.settimeout(TIMEOUT_S)
         try:
@@ -135,7 +135,7 @@ Start = Callable[..., ProbeBoard]
 
 @pytest.fixture
 def start(board_spec: BoardSpec, tmp_path: Path) -> Iterator[Start]:
-    """Starts probe boards of the kind under test: `start(icount=False, extra=("-machine", ...))`."""
+    """Starts probe boards of the board type under test: `start(icount=False, extra=("-machine", ...))`."""
     image = build_kernel(board_spec.firmware, probe=PROBE)
     with ExitStack() as stack:
 

@@ -27,7 +27,7 @@ FAULTS: Final = {
     "A": "panic: asked for",
 }
 
-pytestmark = pytest.mark.needs("process")  # a QEMU of its own each, with the probe kernel
+pytestmark = pytest.mark.needs("process")  # each test starts its own QEMU, with the probe kernel
 
 
 @pytest.mark.parametrize("icount", [True, False])

@@ -1,4 +1,4 @@
-"""`assay console`: a board's channel live, and commands by hand."""
+"""`assay console`: a board's live channel, and typed commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.terminal.console import run_console
 
 
 def converse(spec: BoardSpec, key: LabKey, text: str) -> tuple[int, str]:
-    """Run a console on `text` typed at once; returns its exit code and what it printed."""
+    """Run a console with `text` as input; returns its exit code and output."""
     reader, writer = os.pipe()
     printed = io.StringIO()
     with os.fdopen(reader) as source, os.fdopen(writer, "w") as keyboard:
@@ -39,6 +39,6 @@ def test_a_console_shows_frames_events_and_answers(board_spec: BoardSpec, lab_ke
     assert "frames_received" in printed
     assert "b'hello there'" in printed
     assert "unknown command 'statsu'" in printed
-    seen = "PC=ffff8000" if REGISTERS in board_spec.capabilities else "shows no registers"
+    seen = "PC=ffff8000" if REGISTERS in board_spec.capabilities else "no registers of board"
     assert seen in printed
     assert "rx_packets" in printed

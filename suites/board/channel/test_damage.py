@@ -1,4 +1,4 @@
-"""What comes over the line may be anything: it is counted, recovered from, and the board answers afterwards."""
+"""Damaged input on the line: it is counted, the kernel recovers, and the board answers afterwards."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def status(board: Board) -> StatusResponse:
 
 
 def answers(board: Board) -> bool:
-    """Whether the board still does what it is for."""
+    """Whether the board still works."""
     return board.client.echo(b"still here") == b"still here"
 
 
 def request(message: int, payload: bytes = b"", *, sequence: int | None = None) -> Frame:
-    """An unauthenticated request frame of our own making."""
+    """A hand-made unauthenticated request frame."""
     number = random.getrandbits(31) if sequence is None else sequence
     return Frame(FrameHeader(FrameKind.REQUEST, 0, message, number, 0), payload)
 
@@ -99,7 +99,7 @@ def test_frames_that_are_no_requests_get_no_answer(board: Board, kind: int) -> N
 
 
 def test_a_repeated_frame_is_answered_again_and_not_executed_again(board: Board) -> None:
-    """Repeats of a write that later ones overtook would undo them, if they were executed."""
+    """If the kernel executed a repeated write after later ones, it would undo them."""
     client = board.client
     client.request(BLOB_BEGIN, BlobBeginRequest(BlobKind.IMAGE, 4, crc32c(b"new!")))
     first = client._begin(BLOB_WRITE, BlobWriteRequest(BlobKind.IMAGE, 0, b"old!"))
@@ -206,7 +206,7 @@ def test_another_protocol_version_is_refused(board: Board) -> None:
 
 
 def raw_answer(board: Board, message: int, payload: bytes) -> bytes:
-    """Send a payload of our own under a message's number; returns the response payload."""
+    """Send a hand-made payload with a message's number; returns the response payload."""
     client = board.client
     pending = client._begin(ECHO, Echo(b""))
     client._body(pending, None)
@@ -275,7 +275,7 @@ def test_an_upload_stays_inside_its_buffer(
 
 
 def test_a_lost_response_is_fetched_by_repeating_the_request(board: Board) -> None:
-    """The first answer is dropped on the way: the client asks again and the kernel does not act twice."""
+    """The first answer is lost: the client asks again and the kernel does not act twice."""
     client = board.client
     before = status(board).duplicates
     dropped: list[Frame] = []
@@ -297,7 +297,7 @@ def test_a_lost_response_is_fetched_by_repeating_the_request(board: Board) -> No
 
 
 def test_a_long_command_is_not_repeated_before_its_time_is_up(board: Board) -> None:
-    """During a measured command the host is silent: only after the timeout does it ask once more."""
+    """During a measured command the host is silent and asks again only after the timeout."""
     client = board.client
     sent: list[Frame] = []
     client._link.send = sent.append  # type: ignore[method-assign,assignment]
@@ -305,5 +305,5 @@ def test_a_long_command_is_not_repeated_before_its_time_is_up(board: Board) -> N
         client.request(ROLLBACK, Empty(), 0.6)
     assert len(sent) == 2
     assert sent[0] == sent[1]
-    board.power_cycle()  # it was taken for silent
+    board.power_cycle()  # the client considered it silent
     assert answers(board)

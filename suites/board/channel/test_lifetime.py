@@ -1,4 +1,4 @@
-"""Boards that end: killed, powered off, faulted, hung; and the two consoles they can be reached over."""
+"""Boards that end: killed, powered off, faulted, hung; and the two types of console."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_qemu_killed_in_mid_request_is_a_lost_board_and_quickly_so(fresh_board: 
 @pytest.mark.needs("process")
 def test_qemu_asked_to_end_from_outside_is_a_lost_board(fresh_board: Board) -> None:
     os.kill(fresh_board.pid, signal.SIGTERM)
-    with pytest.raises(BoardLost, match="ended from outside"):
+    with pytest.raises(BoardLost, match="killed from outside"):
         keep_asking(fresh_board)
 
 
@@ -70,7 +70,7 @@ def test_qemu_aborting_is_the_kernels_fault(fresh_board: Board) -> None:
 @pytest.mark.needs("process")
 def test_a_guest_that_ends_its_machine_is_the_kernels_fault(fresh_board: Board) -> None:
     fresh_board.client.power_off()
-    with pytest.raises(KernelError, match="ended the machine by itself"):
+    with pytest.raises(KernelError, match="terminated the machine"):
         keep_asking(fresh_board)
 
 
@@ -186,7 +186,7 @@ def test_a_full_disk_under_the_transcript_is_an_error_that_says_so(
 
 @pytest.mark.needs("process")
 def test_an_idle_board_executes_nothing(board: Board) -> None:
-    """Virtual time stands still while nobody speaks: QEMU uses no processor time."""
+    """Virtual time does not advance without traffic: QEMU uses no processor time."""
 
     def processor_ticks() -> int:
         fields = Path(f"/proc/{board.pid}/stat").read_text().rsplit(")", 1)[1].split()

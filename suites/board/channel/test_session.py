@@ -1,4 +1,4 @@
-"""Who may change state: the session, its MAC, its sequence, its epoch."""
+"""Authorisation of state changes: the session, its MAC, its sequence, its epoch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refused(board: Board) -> str:
 
 @pytest.fixture
 def session_board(board: Board) -> Iterator[Board]:
-    """A board whose session the test may spoil: it gets a new one afterwards."""
+    """A board whose session the test may break: it gets a new one afterwards."""
     yield board
     board.client.open_session(board.key.channel, board.client.hello().epoch)
 

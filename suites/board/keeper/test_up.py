@@ -242,7 +242,7 @@ def test_a_kernel_that_dies_is_told_and_a_power_cycle_brings_it_back(
 def test_a_board_taken_by_force_ends_its_keeper(bench: Bench) -> None:
     bench.assay("up", BOARD)
     pid = keeper(bench)
-    assert "its holder has let go of it" in bench.assay("lease", "release", BOARD, "--force")
+    assert "its holder has released it" in bench.assay("lease", "release", BOARD, "--force")
     assert gone(pid)
     assert bench.held(BOARD) is None
 

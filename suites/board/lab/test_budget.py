@@ -1,4 +1,4 @@
-"""Budgets as assertions in a user's tests: what each verdict does to the test, its record and its JUnit case."""
+"""Budgets as assertions in a user's tests: the effect of each verdict on the test, its record and its JUnit case."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_each_verdict_is_what_the_table_says(board_spec: BoardSpec, lab: Lab) ->
     }
     assert "1 inconclusive" in done.text
     assert (
-        "the virtual clock, which this test's board measures on" in done.rows["test_another_clock"]["message"]
+        "the virtual clock, on which this test's board measures" in done.rows["test_another_clock"]["message"]
     )
     assert "samples of verify without a clock" in done.rows["test_no_clock"]["message"]
     above = done.rows["test_above"]

@@ -1,4 +1,4 @@
-"""The pytest plugin as a user's own tests meet it: verdicts, exit codes, and boards that outlive a test's damage."""
+"""The pytest plugin in a user's own tests: verdicts, exit codes, and boards that survive a test's damage."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_marks_choose_kinds_and_capabilities(board_spec: BoardSpec, lab: Lab) ->
     done = lab.run(MARKS, "--board", board_spec.kind)
     assert done.code == 0, done.text
     assert "1 passed, 1 skipped" in done.text
-    assert "is for rpi*, which `--board` did not choose" in done.rows["test_elsewhere"]["message"]
+    assert "needs rpi*, which `--board` did not select" in done.rows["test_elsewhere"]["message"]
 
 
 def test_a_usage_error_is_told_once_and_blames_no_test_for_having_no_verdict(
@@ -103,7 +103,7 @@ def test_a_usage_error_is_told_once_and_blames_no_test_for_having_no_verdict(
     text = "def test_one(board): pass\ndef test_two(board, testing_board): pass"
     done = lab.run(text, "--board", board_spec.kind)
     assert done.code == 4, done.text
-    assert done.text.count("more than one state of its board") == 1
+    assert done.text.count("more than one board fixture") == 1
     assert "no verdict" not in done.text
 
 
@@ -126,10 +126,10 @@ def test_a_usage_error_is_told_once_and_blames_no_test_for_having_no_verdict(
             4,
             "did you mean 'qemu-virt'",
         ),
-        ("def test_one(board, testing_board): pass", (), 4, "one state of its board"),
+        ("def test_one(board, testing_board): pass", (), 4, "more than one board fixture"),
         ("import pytest\n@pytest.mark.skip\ndef test_one(): pass", (), 76, ""),
         ("import pytest\n@pytest.mark.skip\ndef test_one(): pass\ndef test_two(): pass", (), 0, ""),
-        ("def test_one(request): request.getfixturevalue('board')", (), 1, "asked for by argument"),
+        ("def test_one(request): request.getfixturevalue('board')", (), 1, "must be an argument"),
     ],
 )
 def test_exit_codes_are_those_of_the_table(

@@ -1,4 +1,4 @@
-"""Boards that are not there: found before anything runs, told with what is missing, never blamed on a test."""
+"""Missing boards: found before any test runs, reported with what is missing, never counted as a test failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_without_any_usable_board_a_session_ends_with_75_and_what_is_missing(
     assert board_spec.kind
     began = time.monotonic()
     done = lab.run(TWO, "--board", "rpi4", *workers)
-    assert time.monotonic() - began < 5.0 * 3, "on a busy machine; DESIGN says 5 s"
+    assert time.monotonic() - began < 5.0 * 3, "on a busy machine; the goal is 5 s"
     assert done.code == 75, done.text
     assert done.text.count("the console device /dev/serial/by-id/") == 1, "told once"
     assert "do: " in done.text

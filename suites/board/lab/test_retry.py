@@ -1,4 +1,4 @@
-"""The lab's own fault in a test: a second try on another board, one report with both attempts, and whose fault it is."""
+"""A lab fault in a test: a retry on another board, one report with both attempts, and the final verdict."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_board_that_is_lost_once_gives_one_retried_test_and_nothing_else_diffe
     done = lab.run(ONCE + after, "--board", board_spec.kind, "--junitxml", str(report), *workers)
     assert done.code == 0, done.text
     assert f"{3 if after else 2} passed" in done.text
-    assert "tried again on another board" in done.text
+    assert "retried on another board" in done.text
     rows = done.rows
     first, second = rows.pop("test_loses_its_board")["attempts"]
     assert (first["verdict"], second["verdict"]) == ("infra", "pass")
@@ -201,7 +201,7 @@ def test_waits(lease): pass
     assert "1 infra" in done.text
     (row,) = done.rows.values()
     assert (row["verdict"], [attempt["place"] for attempt in row["attempts"]]) == ("infra", [None])
-    assert "assay: waits" in done.text, "why nothing happens is said while it happens"
+    assert "assay: waiting" in done.text, "why nothing happens is said while it happens"
 
 
 BUSY = """

@@ -92,7 +92,7 @@ def test_a_board_of_the_lab_is_switched_on_and_read_raw(lab: Lab, board_spec: Bo
     rows = session.rows
     assert rows["test_it_says_that_it_boots"]["verdict"] == "pass"
     assert rows["test_it_never_says_login"]["verdict"] == "fail"
-    assert "did not say what was expected" in rows["test_it_never_says_login"]["message"]
+    assert "did not send the expected text" in rows["test_it_never_says_login"]["message"]
     assert "all of it is in" in session.text
     logs = list(session.folder.glob("transcripts/*.console"))
     assert all(b"ready" in log.read_bytes() for log in logs)

@@ -1,4 +1,4 @@
-"""What a session leaves: a row a test as verdicts come, whole after Ctrl-C, readable after a killed controller."""
+"""A session's record: one row per test as verdicts arrive, complete after Ctrl-C, readable after a killed controller."""
 
 from __future__ import annotations
 
@@ -149,12 +149,10 @@ def test_a_results_folder_that_breaks_ends_with_75_and_says_what_was_lost(
 ) -> None:
     done = lab.run(BREAKS.replace("VERDICT", verdict), "--board", board_spec.kind)
     assert done.code == code, done.text
-    assert "is not whole" in done.text
+    assert "is incomplete" in done.text
     for word in ("the row of test_inner.py::test_three", "run.json", "--results", "transcript"):
         assert word in done.text, word
-    assert ("4 passed" if code == 75 else "1 failed, 3 passed") in done.text, (
-        "verdicts are shown all the same"
-    )
+    assert ("4 passed" if code == 75 else "1 failed, 3 passed") in done.text, "verdicts are still shown"
 
 
 def test_a_results_folder_that_cannot_be_made_ends_the_session_before_it_begins(
@@ -185,7 +183,7 @@ def test_a_session_without_board_tests_leaves_nothing_unless_asked(
 
 
 def _is_of(run: Path, folder: Path) -> bool:
-    """Whether a run's folder was made by a session in `folder`: others may be at work on this machine."""
+    """Whether a session in `folder` created a run's folder: other sessions may run on this machine."""
     try:
         return str(folder) in (run / "run.json").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""`--repeat` and `--duration`: one verdict and one row a test, statistics of all its runs, and nothing that grows."""
+"""`--repeat` and `--duration`: one verdict and one row per test, statistics of all its runs, and no growth."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_a_session_of_tests(
     arguments = ["--board", board_spec.kind, "--results", str(lab.results), "--rootdir", str(lab.folder)]
     file = str(lab.folder / "test_inner.py")
     at_work = terminal("-p", "no:cacheprovider", *arguments, *workers, file, module="pytest")
-    at_work.wait("test under way", (lab.folder / "waits").exists)
+    at_work.wait("test running", (lab.folder / "waits").exists)
     ends_interrupted(at_work)
     record = document(lab.results)
     assert record["run"]["interrupted"]

@@ -1,4 +1,4 @@
-"""A process that has a board on: says its place, QEMU's process id and the epoch, then echoes what it is told to."""
+"""A process with a running board: prints its place, QEMU's process id and the epoch, then echoes on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases with boards behind them: killed holders, boards taken by force, holders that have not noticed."""
+"""Leases with real boards: killed holders, boards taken by force, holders that have not noticed."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ pytestmark = pytest.mark.needs("process")
 
 @pytest.fixture(autouse=True)
 def leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of the test's own: it takes boards by force."""
+    """The test's own lease folder, because it takes boards by force."""
     monkeypatch.setenv("ASSAY_LEASES", str(tmp_path / "leases"))
 
 
 class Holder:
-    """A process that has a board on."""
+    """A process with a running board."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -59,7 +59,7 @@ class Holder:
 
 @contextmanager
 def board_holder(spec: BoardSpec) -> Iterator[Holder]:
-    build_kernel(spec.firmware, variant="release")  # which it then finds built
+    build_kernel(spec.firmware, variant="release")  # so that the process does not have to build it
     with subprocess.Popen(
         [sys.executable, str(HOLDER), spec.kind],
         stdin=subprocess.PIPE,
@@ -114,7 +114,7 @@ def test_a_holder_whose_board_is_taken_by_force_says_so_and_its_qemu_ends(board_
             assert taken.let_go()
             answer = holder.ask("still mine?")
         assert answer["error"] == "LeaseLost"
-        assert "taken from us by force" in answer["text"]
+        assert "was taken by force" in answer["text"]
         assert holder.process.wait(30) == 0
         assert gone(about["qemu"])
 

@@ -39,7 +39,7 @@ def git_apply(tree: Path, name: str, *options: str) -> str:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """As much of the tree as builds a kernel and runs a board; downloaded sources are shared."""
+    """The part of the tree that builds a kernel and runs a board; shares downloaded sources."""
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(
@@ -58,7 +58,7 @@ def mixed(a: int, b: int) -> int:
 
 
 def used(tree: Path) -> dict[str, Any]:
-    """What `on_board.py` found, run on the copy."""
+    """The output of `on_board.py`, run on the copy."""
     done = subprocess.run(
         [sys.executable, str(HERE / "on_board.py")],
         cwd=tree,

@@ -1,4 +1,4 @@
-"""The kernel's own stages against their budgets, on every kind: the figures that two sessions have in common."""
+"""The kernel's own stages and their budgets, on every board type: the figures that two sessions share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults and overruns of deployed code: contained, rolled back, reported; the kernel goes on."""
+"""Faults and overruns of deployed code: contained, rolled back, reported; the kernel continues."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_defect_takes_the_program_back(
     client.deploy(bad, watch)
     replay = client.replay()
     assert (replay.rollbacks, replay.contained, replay.committed) == (1, 1, int(watch == 3))
-    assert replay.packets == PACKETS, "the replay goes on with the program before it"
+    assert replay.packets == PACKETS, "the replay continues with the previous program"
     assert replay.program_invocations == PACKETS
 
     event = _rollback(testing_board)

@@ -1,4 +1,4 @@
-"""What makes virtual time exact: the same commands give the same figures, again and on another boot."""
+"""Virtual time is exact: the same commands give the same figures, when repeated and on another boot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.bpf.samples import XDP_PASS, answer, counter, record_time, tally_by
 
 
 def _session(board: Board, key: LabKey, trace: Trace) -> list[object]:
-    """A whole life of a few programs; every answer that the kernel gave."""
+    """The whole life cycle of a few programs; every answer of the kernel."""
     client = board.client
     board.pristine()
     client.events.clear()
@@ -23,7 +23,7 @@ def _session(board: Board, key: LabKey, trace: Trace) -> list[object]:
         seen += [client.deploy(loaded.handle, 20), client.replay(timer_period_ns=9_000), client.results()]
     flags = ImageFlag.TESTING | ImageFlag.PLANT_OVERRUN
     bad = client.load(seal(answer(XDP_PASS), key, flags=flags, plant_after=3))
-    # How far the runaway itself gets depends on where in a counter's tick it began.
+    # How far the runaway program gets depends on its start within a tick of the counter.
     seen += [bad, client.deploy(bad.handle, 10), replace(client.replay(), replay_instructions=0)]
     seen += [client.rollback(), client.telemetry()]
     client.wait_event(Event.COMMIT, 5.0)

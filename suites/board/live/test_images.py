@@ -1,4 +1,4 @@
-"""Bad images on a real kernel: refused with a reason, and the board answers afterwards."""
+"""Invalid images on a real kernel: refused with a reason, and the board answers afterwards."""
 
 from __future__ import annotations
 

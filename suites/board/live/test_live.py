@@ -52,7 +52,7 @@ FIELDS_AT_ZERO = (
 
 
 class Lab:
-    """A board with a workload, and short words for what these tests do to it."""
+    """A board with a workload, and short names for the actions of these tests."""
 
     def __init__(self, board: Board, key: LabKey, trace: Trace) -> None:
         self.client = board.client

@@ -1,4 +1,4 @@
-"""Programs on a real kernel: loaded, run, read back, unloaded; limits are met with a message."""
+"""Programs on a real kernel: loaded, run, read back, unloaded; exceeded limits give a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong in one place of a run stays there: on record, with the right verdict, and the rest goes on."""
+"""An error in one part of a run stays there: recorded with the right verdict, and the rest continues."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_an_adaptation_in_which_the_board_was_stopped_is_inconclusive_and_says_w
     assert row["value"] is not None
     assert row["value"] > 2500.0
     assert row["verdict"] == "inconclusive", row
-    assert "time that nobody had" in row["reason"]
+    assert "lost time" in row["reason"]
     assert "was stopped for" in row["reason"]
     assert verdict is Verdict.INCONCLUSIVE
 
@@ -185,7 +185,7 @@ def test_telemetry_without_a_bottleneck_is_a_refusal_and_the_next_situation_foll
     assert board["error"] == ""
     _, quiet, busy = board["situations"]
     assert [attempt["stage"] for attempt in quiet["attempts"]] == ["diagnose"]
-    assert "too little traffic" in quiet["attempts"][0]["reason"]
+    assert "not enough traffic" in quiet["attempts"][0]["reason"]
     assert busy["deployed"]
     (row,) = [row for row in board["stages"] if row["name"] == "unadapted"]
     assert row["value"] == 50

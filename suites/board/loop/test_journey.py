@@ -1,4 +1,4 @@
-"""The journey of one extension on a real kernel: trials tell right programs from wrong ones, defects are rolled back."""
+"""The journey of one extension on a real kernel: trials detect wrong programs, defects are rolled back."""
 
 from __future__ import annotations
 

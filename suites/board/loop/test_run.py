@@ -1,4 +1,4 @@
-"""`assay run` as a user runs it: exit codes, the record, and the faults that end a run."""
+"""`assay run` as a user runs it: exit codes, the record, and faults that end a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _command(board: BoardSpec, results: Path, *arguments: str) -> list[str]:
 
 
 def _short_budgets(folder: Path) -> Path:
-    """The shipped budgets, asking for as few host samples as these short runs take."""
+    """The shipped budgets with fewer required host samples, for these short runs."""
     text = (
         (ROOT / "lab-config" / "budgets.yaml")
         .read_text()
@@ -177,7 +177,7 @@ def test_an_interrupt_frees_the_board_and_keeps_the_record(
 
 @pytest.mark.board_kinds("qemu-virt")
 def test_a_results_folder_that_fills_up_ends_the_run_with_75(board_spec: BoardSpec, tmp_path: Path) -> None:
-    for variant in ("release", "testing"):  # built before the limit, which a linker would run into
+    for variant in ("release", "testing"):  # built before the limit, which a linker would exceed
         build_kernel(board_spec.firmware, variant=variant)
     results = tmp_path / "results"
     command = _command(board_spec, results)

@@ -1,4 +1,4 @@
-"""`assay compare` of real runs: a kernel whose verifier was made a fifth slower is caught, an unchanged one is not."""
+"""`assay compare` of real runs: detects a verifier that is a fifth slower, and accepts an unchanged kernel."""
 
 from __future__ import annotations
 

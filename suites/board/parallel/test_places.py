@@ -1,4 +1,4 @@
-"""Places are capacity: with workers, nobody waits for a board while another test could run, and every test runs once."""
+"""Places are capacity: no worker waits for a board while another test could run, and every test runs once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from suites.board.user_session import Lab, Session
 
 pytestmark = [pytest.mark.board_kinds("qemu-virt"), pytest.mark.needs("process")]
 
-WAITS = "assay: waits"
+WAITS = "assay: waiting"
 USES = """
 import time, pytest
 @pytest.mark.parametrize("n", range(5))
@@ -60,7 +60,7 @@ def leases(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def passed(done: Session) -> list[str]:
-    """Ids of the tests that passed, in the order in which they ended; all of them did."""
+    """Ids of the tests in the order in which they ended; all passed."""
     assert done.code == 0, done.text
     rows = done.document["tests"]
     assert {row["verdict"] for row in rows} == {"pass"}
@@ -71,7 +71,7 @@ def passed(done: Session) -> list[str]:
 
 @contextlib.contextmanager
 def held(spec: BoardSpec, count: int) -> Iterator[ExitStack]:
-    """Another lab that holds so many places; it gives them back when the yielded stack closes."""
+    """Another lab that holds that many places; it releases them when the yielded stack closes."""
     with ExitStack() as stack:
         for _ in range(count):
             stack.enter_context(acquire(spec, timeout_s=0, purpose="another lab"))
@@ -162,7 +162,7 @@ def test_an_interrupt_ends_the_workers_frees_their_boards_and_says_what_was_not_
     done = lab.finish(process)
     assert done.code == 130, done.text
     assert time.monotonic() - began < 60  # execnet gives a worker 5 s to end, and kills it after 10
-    assert "tests were not run" in done.text
+    assert "tests did not run" in done.text
     assert done.document["run"]["interrupted"]
     assert all(state.state == "free" for state in states(board_spec))
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -1,4 +1,4 @@
-"""Two sessions with four workers agree in every virtual figure, also when a board is killed in the middle of one."""
+"""Two sessions with four workers have the same virtual figures, also if a board is killed during one of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_figures(board, lab_key, budget, length):
     budget("jit").judge(board.samples("jit", response))
 """
 OWN = {"duration_s", "worker", "attempts", "transcript", "sections"}
-"""What belongs to one session: how fast the host was, who ran the test, and where."""
+"""Keys that differ between sessions: host times, worker, place."""
 
 
 def compared(done: Session) -> dict[str, dict[str, Any]]:
@@ -66,7 +66,7 @@ def test_a_board_killed_in_mid_session_is_one_test_tried_again_and_nothing_else_
     first, second = again[victim]
     assert (first["verdict"], second["verdict"]) == ("infra", "pass")
     assert first["place"] != second["place"]
-    assert "tried again on another board" in hit.text
+    assert "retried on another board" in hit.text
     assert all(len(row["attempts"]) == 1 for row in whole.document["tests"])
 
     command = [sys.executable, "-m", "harness.cli", "compare", str(whole.folder), str(hit.folder)]

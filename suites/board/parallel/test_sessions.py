@@ -1,4 +1,4 @@
-"""Sessions with workers, from a user's side: exit codes, one verdict a test, what is told when it ends early."""
+"""A user's sessions with workers: exit codes, one verdict per test, the report of an early end."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         ("def test_a(n): pass", OTHERS, (), 3, "Different tests were collected"),
         (MANY, FIRST_DIES, (), 0, "6 passed"),
         (MANY, FIRST_DIES, ("--max-worker-restart=0",), 3, "collected tests have no verdict"),
-        (MANY, NONE_STARTS, ("--max-worker-restart=1",), 3, "no worker came up"),
+        (MANY, NONE_STARTS, ("--max-worker-restart=1",), 3, "no worker started"),
         (
             "def test_0(): assert 0\n" + MANY,
             "",
             ("-n", "1", "-x"),
             1,
-            "6 tests were not run: stopping after 1",
+            "6 tests did not run: stopping after 1",
         ),
         ("import nowhere\n" + MANY, "", (), 2, "1 errors during collection"),
     ],
@@ -90,7 +90,7 @@ def test_a_session_with_workers_ends_as_one_without(
     assert done.code == code, done.text
     assert says in done.text
     missing = re.search(r"(\d+) collected tests have no verdict", done.text)
-    # How many depends on how far a worker came; each of the six is told, one way or the other.
+    # How many depends on a worker's progress; each of the six tests is reported in one way or the other.
     if missing is not None and text == MANY:
         passed = re.search(r"(\d+) passed", done.text)
         assert int(missing[1]) + int(passed[1] if passed else 0) == 6
@@ -101,7 +101,7 @@ def test_a_session_with_workers_ends_as_one_without(
     [
         (MANY, VANISHES, (), 3, "1 collected tests have no verdict"),
         (MANY, TWICE, (), 3, "1 tests have more than one verdict"),
-        ("def test_0(): assert 0\n" + MANY, "", ("-x",), 1, "6 tests were not run: stopping after 1"),
+        ("def test_0(): assert 0\n" + MANY, "", ("-x",), 1, "6 tests did not run: stopping after 1"),
     ],
     ids=["none", "two", "stopped"],
 )

@@ -1,4 +1,4 @@
-"""A worker that dies holding a board: its QEMU ends, its place is free, its test has one verdict, the others run."""
+"""A worker that dies while it holds a board: its QEMU ends, its place is free, its test has one verdict, others run."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_without_a_board():
     pass
 """
 SAID = {
-    "test_is_killed": ("infra", "ended from outside", "SIGKILL"),
-    "test_exits": ("fail", "crashed", "exit code 7"),
+    "test_is_killed": ("infra", "killed from outside", "SIGKILL"),
+    "test_exits": ("fail", "crashed", "exited with code 7"),
     "test_dies_in_its_teardown": ("fail", "crashed", "SIGABRT"),
 }
 
@@ -53,7 +53,7 @@ def test_each_death_is_one_tests_verdict_and_every_other_test_runs_once(
         held = [others.enter_context(acquire(board_spec, timeout_s=0)) for _ in board_spec.places[1:]]
         report = lab.folder / "junit.xml"
         done = lab.run(DEATHS, "--board", board_spec.kind, "-n", "2", "--junitxml", str(report))
-        with acquire(board_spec, timeout_s=0) as lease:  # free, though its last holders never gave it back
+        with acquire(board_spec, timeout_s=0) as lease:  # free, although its last holders never released it
             only = lease.place.name
     assert done.code == 1, done.text
     rows = done.document["tests"]

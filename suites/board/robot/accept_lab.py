@@ -1,4 +1,4 @@
-"""`assay accept` as a user starts it: a process, with leases and results of its own."""
+"""`assay accept` as a user starts it: a process with its own leases and results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAIT_S = 120.0  # kernels may have to be built first
 
 @dataclass(frozen=True)
 class Accepted:
-    """What a run left: exit code, all it printed, and its folder."""
+    """A finished run: exit code, output, and folder."""
 
     code: int
     text: str
@@ -49,12 +49,12 @@ class Accepted:
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
-        """The record's rows by the test's name and kind."""
+        """The record's rows by test name and board type."""
         return {row["id"].rpartition("::")[2].removeprefix("robot/"): row for row in self.document["tests"]}
 
     @property
     def merged(self) -> Any:
-        """The merged output's outermost suite, with a suite a kind below it."""
+        """The merged output's outermost suite, with one suite per board type below it."""
         return ExecutionResult(self.robot / "output.xml").suite
 
     @property
@@ -75,7 +75,7 @@ class Lab:
         return self.folder / "results"
 
     def suite(self, name: str, text: str) -> Path:
-        """A Robot file of the user's own."""
+        """A user's Robot file."""
         path = self.folder / name
         path.write_text(text)
         return path

@@ -1,4 +1,4 @@
-"""A lab of its own for `assay accept` as a user starts it."""
+"""A separate lab for `assay accept` as a user starts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`assay accept`: one Robot process a kind, every verdict as the table has it, one merged log, one record."""
+"""`assay accept`: one Robot process per board type, every verdict as in the table, one merged log, one record."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_each_verdict_is_what_the_table_says_and_the_merged_log_names_what_was_t
     assert (smoke.folder / smoke.rows[f"{FAMILY}[{board_spec.kind}]"]["transcript"]).is_file()
     _opens_in_a_browser(smoke.robot / "log.html", lab.folder)
 
-    # The same seed gives the same figures, so a limit can be laid just above one of them.
+    # The same seed gives the same figures, so a limit can be set just above one of them.
     rows = {row["name"]: row for row in smoke.rows[f"{FAMILY}[{board_spec.kind}]"]["measurements"]}
     budgets = _budgets(lab.folder, verify=1e-6, deploy=rows["deploy"]["value"] * 1.05)
     (lab.folder / "kill.py").write_text(KILL)
@@ -243,7 +243,7 @@ def test_a_robot_that_is_killed_makes_its_kind_infra_with_what_was_seen(
     done = lab.finish(process)
     assert done.code == 75, done.text
     assert done.rows[f"Answers[{board_spec.kind}]"]["verdict"] == "pass"
-    ended = done.rows[f"Robot comes to its end[{board_spec.kind}]"]
+    ended = done.rows[f"Robot ends normally[{board_spec.kind}]"]
     assert ended["verdict"] == "infra"
     assert "SIGKILL after 1 of 3 tests, in 'Takes Its Time'" in ended["message"]
     lines = [json.loads(line) for line in (done.folder / "tests.jsonl").read_text().splitlines()]
@@ -261,7 +261,7 @@ def test_a_robot_that_is_stopped_is_given_up_with_a_reason_and_its_board_is_free
     os.kill(robot, signal.SIGSTOP)
     done = lab.finish(process)
     assert done.code == 75, done.text
-    ended = done.rows[f"Robot comes to its end[{board_spec.kind}]"]
+    ended = done.rows[f"Robot ends normally[{board_spec.kind}]"]
     assert ended["verdict"] == "infra"
     assert "was stopped from outside (SIGSTOP) for 10 s, in 'Takes Its Time'" in ended["message"]
     assert not any(Path(f"/proc/{child}").exists() for child in children)

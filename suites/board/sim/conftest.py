@@ -1,4 +1,4 @@
-"""A simulator of two boards for the tests of this folder, whatever kinds the session runs on."""
+"""A simulator of two boards for the tests of this folder, independent of the session's board types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lab_file() -> Iterator[Path]:
 
 @pytest.fixture
 def spec(lab_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BoardSpec:
-    """The kind with the simulator's places, and leases of its own."""
+    """The board type with the simulator's places, and separate leases."""
     monkeypatch.setenv("ASSAY_LEASES", str(tmp_path / "leases"))
     return select_one("rpi4-sim", lab=lab_file)
 

@@ -1,4 +1,4 @@
-"""A board of hardware, as a simulator stands in for it: console, power and netboot by the drivers of a real one."""
+"""A simulated hardware board: console, power and netboot with the drivers of a real one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def log(lab_file: Path, place: Place) -> str:
 
 
 def one(spec: BoardSpec, **power: Any) -> BoardSpec:
-    """The kind with its first place alone, some power options changed."""
+    """The board type with only its first place, and some power options changed."""
     place = spec.places[0]
     assert place.power is not None
     options = dict(place.power.options) | power
@@ -55,12 +55,12 @@ def test_a_board_boots_what_was_laid_and_speaks_over_the_pty(
         place = board.lease.place
         assert board.hello.build_id == image.build_id
         assert board.hello.cores == 4
-        with pytest.raises(ConfigError, match="is no process"):
+        with pytest.raises(ConfigError, match="is not a process"):
             _ = board.pid
         assert board.client.echo(b"over the line") == b"over the line"
         assert (tftp(place) / "kernel8.img").read_bytes() == image.img.read_bytes()
         assert "init_uart_clock=48000000" in (tftp(place) / "config.txt").read_text()
-        with pytest.raises(InfraError, match="shows no registers"):
+        with pytest.raises(InfraError, match="no registers of board"):
             board.registers()
     assert log(lab_file, place).splitlines()[-1].endswith("power off")
 
@@ -92,7 +92,7 @@ def test_a_kernel_that_was_not_built_here_is_not_tested(
     with open_board(direct, lab_key, image) as board:
         assert board.client.echo(b"what it has") == b"what it has"
     testing = kernel_for(spec, "testing")
-    with pytest.raises(InfraError, match="runs another kernel"), open_board(direct, lab_key, testing):
+    with pytest.raises(InfraError, match="runs a different kernel"), open_board(direct, lab_key, testing):
         pass
 
 
@@ -105,7 +105,7 @@ def test_an_adapter_that_is_pulled_out_is_a_lost_board_and_comes_back(
         puller = threading.Timer(0.2, request, (lab_file, f"{name} unplug"))
         puller.start()
         began_s = time.monotonic()
-        with pytest.raises(BoardLost, match="its console went away"):
+        with pytest.raises(BoardLost, match="its console disappeared"):
             for _ in range(10_000):
                 board.client.echo(bytes(500))
         assert time.monotonic() - began_s < spec.request_timeout_s + 2
@@ -128,7 +128,7 @@ def test_preflight_misses_an_adapter_that_is_away(spec: BoardSpec, lab_file: Pat
 
 
 @pytest.mark.parametrize(
-    ("how", "says"), [("fail", "exit code 1; it printed: the relay does not answer"), ("hang", "was ended")]
+    ("how", "says"), [("fail", "exit code 1; it printed: the relay does not answer"), ("hang", "was killed")]
 )
 def test_a_power_program_that_fails_or_hangs_is_the_labs_fault(
     spec: BoardSpec, lab_key: LabKey, image: KernelImage, lab_file: Path, how: str, says: str
@@ -223,7 +223,7 @@ def test_a_stale_holder_is_refused_by_the_board_itself(
             with open_board(spec, lab_key, image, lease=seizure.lease) as board:
                 assert board.client.echo(b"taken") == b"taken"
                 board.client.close()
-                # Whoever does not look at the lease meets the board.
+                # A holder that does not check its lease is rejected by the board.
                 port = serial.Serial(place.console, timeout=0.2, write_timeout=5)
                 with closing(ChannelClient(port, name="stale", timeout_s=5)) as client:
                     assert client.hello().epoch == seizure.lease.epoch

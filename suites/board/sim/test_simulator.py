@@ -1,4 +1,4 @@
-"""The simulator itself: what it leaves behind (nothing), what it says, and sessions that start it themselves."""
+"""The simulator itself: it leaves nothing behind; its log; sessions that start it themselves."""
 
 from __future__ import annotations
 
@@ -122,7 +122,10 @@ def test_a_killed_simulators_folder_serves_again_and_a_served_one_is_refused(tmp
         running.process.wait(10)
     with simulator(specs, instances=1, folder=home) as running:
         assert request(running.lab_file, "rpi4-sim-0 state") == "off"
-    with pytest.raises(ConfigError, match="too long a path"), simulator(specs, folder=tmp_path / ("x" * 110)):
+    with (
+        pytest.raises(ConfigError, match="too long for a UNIX socket"),
+        simulator(specs, folder=tmp_path / ("x" * 110)),
+    ):
         pass
 
 
@@ -143,7 +146,7 @@ def test_a_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 4
-    assert "cannot be made" in done.stderr
+    assert "cannot be created" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -153,7 +156,7 @@ def test_a_dark_board_says_why_in_its_log(lab_file: Path, spec: BoardSpec) -> No
     assert request(lab_file, f"{place.name} state") == "on"
     request(lab_file, f"{place.name} off")
     text = (lab_file.parent / place.name / "log").read_text()
-    assert "stays dark: no config.txt" in text
+    assert "does not boot: no config.txt" in text
     for wrong in (f"{place.name} dance", "nobody on", ""):
         with pytest.raises(InfraError, match="refused"):
             request(lab_file, wrong)

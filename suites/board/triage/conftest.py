@@ -1,4 +1,4 @@
-"""Triage and health have a lab of their own in each test."""
+"""Each test of triage and health has a separate lab."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from suites.board.triage.small_lab import SmallLab
 
 @pytest.fixture
 def small_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallLab:
-    """Leases, quarantine and QEMU of this test alone."""
+    """Leases, quarantine and QEMU of this test only."""
     lab = SmallLab.make(tmp_path / "lab")
     for name, value in lab.environment.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A lab of a test's own: its leases apart from the machine's, and a QEMU that can be made sick."""
+"""A test's own lab: separate leases, and a QEMU that can be made sick."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 SICK_QEMU = """#!/bin/sh
-# Counts its starts; while the flag is there, boots a kernel that is none, whatever it was asked to boot.
+# Counts its starts; while the flag exists, boots an invalid kernel instead of the requested one.
 echo start >> {folder}/starts
 [ -e {folder}/sick ] || exec {qemu} "$@"
 before=
@@ -27,13 +27,13 @@ BRANCH_TO_ITSELF = b"\x00\x00\x00\x14"
 
 @dataclass(frozen=True)
 class SmallLab:
-    """A lab in a folder: `sicken` makes every board that is powered on from then on a silent one."""
+    """A lab in a folder: after `sicken` every board that is powered on is silent."""
 
     folder: Path
 
     @property
     def starts(self) -> int:
-        """How many boards were powered on."""
+        """Number of boards that were powered on."""
         path = self.folder / "starts"
         return len(path.read_text().splitlines()) if path.is_file() else 0
 
@@ -45,7 +45,7 @@ class SmallLab:
 
     @classmethod
     def make(cls, folder: Path) -> Self:
-        """A lab in `folder`, which is made."""
+        """A lab in `folder`, which is created."""
         folder.mkdir()
         (folder / "junk").write_bytes(BRANCH_TO_ITSELF * 64)
         real = shutil.which(os.environ.get("ASSAY_QEMU", "qemu-system-aarch64"))
@@ -57,5 +57,5 @@ class SmallLab:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a process use this lab."""
+        """The environment that makes a process use this lab."""
         return {"ASSAY_QEMU": str(self.folder / "qemu"), "ASSAY_LEASES": str(self.folder / "leases")}

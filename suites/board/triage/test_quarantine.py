@@ -1,4 +1,4 @@
-"""Boards that are sick: into quarantine by a triage or a check, out of it by a passing check alone."""
+"""Sick boards: quarantined by a triage or a check, released only by a passing check."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from suites.board.triage.small_lab import SmallLab
 
 
 def hurried(spec: BoardSpec, places: int = 1) -> BoardSpec:
-    """The kind with short time-outs and few places."""
+    """The board type with short time-outs and few places."""
     return dataclasses.replace(spec, boot_timeout_s=1.0, request_timeout_s=1.0, places=spec.places[:places])
 
 
@@ -57,7 +57,7 @@ def test_a_board_whose_golden_image_is_silent_is_kept_out_of_use_until_a_check_p
         small_lab.sicken()
         with pytest.raises(InfraError, match="the board itself is sick") as caught:
             board.client.provoke(Provocation.HANG, timeout_s=0.6)
-        assert f"{place.name} is in quarantine now" in str(caught.value)
+        assert f"{place.name} is now in quarantine" in str(caught.value)
         assert "assay boards check" in caught.value.do
         assert "golden image does not answer" in board.crash_record()
         with pytest.raises(InfraError, match="was left off"):

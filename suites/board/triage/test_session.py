@@ -1,4 +1,4 @@
-"""A kernel that hangs, as a user's own session of tests tells of it: a failure with a crash record, tried once."""
+"""A kernel that hangs in a user's test session: a failure with a crash record, not retried."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def test_a_kernel_with_a_planted_hang_is_a_failure_with_a_crash_record(
     assert "the kernel hangs" in hung["message"]
     (record,) = [text for title, text in hung["sections"] if title.endswith(": crash")]
     assert "golden image" in record
-    assert "asked last: ECHO" in record
+    assert "last request: ECHO" in record
     assert "handle_ECHO" in record, "registers, with names"

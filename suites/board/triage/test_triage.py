@@ -1,4 +1,4 @@
-"""Boards that fall silent: whose fault that is, found out with a golden image, and told with what was seen."""
+"""Silent boards: a golden image shows who is at fault, and the report contains what was seen."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from harness.lease.force import seize
 from suites.board.triage.small_lab import SmallLab
 
 ASKED_S = 0.6
-MEMORY_MAX = 48 << 20  # bytes that a flood may cost the host
+MEMORY_MAX = 48 << 20  # bytes that a flood may use on the host
 
 
 def told(board: Board, text: str) -> None:
-    """What every report of a kernel's silence says."""
+    """Checks the common part of every report of a silent kernel."""
     assert "PROVOKE" in text
     golden = golden_image(board.spec).build_id.hex()[:8]
     assert f"golden image (build {golden}) answered on {board.lease.place.name}" in text
@@ -51,8 +51,8 @@ def told(board: Board, text: str) -> None:
     ("what", "says", "where"),
     [
         (Provocation.HANG, "the kernel hangs", "handle_PROVOKE"),
-        (Provocation.FLOOD, "the kernel floods its line and answers nothing", "uart_write"),
-        (Provocation.FLOOD_OF_FRAMES, "the kernel floods its line and answers nothing", ""),
+        (Provocation.FLOOD, "the kernel floods its line and does not answer", "uart_write"),
+        (Provocation.FLOOD_OF_FRAMES, "the kernel floods its line and does not answer", ""),
         (Provocation.MID_FRAME, "the kernel stopped in the middle of a frame", "stop_in_mid_frame"),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_kernel_that_never_says_hello_is_to_blame(
     spec = dataclasses.replace(board_spec, boot_timeout_s=1.0)
     image = kernel_for(spec, extra_defines={"ASSAY_PLANT_SILENCE": "1"})
     with (
-        pytest.raises(KernelError, match="the kernel never said that it listens") as caught,
+        pytest.raises(KernelError, match="the kernel never reported that it listens") as caught,
         open_board(spec, lab_key, image, lease=lease),
     ):
         pass
@@ -128,7 +128,7 @@ def test_a_kernel_that_never_says_hello_leaves_a_tests_report_its_crash_record(
     silent = functools.partial(kernel_for, extra_defines={"ASSAY_PLANT_SILENCE": "1"})
     monkeypatch.setattr(standing_board, "kernel_for", silent)
     with standing_board.StandingBoard(lab_key) as standing:
-        with pytest.raises(KernelError, match="never said that it listens"):
+        with pytest.raises(KernelError, match="never reported that it listens"):
             standing.ready(spec, "release")
         assert standing.board is not None, "the report of a failure asks this one"
         record = standing.board.crash_record()
@@ -200,7 +200,7 @@ def test_a_board_that_is_taken_by_force_while_its_golden_image_boots_is_not_call
             done.wait(30)
 
     with open_board(spec, lab_key, image) as board:
-        small_lab.sicken()  # as a board is that its new holder has switched off
+        small_lab.sicken()  # like a board that its new holder has switched off
         other = threading.Thread(target=take, args=(board.lease.place,))
         other.start()
         try:
@@ -215,7 +215,7 @@ def test_a_board_that_is_taken_by_force_while_its_golden_image_boots_is_not_call
 
 @contextlib.contextmanager
 def starving(pid: int) -> Iterator[None]:
-    """A process has next to no time on a core: others that never rest go before it there."""
+    """Gives a process almost no time on a core: busy processes with higher priority run there."""
     core = min(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.setpriority(os.PRIO_PROCESS, int(thread.name), 10)
@@ -250,7 +250,7 @@ def test_a_board_that_gets_no_core_of_the_machine_is_slow_and_one_that_hangs_the
 @pytest.mark.board_kinds("qemu-virt")
 def test_an_event_that_does_not_come_is_no_silence(board: Board) -> None:
     pid = board.pid
-    with pytest.raises(KernelError, match="sent no ROLLBACK event, though it answers"):
+    with pytest.raises(KernelError, match="sent no ROLLBACK event, but it answers"):
         board.client.wait_event(Event.ROLLBACK, timeout_s=0.2)
     assert board.pid == pid
     assert board.client.echo(b"still here") == b"still here"
@@ -262,7 +262,7 @@ def test_without_a_golden_image_nobody_is_blamed(
 ) -> None:
     image = build_kernel(board_spec.firmware, variant="testing")
     with open_board(board_spec, lab_key, image, lease=lease, golden=tmp_path) as board:
-        with pytest.raises(InfraError, match="whose fault that is cannot be told") as caught:
+        with pytest.raises(InfraError, match="the cause cannot be determined") as caught:
             board.client.provoke(Provocation.HANG, timeout_s=ASKED_S)
         assert "golden.yaml" in str(caught.value)
         assert "handle_PROVOKE" in board.crash_record()

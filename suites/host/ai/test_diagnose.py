@@ -1,4 +1,4 @@
-"""A diagnosis follows the stated thresholds, from telemetry and policy alone."""
+"""A diagnosis follows the documented thresholds and depends only on telemetry and policy."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_policy_for_another_bottleneck_is_refused_too() -> None:
 
 def test_too_little_traffic_is_said() -> None:
     few = Trace(situation("flood", 1).workload.packets[:10])
-    with pytest.raises(NoBottleneck, match="too little traffic"):
+    with pytest.raises(NoBottleneck, match="not enough traffic"):
         diagnose(telemetry(few))
 
 

@@ -1,4 +1,4 @@
-"""Generation is a pure function of its input, bounded, and ends in a whole program or a refusal."""
+"""Generation is a pure function of its input, bounded, and ends with a complete program or a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bad model file is a ModelError that says what was expected, seen and what to do; llama.cpp never sees it."""
+"""An invalid model file raises a ModelError with what was expected, seen and to do; llama.cpp never opens it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_vocabulary_that_llama_cpp_aborts_on_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "twins.gguf"
     twins: dict[str, gguf.Value] = {**file.metadata, "tokenizer.ggml.tokens": ["a"] * 1024}
     gguf.write(path, twins, {name: file.floats(name) for name in file.tensors}, q8=True)
-    assert "alike" in _refused(path, "not a usable GGUF").seen
+    assert "some equal" in _refused(path, "not a usable GGUF").seen
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,4 +1,4 @@
-"""The grammar admits the restricted C, all of the references, and nothing that leaves it."""
+"""The grammar admits the restricted C and all reference programs, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""llama.cpp computes what training computed, checked without torch against committed logits."""
+"""llama.cpp computes the same logits as training, checked without torch by committed logits."""
 
 from __future__ import annotations
 

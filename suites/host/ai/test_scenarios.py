@@ -1,4 +1,4 @@
-"""Situations are pure functions of their seed, fit the channel, and their trials tell right from nearly right."""
+"""Situations are pure functions of their seed, fit the channel, and their trials detect nearly correct programs."""
 
 from __future__ import annotations
 

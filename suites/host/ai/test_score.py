@@ -1,4 +1,4 @@
-"""The shipped model's first programs pass verifier and trial in held-out situations; a lookup and noise do not."""
+"""The shipped model's first programs pass verifier and trial in held-out situations; rules and random weights do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our tokeniser loses nothing, and llama.cpp cuts the shipped vocabulary the same way."""
+"""The tokeniser is lossless, and llama.cpp splits text in the same way."""
 
 from __future__ import annotations
 

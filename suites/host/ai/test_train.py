@@ -1,4 +1,4 @@
-"""Training runs from nothing to a GGUF that loads (only where the `train` extra is installed)."""
+"""Training from scratch gives a GGUF that loads (only if the `train` extra is installed)."""
 
 from __future__ import annotations
 

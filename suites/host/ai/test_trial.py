@@ -1,4 +1,4 @@
-"""Right programs pass the trial in the kernel's own engine; empty, foreign and nearly right ones fail it."""
+"""Correct programs pass the trial in the kernel's own engine; empty, foreign and nearly correct ones fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Board files: a typo is an error that says where and what was meant; patterns choose kinds."""
+"""Board files: a typo is an error with its location and the nearest match; patterns select board types."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_an_unknown_board_says_what_was_meant(pattern: str, meant: str) -> None:
 
 
 def test_several_boards_are_not_one() -> None:
-    with pytest.raises(ConfigError, match="expected: one kind"):
+    with pytest.raises(ConfigError, match="expected: one board type"):
         select_one("qemu-rpi*")
 
 

@@ -1,4 +1,4 @@
-"""The engine, once a session, in both builds; and programs as a few instructions."""
+"""The engine in both builds, once per session; programs from a few instructions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(engine: Engine) -> LoadItems:
 
 @pytest.fixture
 def run_unverified(engine: Engine) -> RunItems:
-    """Assembles and interprets as it is: run_unverified(*items, memory=b"", fuel=10000)."""
+    """Assembles and interprets without verification: run_unverified(*items, memory=b"", fuel=10000)."""
 
     def _run(*items: asm.Item, memory: bytes = b"", fuel: int = 10_000) -> RunResult:
         program = Program("t", Hook.TEST, asm.assemble(items))

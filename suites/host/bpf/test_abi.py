@@ -1,4 +1,4 @@
-"""What Python knows of the engine's structures comes from the engine's headers, and a mismatch is refused."""
+"""Python's view of the engine's structures comes from the engine's headers, and a mismatch is refused."""
 
 from __future__ import annotations
 

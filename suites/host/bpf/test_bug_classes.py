@@ -1,4 +1,4 @@
-"""Mistakes that verifiers have made: each has a program here that must be refused, or computed right."""
+"""Known verifier bugs: each has a program here that must be refused, or computed correctly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FROZEN = MapDef("frozen", MapType.ARRAY, 4, 16, 1, int(MapFlags.RDONLY_PROG), by
 def refusal(
     engine: Engine, *items: asm.Item, mem: int = 64, hook: Hook = Hook.TEST, maps: tuple[MapDef, ...] = ()
 ) -> Refusal:
-    """How the program is refused; fails when it is accepted."""
+    """The refusal of the program; fails if it is accepted."""
     with pytest.raises(VerifyRejected) as caught:
         engine.load(Program("bad", hook, asm.assemble(items), maps), test_mem_size=mem)
     assert caught.value.reason.startswith(f"slot {caught.value.slot}: ")
@@ -24,7 +24,7 @@ def refusal(
 
 
 def value(engine: Engine, *items: asm.Item, mem: bytes = bytes(64), maps: tuple[MapDef, ...] = ()) -> int:
-    """r0 of a program that must be accepted, and must stay within its bound."""
+    """r0 of a program that must be accepted and stay within its bound."""
     loaded = engine.load(Program("good", Hook.TEST, asm.assemble(items), maps), test_mem_size=len(mem))
     result = loaded.interpret(mem)
     assert result.end is RunEnd.OK
@@ -33,7 +33,7 @@ def value(engine: Engine, *items: asm.Item, mem: bytes = bytes(64), maps: tuple[
 
 
 def index_into_memory(index: int) -> list[asm.Item]:
-    """r0 = the byte of the 64 bytes of memory (base in r6) that a register counts to."""
+    """r0 = the byte at the index in a register, of 64 bytes of memory (base in r6)."""
     return [
         asm.add64(R6, Reg(index)),
         asm.ldx(B, R0, R6, 0),
@@ -45,13 +45,13 @@ def index_into_memory(index: int) -> list[asm.Item]:
 
 
 def unknown(register: int) -> list[asm.Item]:
-    """64 bits that nothing is known of."""
+    """64 unknown bits."""
     return [asm.mov64(R6, Reg(R1)), asm.ldx(DW, register, R1, 0)]
 
 
 def test_a_32_bit_move_of_an_immediate_does_not_sign_extend(engine: Engine) -> None:
     assert value(engine, asm.mov32(R0, -1), asm.exit_()) == 0xFFFF_FFFF
-    # Taken for -1 it would pass the comparison and the access would be at 0xffffffff.
+    # Treated as -1 it would pass the comparison, and the access would be at 0xffffffff.
     code = [*unknown(R7), asm.mov32(R7, -1), asm.jump("jsgt", R7, 0, "out"), *index_into_memory(R7)]
     assert value(engine, *code) == 0
     code = [*unknown(R7), asm.mov32(R7, -1), asm.alu64("add", R7, 1), *index_into_memory(R7)[:3]]
@@ -100,7 +100,7 @@ def test_bounds_after_or_are_not_cut_to_32_bits(engine: Engine) -> None:
 
 @pytest.mark.parametrize("op", ["and", "or", "xor"])
 def test_32_bit_bounds_follow_a_32_bit_bitwise_operation(engine: Engine, op: str) -> None:
-    # The low half is 0 by a comparison, then an unknown is combined into it.
+    # A comparison makes the low half 0; then an unknown value is combined with it.
     code = [
         *unknown(R7),
         asm.ldx(DW, R3, R1, 8),
@@ -218,7 +218,7 @@ def test_a_helper_argument_at_the_end_of_a_map_value(engine: Engine) -> None:
 
 
 def test_pruning_keeps_a_path_whose_range_is_wider(engine: Engine) -> None:
-    # The first path reaches the join with r7 <= 8, the second with any byte: the second must be walked too.
+    # The first path reaches the join with r7 <= 8, the second with any byte: the second must also be verified.
     code = [
         *unknown(R7),
         asm.ldx(B, R3, R1, 8),
@@ -267,7 +267,7 @@ def test_pruning_keeps_a_path_with_an_unwritten_stack_slot(engine: Engine) -> No
 
 
 def test_pruning_keeps_pointers_and_numbers_apart(engine: Engine) -> None:
-    # The number's way is walked first, and its value decides nothing: the pointer's way must not count as the same.
+    # The number's path is verified first, and its value is irrelevant: the pointer's path must not count as equal.
     in_register: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.mov64(R7, Reg(R1)),
@@ -306,7 +306,7 @@ def test_a_narrow_spill_leaves_the_rest_of_its_slot_alone(engine: Engine) -> Non
 
 
 def test_pruning_keeps_equalities_apart(engine: Engine) -> None:
-    # On one path r8 is a copy of r7, on the other not: a bound on r8 bounds r7 on the first alone.
+    # On one path r8 is a copy of r7, on the other not: a bound on r8 bounds r7 only on the first.
     code = [
         *unknown(R7),
         asm.ldx(B, R3, R1, 8),
@@ -695,7 +695,7 @@ def test_registers_do_not_survive_a_call(engine: Engine) -> None:
 
 
 def test_a_stack_slot_that_held_four_bytes_holds_a_pointer_next(engine: Engine) -> None:
-    # The four bytes decide nothing, so their value is forgotten at the join; how wide they were has to be as well.
+    # The four bytes are irrelevant, so their value is dropped at the join; their width must be dropped too.
     code: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.stx(W, FP, -8, R3),
@@ -709,12 +709,12 @@ def test_a_stack_slot_that_held_four_bytes_holds_a_pointer_next(engine: Engine) 
         asm.exit_(),
     ]
     assert value(engine, *code, mem=bytes([9]) + bytes(63)) == 9
-    # Half of it overwritten, it is a pointer no more.
+    # With one half overwritten it is no longer a pointer.
     broken = [*code[:7], asm.st(W, FP, -4, 0), *code[7:]]
     assert refusal(engine, *broken) in (Refusal.UNINITIALISED, Refusal.POINTER_LEAK)
 
 
-# What a callee, an atomic operation or a join changes is known no longer: r6 + r2 may then be anywhere.
+# Values changed by a callee, an atomic operation or a join are unknown: r6 + r2 may then be anywhere.
 INDEXED = [asm.add64(R6, Reg(R2)), asm.ldx(B, R0, R6, 0), asm.exit_()]
 
 

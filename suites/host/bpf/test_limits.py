@@ -1,4 +1,4 @@
-"""Where control may go, how deep and how long: and that each refusal says what, where, by which path, and the fix."""
+"""Limits on control flow, depth and length; each refusal has a reason, a location, a path and a fix."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_loop_that_nothing_ends_is_refused(engine: Engine) -> None:
 
 
 def test_a_loop_that_counts_an_unknown_number_down_is_accepted(engine: Engine) -> None:
-    # Each round's number is one of those of the round before, yet fewer are left: not the same state again.
+    # Each round's number is one of the previous round's, but fewer remain: not the same state again.
     counts_down: list[asm.Item] = [
         asm.ldx(B, R3, R1, 0),
         asm.mov64(R0, 0),
@@ -195,7 +195,7 @@ def test_many_ways_that_differ_in_nothing_that_matters_are_walked_once(engine: E
 
 def test_ways_beyond_the_cap_are_refused_not_walked_forever(engine: Engine) -> None:
     items: list[asm.Item] = [asm.ldx(DW, R3, R1, 0), asm.mov64(R4, 0)]
-    for bit in range(31):  # the sum decides an access: every way is another state
+    for bit in range(31):  # the sum decides an access: every path is another state
         items += [asm.jump("jset", R3, 1 << bit, f"b{bit}"), asm.alu64("or", R4, 1 << bit), Label(f"b{bit}")]
     items += [asm.alu64("and", R4, 7), asm.add64(R1, Reg(R4)), asm.ldx(B, R0, R1, 0), asm.exit_()]
     error = refused(engine, asm.assemble(items), mem=8)

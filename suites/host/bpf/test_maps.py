@@ -1,4 +1,4 @@
-"""Maps behave as dictionaries with Linux's rules; values stay where they are."""
+"""Maps behave as dictionaries with Linux's rules; values keep their addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From C to a program: sections, maps, calls, constants, lines; and objects that are not what they should be."""
+"""From C to a program: sections, maps, calls, constants, lines; and invalid objects."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ SEC("net_rx") int p(struct xdp_md *ctx) {
     ],
 )
 def test_metadata_is_compared_with_data_and_this_kernel_has_none(engine: Engine, body: str) -> None:
-    """The kernel sets data_meta to data, so the checked side of such a program is never walked."""
+    """The kernel sets data_meta to data, so the checked branch of such a program never runs."""
     loaded = engine.load(read_program(compile_c(META + body).elf))
     result = loaded.interpret(bytes(64))
     assert (result.end, result.r0) == (RunEnd.OK, 2)
@@ -252,7 +252,7 @@ def test_metadata_ends_at_data_and_nowhere_else(engine: Engine, body: str) -> No
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("int p(void) { return 0; }", "holds no program"),
+        ("int p(void) { return 0; }", "contains no program"),
         ('SEC("nte_rx") int p(void *c) { return 0; }', "did you mean 'net_rx'"),
         (
             'extern int missing(int); SEC("test") int p(void *c) { return missing(1); }',
@@ -345,7 +345,7 @@ def test_huge_sizes_are_refused_without_being_allocated(whole: CompiledObject) -
 
 
 def test_the_compilers_cpu_time_is_its_own() -> None:
-    """A child that ends meanwhile is not in it: this one burns a second, a small program takes a tenth of that."""
+    """Other child processes are not counted: this one uses a second, a small program a tenth of that."""
     burn = "import time\nwhile time.process_time() < 1.0: pass"
     other = subprocess.Popen([sys.executable, "-c", burn])
     spent = 0.0

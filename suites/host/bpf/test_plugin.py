@@ -1,4 +1,4 @@
-"""The conformance plugin: hexadecimal in, r0 out, a message when it cannot."""
+"""The conformance plugin: hexadecimal in, r0 out, or a message."""
 
 from __future__ import annotations
 

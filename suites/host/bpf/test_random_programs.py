@@ -1,4 +1,4 @@
-"""Over 10,000 random programs: what the verifier accepts runs within its memory and within its bound."""
+"""Over 10,000 random programs: accepted programs run within their memory and their bound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACCEPTED_AT_LEAST = 0.6
 
 
 def inputs(program: Program, memory: bytes) -> list[bytes]:
-    """The program's own memory, others that drive branches elsewhere, and packets of every length that it checks."""
+    """The program's own memory, other inputs that take other branches, and packets of every length that it checks."""
     size = len(memory)
     found = [memory, bytes(size), b"\xff" * size, (b"\x80\x01" * size)[:size], bytes(range(size))]
     if program.hook == Hook.NET_RX:
@@ -28,7 +28,7 @@ def inputs(program: Program, memory: bytes) -> list[bytes]:
 
 
 def run_everywhere(loaded: Loaded, memory: bytes, seed: int) -> None:
-    """Runs on each input, on two different stacks: bounds hold, and nothing depends on what was never written."""
+    """Runs on each input with two different stacks: bounds hold, and nothing depends on unwritten bytes."""
     for given in inputs(loaded.program, memory):
         ends = []
         for fill in (0x00, 0xA5):

@@ -1,4 +1,4 @@
-"""Every opcode computes what RFC 9669 says: against a reference written from its text, in Python's integers."""
+"""Every opcode follows RFC 9669: compared with a reference written from its text, with Python's integers."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ WIDTHS = [(64, asm.alu64), (32, asm.alu32)]
 
 
 def results(engine: Engine, programs: list[list[asm.Item]]) -> list[int]:
-    """r0 of each program, verified and run: what is accepted and computed must agree with the reference too."""
+    """r0 of each program, verified and run: acceptance and result must also match the reference."""
     found = []
     for items in programs:
         result = engine.load(Program("t", Hook.TEST, asm.assemble([*items, asm.exit_()]))).interpret()

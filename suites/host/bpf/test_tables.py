@@ -1,4 +1,4 @@
-"""The tables of `contracts/ebpf` are what the engine, the compiler, the listings and the documentation go by."""
+"""Engine, compiler, listings and documentation follow the tables of `contracts/ebpf`."""
 
 from __future__ import annotations
 

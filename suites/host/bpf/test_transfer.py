@@ -1,4 +1,4 @@
-"""The transfer functions are sound: what the operation computes is in what they say it can be."""
+"""The transfer functions are sound: their result contains the concrete result of the operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames: what is sent arrives, whatever is not a frame is counted and dropped, and C and Python agree on both."""
+"""Frames: every sent frame arrives, anything else is counted and dropped, and C and Python behave the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class KernelFrames(Protocol):
     def decode(self, data: bytes, step: int) -> tuple[list[bytes], FrameStats]: ...
 
 
-# Runs of equal bytes at the lengths where COBS changes its mind, mixed with plain noise.
+# Runs of equal bytes at the lengths where COBS changes its encoding, mixed with random bytes.
 RUNS = st.lists(
     st.tuples(st.sampled_from([0, 1, 0xFF]), st.sampled_from([1, 2, 253, 254, 255, 256])), max_size=4
 ).map(lambda runs: b"".join(bytes([byte]) * count for byte, count in runs)[:MAX_PAYLOAD])
@@ -139,7 +139,7 @@ DAMAGE = st.one_of(
     st.just(b"\0"),
     st.integers(COBS_MAX - 2, COBS_MAX + 3).map(lambda size: b"\x01" * size),
     frames().map(lambda frame: cobs_encode(b"\x01\x02" + frame.payload) + b"\0"),
-    # Right CRC, wrong rest: too short for a header, unknown flags, a MAC that does not fit.
+    # Valid CRC, otherwise invalid: too short for a header, unknown flags, a MAC of the wrong size.
     st.binary(max_size=40).map(lambda body: cobs_encode(body + crc32c(body).to_bytes(4, "little")) + b"\0"),
 )
 

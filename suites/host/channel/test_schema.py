@@ -1,4 +1,4 @@
-"""The schema: records survive the wire, and say what does not fit."""
+"""The schema: records survive encoding and decoding, and report values that do not fit."""
 
 from __future__ import annotations
 

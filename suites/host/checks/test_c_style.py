@@ -1,4 +1,4 @@
-"""The C check of `assay lint`: the order of the firmware's folders, and the rules of one hand."""
+"""The C check of `assay lint`: the order of the firmware's folders, and the rules of C style."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_folder_of_the_firmware_has_its_place() -> None:
         ("firmware/kernel/x.c", '#include "live/config.h"\n', "firmware/kernel may include arch, drivers"),
         ("firmware/bpf/x.c", '#include "bpf.h"\n\n#include "kernel/kernel.h"\n', "x.c:3: firmware/bpf may"),
         ("firmware/channel/x.c", '#include "bpf/bpf.h"\n', "not bpf/bpf.h"),
-        ("firmware/domain/x.c", "", "has no place in the order of folders"),
+        ("firmware/domain/x.c", "", "is not in the order of folders"),
         ("firmware/live/x.c", '#include "live/x.c"\n', "firmware/live/x.c -> firmware/live/x.c"),
     ],
 )
@@ -50,9 +50,9 @@ def test_an_include_against_the_order_is_found(path: str, text: str, found: str)
 
 def test_headers_in_a_circle_are_found_once() -> None:
     files = {"firmware/live/a.h": '#include "live/b.h"\n', "firmware/live/b.h": '#include "live/a.h"\n'}
-    circles = [finding for finding in findings(files) if "circle" in finding]
+    circles = [finding for finding in findings(files) if "cycle" in finding]
     assert circles == [
-        "firmware/live/a.h:1: headers in a circle: firmware/live/a.h -> firmware/live/b.h -> firmware/live/a.h"
+        "firmware/live/a.h:1: headers in a cycle: firmware/live/a.h -> firmware/live/b.h -> firmware/live/a.h"
     ]
 
 
@@ -73,8 +73,8 @@ def test_includes_along_the_order_are_fine() -> None:
         ("#define A 0x1fU\n", "x.c:1: the suffix of an unsigned constant"),
         ("#define A 1UL\n", "x.c:1: the suffix of an unsigned constant"),
         ("#define A(x) x##UL\n", "x.c:1: the suffix of an unsigned constant"),
-        ("#define A \\\n    1u /* long */\n", "x.c:1: the value stands on the line of its #define"),
-        ("struct s {\n    uint64_t\n        a; /* long */\n};\n", "x.c:2: a type stands alone"),
+        ("#define A \\\n    1u /* long */\n", "x.c:1: put the value on the line of its #define"),
+        ("struct s {\n    uint64_t\n        a; /* long */\n};\n", "x.c:2: a type is alone"),
         (body("char *p = g();", "if (p)", "    g();"), "x.c:4: compare the pointer p with NULL"),
         (body("char *p = g();", "if (!p)", "    g();"), "x.c:4: compare the pointer p with NULL"),
         (body("if (a && p != 0)", "    g();", head="static void f(const struct s *p)"), "x.c:3: compare the"),
@@ -158,7 +158,7 @@ def test_a_constant_of_two_values_is_found_where_it_comes_second() -> None:
 
 def test_a_guard_of_another_name_is_found() -> None:
     (finding,) = findings({"firmware/live/maps.h": guarded("ASSAY_MAPS_H", "")})
-    assert finding == "firmware/live/maps.h:1: the include guard is ASSAY_LIVE_MAPS_H"
+    assert finding == "firmware/live/maps.h:1: the include guard must be ASSAY_LIVE_MAPS_H"
 
 
 def test_c_outside_the_firmware_keeps_its_names() -> None:

@@ -1,4 +1,4 @@
-"""`assay config`: every mistake of every file with its place; schemas that say what the loader says; whole docs."""
+"""`assay config`: every mistake of every file with its location; schemas that match the loader; complete docs."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_an_editor_with_the_schema_judges_as_the_loader_does(name: str, good: Pa
 
 
 def _messages(errors: Iterable[jsonschema.ValidationError]) -> Iterator[str]:
-    """All that is wrong, below the forms of a file too."""
+    """All mistakes, also within the alternative forms of a file."""
     for error in errors:
         yield error.message
         yield from _messages(error.context or [])

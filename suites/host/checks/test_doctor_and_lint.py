@@ -1,4 +1,4 @@
-"""`assay doctor` and `assay lint` find what is wrong and say what to do about it."""
+"""`assay doctor` and `assay lint` find problems and say how to fix them."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ def test_clean_source_passes_every_linter(project: Path) -> None:
         ("harness/x.py", '"""X."""\n\nNAME = \'a\'\n', "ruff format"),
         ("harness/x.py", '"""X."""\n\nNAME: int = "a"\n', "mypy"),
         ("suites/host/test_x.py", '"""X."""\n\nNAME: int = "a"\n', "mypy"),
+        ("docs/x.md", "The kernel is" + " laid before power on.\n", "prose"),
         ("contracts/x.py", '"""X."""\n\nimport harness\n\n__all__ = ["harness"]\n', "import-linter"),
         ("harness/x.py", '"""X."""\n\nimport assay_lab\n\n__all__ = ["assay_lab"]\n', "import-linter"),
         ("targets/x.py", '"""X."""\n\nimport ai\n\n__all__ = ["ai"]\n', "import-linter"),

@@ -1,4 +1,4 @@
-"""`assay bpf` on files that are no program: a sentence, never a traceback."""
+"""`assay bpf` on invalid files: a message, never a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: wrong words end with 4 and a suggestion, before anything is booted."""
+"""The command line: invalid arguments exit with 4 and a suggestion, before anything is booted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that a text names, held to the command line as it is: the command exists and takes those options."""
+"""Checks commands in a text against the real command line: the command exists and has those options."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _wrong(line: str) -> list[str]:
 
 
 def _wrong_assay(words: list[str]) -> list[str]:
-    if words[0] == "setup":  # the launcher's own, before there is a command line
+    if words[0] == "setup":  # the launcher's own command, which exists before the CLI
         return [] if len(words) == 1 else [f"setup takes no {words[1]}"]
     command: Any = _tree()
     while getattr(command, "commands", None) and words and not words[0].startswith("-"):
@@ -105,4 +105,4 @@ def _pytest_options() -> frozenset[str]:
         check=True,
     ).stdout
     listed = re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", text)
-    return frozenset(listed) | {"--junitxml"}  # which the help leaves out, beside --junit-xml
+    return frozenset(listed) | {"--junitxml"}  # the help lists only --junit-xml

@@ -1,4 +1,4 @@
-"""The pages that people read, taken apart: code, links, anchors."""
+"""The parts of the documentation pages: code, links, anchors."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def links(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that a forge makes of a page's headings."""
+    """The anchors that a forge generates from a page's headings."""
     headings = re.findall(r"^#+ +(.+)$", _FENCE.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

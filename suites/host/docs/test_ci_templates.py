@@ -1,4 +1,4 @@
-"""docs/ci: files that their CI would load, whose commands exist, and which do with exit codes what they say."""
+"""docs/ci: the files are valid for their CI, their commands exist, and they handle exit codes as documented."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load(path: Path) -> Any:
 
 
 def shell_lines(path: Path) -> list[str]:
-    """Every line of shell that the template has its CI run."""
+    """Every line of shell in the template."""
     if path in GITHUB:
         steps = [step for job in load(path)["jobs"].values() for step in job["steps"]]
         scripts = [step["run"] for step in steps if "run" in step]
@@ -52,7 +52,7 @@ def shell_lines(path: Path) -> list[str]:
 
 
 def jenkins_strings(text: str) -> list[str]:
-    """The string literals of a Jenkinsfile, those that are added up as one. Fails on a bracket that has no partner."""
+    """The string literals of a Jenkinsfile, concatenated ones as one. Fails on an unbalanced bracket."""
     token = re.compile(
         r"""//[^\n]*|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|['"]|[(){}\[\]]|\+|[^\s'"(){}\[\]+/]+|\S"""
     )
@@ -144,7 +144,7 @@ def test_results_are_kept_whatever_happens(path: Path) -> None:
 def test_github_tries_again_when_only_the_lab_failed(
     path: Path, codes: list[int], ended: int, calls: int, tmp_path: Path
 ) -> None:
-    """The step's own shell, over a pytest that ends with these codes, one a call."""
+    """The step's own shell, with a pytest that exits with these codes, one per call."""
     (step,) = (
         step["run"]
         for step in load(path)["jobs"].popitem()[1]["steps"]
@@ -158,7 +158,7 @@ def test_github_tries_again_when_only_the_lab_failed(
         + '\nn=$(wc -l <calls)\nexit "${!n}"\n'
     )
     fake.chmod(0o755)
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step]  # as the runner starts it
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step]  # same as the runner
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, timeout=60, check=False)
     assert done.returncode == ended, done.stderr
     assert len((tmp_path / "calls").read_text().splitlines()) == calls

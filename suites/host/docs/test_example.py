@@ -1,4 +1,4 @@
-"""docs/writing-a-suite.md: the file that it shows, taken out of the page and run as it says."""
+"""docs/writing-a-suite.md: extracts the example file from the page and runs it as described."""
 
 from __future__ import annotations
 

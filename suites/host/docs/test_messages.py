@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md shows messages: each line is one that the sources can really print."""
+"""docs/troubleshooting.md: the sources can print each message on the page."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from contracts.root import ROOT
 PAGE = ROOT / "docs" / "troubleshooting.md"
 SOURCES = ("contracts", "harness", "targets", "ai")
 LEAST_LETTERS = 10
-FILLED = "\0"  # stands for what is filled in at run time
+FILLED = "\0"  # placeholder for a value at run time
 _LABEL = re.compile(r"^(?:assay: |bench \w+: |ERROR: |E  +\S+: )?\s*(?:expected: |seen: |do: )?")
 
 
 def shown() -> list[str]:
-    """The lines of the page's fenced blocks, which hold messages alone."""
+    """The lines of the page's fenced blocks, which contain only messages."""
     blocks = re.findall(r"^```text\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
 @functools.cache
 def templates() -> tuple[re.Pattern[str], ...]:
-    """Every line of every text of the sources; what is filled in at run time matches anything."""
+    """Every line of every text of the sources; placeholders match anything."""
     files = [file for top in SOURCES for file in (ROOT / top).rglob("*.py")]
     lines = [line for file in files for text in texts(file) for line in text.splitlines()]
     return tuple(
@@ -38,7 +38,7 @@ def templates() -> tuple[re.Pattern[str], ...]:
 
 
 def texts(file: Path) -> Iterator[str]:
-    """A file's strings, an f-string's blanks as FILLED."""
+    """A file's strings, with FILLED for the placeholders of f-strings."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
@@ -59,7 +59,7 @@ def test_the_page_has_messages() -> None:
 
 @pytest.mark.parametrize("line", shown() if PAGE.exists() else [], ids=lambda line: line.strip()[:60])
 def test_every_line_of_a_message_is_one_that_the_sources_print(line: str) -> None:
-    # `seen:` is what an operating system or a board said.
+    # The text after `seen:` comes from an operating system or a board.
     assert line.lstrip().startswith("seen: ") or is_printed(line)
 
 

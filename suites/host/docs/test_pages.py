@@ -1,4 +1,4 @@
-"""The guides: no dead link, no command that does not exist."""
+"""The guides: no dead links, no commands that do not exist."""
 
 from __future__ import annotations
 

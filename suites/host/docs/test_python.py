@@ -1,4 +1,4 @@
-"""The Python that the guides show imports from `assay_lab` alone, and only names that are there."""
+"""Python code in the guides imports only from `assay_lab`, and only existing names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from suites.host.docs.pages import PAGES, code_lines
 OURS: Final = ("ai", "contracts", "harness", "targets")
 GUIDES: Final = [
     page for page in PAGES if page.parent.name != "decisions"
-]  # those are about the lab's insides
+]  # these pages describe the lab's internals
 SUITES: Final = sorted((ROOT / "robot").iterdir())
 _FROM: Final = re.compile(r"^\s*from ([\w.]+) import (\([^)]*\)|[^#\n]*)", re.MULTILINE)
 _IMPORT: Final = re.compile(r"^\s*import ([\w.]+(?:, *[\w.]+)*)", re.MULTILINE)
@@ -24,7 +24,7 @@ _LIBRARY: Final = re.compile(r"^\s*Library\s+(\w+(?:\.\w+)+)|robot\.libdoc (\w+(
 
 
 def wrong_imports(lines: Iterable[str]) -> list[str]:
-    """Names in code that are not for suites: modules of the lab's own, and what `assay_lab` does not have."""
+    """Names in code that are not for suites: the lab's own modules, and names that `assay_lab` does not have."""
     text = "\n".join(lines)
     modules = [name for names in _IMPORT.findall(text) for name in re.split(", *", names)]
     asked = [(module, "") for module in modules]

@@ -1,4 +1,4 @@
-"""`assay_lab`: what it lists is what it has, each name says what it is, and importing it is cheap."""
+"""`assay_lab`: its list of names is complete, each name is documented, and importing it is cheap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import assay_lab.drivers
 import assay_lab.robot
 
 MODULES: Final = (assay_lab, assay_lab.drivers, assay_lab.robot)
-# What a file of tests does without unless it imports it by itself: a model, an assembler, a terminal, a report.
+# Modules that a test file does not load unless it imports them itself: a model, an assembler, a terminal, a report.
 HEAVY: Final = (
     "capstone",
     "hypothesis",
@@ -36,7 +36,7 @@ HEAVY: Final = (
 
 
 def imported(module: ModuleType) -> list[str]:
-    """The names that a module binds by `from ... import`, in a block or not; a function's own are not among them."""
+    """The names that a module binds by `from ... import`, also in a block; without those of functions."""
     source = assay_lab._names.__file__ if module is assay_lab else module.__file__
     assert source is not None
     due: list[ast.stmt] = list(ast.parse(Path(source).read_text()).body)
@@ -51,7 +51,7 @@ def imported(module: ModuleType) -> list[str]:
 
 
 def undocumented(value: object) -> list[str]:
-    """What of a class, function or module has no docstring of its own."""
+    """The parts of a class, function or module without a docstring."""
     if not isinstance(value, type):
         return [] if getattr(value, "__doc__", None) else ["itself"]
     own = vars(value).get("__doc__") or ""
@@ -86,7 +86,7 @@ def test_a_name_that_is_not_there_is_an_error() -> None:
 
 
 def loaded_by(statement: str, *modules: str) -> list[str]:
-    """Which of these modules a new process has after the statement."""
+    """Which of these modules a new process has loaded after the statement."""
     script = f"import json, sys; {statement}; print(json.dumps([name for name in {modules} if name in sys.modules]))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True

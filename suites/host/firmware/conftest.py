@@ -15,7 +15,7 @@ from contracts.root import ROOT
 FIRMWARE: Final = ROOT / "firmware"
 SOURCES: Final = ("libc/string.c", "kernel/format.c", "kernel/fault.c")
 RENAMED: Final = ("memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp", "strncmp")
-# What fault.c asks of vm.c, which is privileged code: the one region that matters to it.
+# The part of vm.c (privileged code) that fault.c needs: one region.
 REGIONS: Final = """
 #include "kernel/memory.h"
 const struct memory_region *memory_region_of(uintptr_t va)

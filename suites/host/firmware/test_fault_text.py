@@ -1,4 +1,4 @@
-"""ESR_EL1 in words: every value gives text that fits, and the common ones give these."""
+"""ESR_EL1 as text: every value gives a text that fits, and common values give these texts."""
 
 from __future__ import annotations
 

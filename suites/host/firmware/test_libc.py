@@ -1,4 +1,4 @@
-"""The kernel's string functions and formatter say what C11 and printf say, at every length and alignment."""
+"""The kernel's string functions and formatter behave like C11 and printf, at every length and alignment."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def large_programs() -> Iterator[Case]:
 
 
 def known_widths() -> Iterator[Case]:
-    """A register that was narrow, is made wide (or not), and is then cut: what is known of it must have been forgotten."""
+    """A narrow register is widened (or not), then truncated: old knowledge about it must be dropped."""
     narrow = [asm.ldx(size, 3, 9, 8) for size in (B, H, W, DW)]
     narrow += [asm.mov64(3, 5), asm.alu64("and", 3, 0xFF), asm.mov32(3, -1), asm.le(3, 16)]
     widen: list[list[Item]] = [[]]

@@ -1,4 +1,4 @@
-"""RFC 9669 in Python, written apart from the engine: what a program should compute, memory and helpers included."""
+"""RFC 9669 in Python, independent of the engine: what a program should compute, including memory and helpers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def swapped(value: int, bits: int) -> int:
 
 
 def divided(a: int, b: int, bits: int, off: int, *, remainder: bool) -> int:
-    """DIV and MOD: by zero they give 0 and the dividend; signed ones truncate towards zero."""
+    """DIV and MOD: by zero the results are 0 and the dividend; signed ones truncate towards zero."""
     if b == 0:
         return a if remainder else 0
     if off == 0:
@@ -37,7 +37,7 @@ def divided(a: int, b: int, bits: int, off: int, *, remainder: bool) -> int:
 
 
 def alu(op: int, a: int, b: int, bits: int, off: int) -> int:
-    """One ALU operation on values already cut to `bits`."""
+    """One ALU operation on values already truncated to `bits`."""
     shift = b & (bits - 1)
     match op:
         case 0x00:
@@ -70,7 +70,7 @@ def alu(op: int, a: int, b: int, bits: int, off: int) -> int:
 
 
 def taken(op: int, a: int, b: int, bits: int) -> bool:
-    """Whether a conditional jump is taken, on values already cut to `bits`."""
+    """Whether a conditional jump is taken, on values already truncated to `bits`."""
     x, y = signed(a, bits), signed(b, bits)
     return {
         0x10: a == b,

@@ -1,4 +1,4 @@
-"""firmware/bpf/a64_imm.c, as Python calls it."""
+"""firmware/bpf/a64_imm.c, called from Python."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SIZES = {B: 1, H: 2, W: 4, DW: 8}
 
 @dataclass
 class State:
-    """What is known at a point: each readable register's kind, and the stack words written."""
+    """The known state at a point: each readable register's kind, and the written stack words."""
 
     kinds: dict[int, str] = field(default_factory=dict)
     stack: set[int] = field(default_factory=set)
@@ -28,13 +28,13 @@ class State:
         return State(dict(self.kinds), set(self.stack))
 
     def meet(self, other: State) -> None:
-        """What is known on both of two paths."""
+        """The state that two paths have in common."""
         self.kinds = {r: k for r, k in self.kinds.items() if other.kinds.get(r) == k}
         self.stack &= other.stack
 
 
 class Function:
-    """Writes one function: `base` always points at the memory."""
+    """Writes one function: `base` always points to the memory."""
 
     def __init__(self, rng: random.Random, name: str, callees: list[str], helpers: bool) -> None:
         self.rng, self.name, self.callees = rng, name, callees
@@ -51,7 +51,7 @@ class Function:
         self.items += items
 
     def label(self) -> str:
-        """A fresh label name."""
+        """A new label name."""
         self.labels += 1
         return f"{self.name}_{self.labels}"
 
@@ -188,7 +188,7 @@ class Function:
         self.state.kinds[dst] = POINTER
 
     def after_call(self) -> None:
-        """What a call leaves."""
+        """The state after a call."""
         for r in range(1, 6):
             self.state.kinds.pop(r, None)
         self.state.kinds[0] = SCALAR
@@ -248,7 +248,7 @@ class Function:
         if self.calls:
             for r in range(6):
                 self.state.kinds.pop(r, None)
-        # Kinds must hold on every round: registers that the body may turn into numbers are numbers before.
+        # Kinds must be valid in every round: registers that the body may turn into numbers are numbers before it.
         self.state.kinds = {r: k for r, k in self.state.kinds.items() if k == SCALAR or r == self.base}
         entry = self.state.copy()
         top, pinned = self.label(), self.pinned

@@ -1,4 +1,4 @@
-"""What the JIT emits, executed by an A64 model on any host, does what RFC 9669 and the interpreter say."""
+"""The JIT's code, executed by an A64 model on any host, matches RFC 9669 and the interpreter."""
 
 from __future__ import annotations
 

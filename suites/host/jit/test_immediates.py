@@ -1,4 +1,4 @@
-"""A64 immediates: every bitmask the architecture has and none that it has not; constants in the fewest wide moves."""
+"""A64 immediates: exactly the bitmasks of the architecture; constants with the fewest wide moves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from suites.host.jit.immediates import Immediates
 
 
 def architecture_bitmasks(width: int) -> set[int]:
-    """All values that DecodeBitMasks can give."""
+    """All values that DecodeBitMasks can return."""
     values = set()
     for n in (0, 1):
         for imms in range(64):

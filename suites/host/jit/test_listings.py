@@ -1,4 +1,4 @@
-"""Listings: eBPF as text, and A64 lined up with its slots even when it was emitted at other addresses."""
+"""Listings: eBPF as text, and A64 code aligned with its slots, also if it was emitted at other addresses."""
 
 from __future__ import annotations
 
@@ -54,4 +54,4 @@ def test_code_of_another_program_is_refused_and_still_listed(engine: Engine) -> 
     here = engine.load(program).emit_arm64(CODE_VA)
     with pytest.raises(ProgramRejected, match="not emitted from this program"):
         align_slots(other.code, here.code, here.offsets, slots_of(program.insns))
-    assert annotate(other.code, CODE_VA, program).startswith("; slots are not known")
+    assert annotate(other.code, CODE_VA, program).startswith("; slots are unknown")

@@ -1,4 +1,4 @@
-"""The JIT's code on an A64 that nobody here wrote: every corner and thousands of random programs under qemu-aarch64."""
+"""The JIT's code on an independent A64: all corner cases and thousands of random programs under qemu-aarch64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shape of emitted code: frames only where needed, fixed cost at most, and what the JIT refuses."""
+"""The shape of emitted code: frames only if needed, bounded fixed cost, and what the JIT refuses."""
 
 from __future__ import annotations
 

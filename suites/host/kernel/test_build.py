@@ -1,4 +1,4 @@
-"""Kernel images: the same bytes from the same inputs, small, integer-only, and honest when they do not build."""
+"""Kernel images: the same bytes from the same inputs, small, integer-only, with a clear error if a build fails."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_release_kernel_holds_no_testing_code() -> None:
 
 
 def test_no_instruction_touches_a_floating_point_register() -> None:
-    """Interrupts save x0 to x30 only, so one vector instruction in the kernel would corrupt whatever it met."""
+    """Interrupts save only x0 to x30, so a vector instruction in the kernel would corrupt the interrupted code."""
     image = build_kernel("qemu-virt", variant="testing")
     disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
     disassembler.skipdata = True

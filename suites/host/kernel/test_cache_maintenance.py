@@ -1,4 +1,4 @@
-"""What an emulator forgives and silicon does not, read off the built kernel: barriers and cache maintenance."""
+"""Barriers and cache maintenance, which an emulator does not check, verified in the built kernel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def maintenance_of(function: str) -> list[str]:
     [
         # ARM DDI 0487 B2.4.4: clean to PoU, wait, invalidate, wait, synchronise.
         ("vm_publish_code", ["dc cvau", "dsb ish", "ic ivau", "dsb ish", "isb"]),
-        # D8.14.5: the invalid descriptor is visible before the TLB entry goes, and gone before anybody goes on.
+        # D8.14.5: the invalid descriptor is visible before the TLB invalidation, which completes before execution goes on.
         ("vm_unmap_alias", ["dsb ishst", "tlbi vaae1is", "dsb ish", "isb"]),
         ("vm_map_rw_alias", ["dsb ishst", "isb"]),
     ],
@@ -45,6 +45,6 @@ def test_the_sequence_is_the_manuals(function: str, sequence: list[str]) -> None
 
 
 def test_the_mmu_goes_on_with_nothing_stale() -> None:
-    """Tables and instructions: invalidated, waited for and synchronised before SCTLR_EL1.M is written."""
+    """Page tables and instructions: invalidated, completed and synchronised before SCTLR_EL1.M is written."""
     assert maintenance_of("enable_mmu") == ["dsb ish", "tlbi vmalle1", "ic iallu", "dsb ish", "isb", "isb"]
     assert maintenance_of("invalidate_boot_data") == ["dc ivac", "dsb sy"]

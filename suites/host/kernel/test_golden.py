@@ -1,4 +1,4 @@
-"""Golden images: pinned with their hashes, bare of symbols and of this machine, and refused when anything differs."""
+"""Golden images: pinned with their hashes, without symbols and host paths, and refused if anything differs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from harness.kernel.golden import GOLDEN, MANIFEST, SIZE_MAX, golden_image, gold
 
 @pytest.fixture
 def virt() -> BoardSpec:
-    """The kind that boots an ELF."""
+    """The board type that boots an ELF."""
     return select_one("qemu-virt")
 
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A copy of the pinned images, to be spoilt."""
+    """A copy of the pinned images, to be damaged."""
     return Path(shutil.copytree(GOLDEN, tmp_path / "golden"))
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_image_is_refused_and_config_check_tells(virt: BoardSpec, copi
     told = sorted(str(error) for error in check_file(copied / MANIFEST))
     assert len(told) == 2
     assert "qemu-rpi3.elf cannot be read" in told[0] + told[1]
-    assert "get lab-config/golden/ back" in told[0]
+    assert "restore lab-config/golden/" in told[0]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_kernel_is_refused_though_its_hash_is_right(virt: Boar
     elf.write_bytes(b"\x7fELF\x02" + bytes(200))
     path = copied / MANIFEST
     path.write_text(path.read_text().replace(before, hashlib.sha256(elf.read_bytes()).hexdigest()))
-    with pytest.raises(ConfigError, match="is no kernel"):
+    with pytest.raises(ConfigError, match="is not a kernel"):
         golden_image(virt, copied)
 
 
@@ -126,7 +126,7 @@ def test_an_image_is_pinned_from_committed_sources_alone(
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     monkeypatch.setattr("harness.kernel.golden.ROOT", tmp_path)
-    with pytest.raises(ConfigError, match="the commit of the sources cannot be told"):
+    with pytest.raises(ConfigError, match="the commit of the sources is unknown"):
         golden.source_commit()
     git("init", "-q")
     source = tmp_path / "firmware" / "main.c"
@@ -138,6 +138,6 @@ def test_an_image_is_pinned_from_committed_sources_alone(
     (tmp_path / "notes").write_text("of no weight")
     assert golden.source_commit() == git("rev-parse", "HEAD")
     source.write_text("int main = 1;")
-    with pytest.raises(ConfigError, match="committed sources alone") as caught:
+    with pytest.raises(ConfigError, match="only be pinned from committed sources") as caught:
         golden.source_commit()
     assert "firmware/main.c" in caught.value.seen

@@ -1,4 +1,4 @@
-"""Sources for the kernel come by hash through pip, once; a wrong hash or no index is refused with a reason."""
+"""Sources for the kernel: pip fetches them once, by hash; a wrong hash or a missing index gives an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETUP_PY = b"from setuptools import setup\nsetup(name='tinylib', version='1.0')\
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A source distribution in a folder that pip takes for its only index."""
+    """A source distribution in a folder that pip uses as its only index."""
     index = tmp_path / "index"
     index.mkdir()
     path = index / "tinylib-1.0.tar.gz"
@@ -70,7 +70,7 @@ def test_an_unpinned_name_and_an_unhashed_line_are_refused(tmp_path: Path) -> No
         fetch_source("zlib", cache=tmp_path)
     lock = tmp_path / "sources.lock"
     lock.write_text("tinylib==1.0\n")
-    with pytest.raises(SetupError, match="pins nothing"):
+    with pytest.raises(SetupError, match="without a hashed pin"):
         read_pins(lock)
 
 

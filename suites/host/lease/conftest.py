@@ -1,4 +1,4 @@
-"""Leases in a folder of the test's own, and real processes that hold them."""
+"""Leases in the test's own folder, and real processes that hold them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MakeSpec = Callable[..., BoardSpec]
 
 
 class Holder:
-    """A process that wants a lease; `said` gives its lines as they come."""
+    """A process that acquires a lease; `said` returns its output lines."""
 
     def __init__(self, job: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -51,14 +51,14 @@ class Holder:
         return line
 
     def ask(self, word: str) -> dict[str, Any]:
-        """Tell it something and return its answer."""
+        """Send it a command and return its answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
         return self.said()
 
     def kill(self) -> None:
-        """End it as `kill -9` does."""
+        """Kill it like `kill -9`."""
         self.process.kill()
         self.process.wait(30)
 
@@ -67,7 +67,7 @@ class Holder:
         self.process.send_signal(number)
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End it in any state."""
         self.signal(signal.SIGCONT)
         self.kill()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -91,7 +91,7 @@ def leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_spec() -> MakeSpec:
-    """A kind with so many boards, which nobody powers on: `make_spec(2)`, `make_spec(consoles=[...])`."""
+    """A board type with that many boards, never powered on: `make_spec(2)`, `make_spec(consoles=[...])`."""
 
     def make(count: int = 1, kind: str = "bench", consoles: Sequence[str] = ()) -> BoardSpec:
         where = list(consoles) or [""] * count
@@ -103,7 +103,7 @@ def make_spec() -> MakeSpec:
 
 @pytest.fixture
 def start_holder() -> Iterator[StartHolder]:
-    """Start a process that takes a lease: `start_holder(spec)`; it has it once it has said so."""
+    """Start a process that acquires a lease: `start_holder(spec)`; it prints a line when it has the lease."""
     started: list[Holder] = []
 
     def start(

@@ -1,4 +1,4 @@
-"""A process that leases: told what on its command line, obeys its standard input, says on standard output what is.
+"""A process that leases: parameters on its command line, commands on standard input, its state on standard output.
 
 Lines it takes: `check`, `since` (seconds by the lease's age), `wall` (the wall clock), `fork` (a child that does
 nothing, and what it may do with the lease), `start` (a program that does nothing), `release`. Each is answered by one.

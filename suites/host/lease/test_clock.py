@@ -1,4 +1,4 @@
-"""A wall clock that somebody sets back by hours in the middle of a lease harms nothing."""
+"""Setting the wall clock back by hours during a lease has no effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakeSpec = Callable[..., BoardSpec]
 StartHolder = Callable[..., Any]
 
 HOURS_BACK = 5
-# What a C library says of the time of day, once the file exists; the clocks that count from boot are as they were.
+# Changes the C library's time of day when the file exists; clocks since boot are unchanged.
 SHIM = """
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -85,7 +85,7 @@ def test_a_clock_set_back_in_mid_lease_changes_no_age_no_epoch_order_and_no_time
     assert 0 <= age_s <= after["age_s"] < 600
     assert after["silent_s"] < 600
     assert first.ask("check") == {"lost": ""}
-    # Those who come now live in the past, too.
+    # Processes that start now also see the old time.
     stranger = {**environment, "ASSAY_USER": "somebody else"}
     late = start_holder(spec, stranger, timeout_s=0.2)
     assert "held" in late.said()["waiting"]

@@ -1,4 +1,4 @@
-"""`assay lease`: what people see and do."""
+"""`assay lease`: its output and its actions."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def test_a_held_board_is_not_released_without_force(
     assert "--force" in err
     code, out, _ = assay("release", name, "--force")
     assert code == 0
-    assert f"{name} is taken from " in out
-    assert "has let go" in out
-    assert "a QEMU ends when its holder lets go" in out
+    assert f"{name} was taken from " in out
+    assert "its holder has released it" in out
+    assert "a QEMU ends when its holder releases it" in out
     assert "`assay lease release" in holder.ask("check")["lost"] or "by alice" in holder.ask("check")["lost"]
-    assert assay("release", name) == (0, f"{name} is free already\n", "")
+    assert assay("release", name) == (0, f"{name} is already free\n", "")
 
 
 def test_a_release_by_force_says_that_a_reservation_stays(
@@ -91,7 +91,7 @@ def test_a_release_by_force_says_that_a_reservation_stays(
     reservation.reserve(virt.places[0], 7200, "bring-up")
     code, out, _ = assay("release", name, "--force")
     assert code == 0
-    assert f"{name} stays reserved by bob for 1 h 59 min more (bring-up)" in out
+    assert f"{name} is still reserved by bob for 1 h 59 min more (bring-up)" in out
     assert f"`assay lease unreserve {name} --force` ends it" in " ".join(out.split())
 
 
@@ -123,12 +123,12 @@ def test_a_kind_is_reserved_whole_or_not_at_all(assay: Assay) -> None:
     assert assay("reserve", "qemu-rpi3-2", "--for", "10m", user="bob")[0] == 0
     code, _, err = assay("reserve", "qemu-rpi3", "--for", "1h")
     assert code == 75
-    assert "qemu-rpi3-2 is reserved already" in err
+    assert "qemu-rpi3-2 is already reserved" in err
     assert "by bob for 9 min" in err
     assert {row["state"] for name, row in listed(assay).items() if name != "qemu-rpi3-2"} == {"free"}
     code, _, err = assay("unreserve", "qemu-rpi3-2")
     assert code == 75
-    assert "another's" in err
+    assert "belongs to another user" in err
     assert assay("unreserve", "qemu-rpi3-2", "--force")[0] == 0
     code, out, _ = assay("reserve", "qemu-rpi3", "--for", "1h")
     assert code == 0
@@ -152,9 +152,9 @@ def test_a_board_of_another_lab_is_listed_and_can_be_released(
     ("arguments", "says"),
     [
         (("release", "qemu-vrit-1"), "did you mean 'qemu-virt-1'"),
-        (("release", "qemu-virt"), "is a kind of several boards"),
+        (("release", "qemu-virt"), "is a board type with several boards"),
         (("reserve", "qemu-vrit", "--for", "1h"), "did you mean 'qemu-virt'"),
-        (("reserve", "qemu-virt", "--for", "soon"), "no time to reserve"),
+        (("reserve", "qemu-virt", "--for", "soon"), "not a valid reservation time"),
         (("reserve", "rpi4-sim", "--for", "1h"), "has no boards"),
         (("list", "--board", "qemu-vrit"), "did you mean 'qemu-virt'"),
         (("list", "--lab", "nowhere.yaml"), "nowhere.yaml"),

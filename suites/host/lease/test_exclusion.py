@@ -1,4 +1,4 @@
-"""Whatever happens, no two hold one board, and every lease has a higher epoch than those before it."""
+"""No two processes ever hold one board, and every lease has a higher epoch than earlier ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harness.lease.force import seize
 
 MakeSpec = Callable[..., BoardSpec]
 
-# Takes leases as fast as it can. Its own witness of exclusion: a flock of its own on a file of each place.
+# Acquires leases as fast as it can. Checks exclusion independently: with its own flock on a file per place.
 WORKER = """
 import fcntl, os, random, sys, time
 from contracts.board import BoardSpec, Place
@@ -93,7 +93,7 @@ USERS = st.sampled_from(["alice", "bob"])
 
 
 class Lab(RuleBasedStateMachine):
-    """Three boards, two people; what the folder says is compared with a model of a few sets after every step."""
+    """Three boards, two users; after every step the folder's state is compared with a model of a few sets."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A board taken by force: the holder finds out, lets go, and harms nobody after."""
+"""A board taken by force: the holder notices, releases it, and does no harm afterwards."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_holder_in_another_process_loses_its_lease(make_spec: MakeSpec, start_
     about = holder.said()
     with seize(spec, spec.places[0], "test") as taken:
         assert taken.let_go()
-    assert "was taken from us by force" in holder.ask("check")["lost"]
+    assert "was taken by force" in holder.ask("check")["lost"]
     after = start_holder(spec).said()
     assert after["epoch"] > taken.lease.epoch > about["epoch"]
 

@@ -1,4 +1,4 @@
-"""Two labs on one machine: their files may name one board differently, and still only one of them has it."""
+"""Two labs on one machine: their files may name one board differently, but only one of them can hold it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A board belongs to one process at a time, and nobody waits without knowing why."""
+"""A board belongs to one process at a time, and every wait reports its reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StartHolder = Callable[..., Any]
 
 
 def until(holds: object, timeout_s: float = 20.0) -> bool:
-    """Whether `holds()` comes true in time."""
+    """Whether `holds()` becomes true in time."""
     assert callable(holds)
     end_s = time.monotonic() + timeout_s
     while time.monotonic() < end_s:
@@ -225,7 +225,7 @@ def test_a_damaged_owner_file_leaves_the_lock_to_tell_who_it_is(
     assert state.state == "held"
     assert state.owner in (
         f"pid {holder.process.pid}",
-        "somebody unknown",
+        "an unknown holder",
     )  # the latter in another pid namespace
     with pytest.raises(InfraError, match="the only bench is held: bench-0 by "):
         acquire(spec, timeout_s=0)
@@ -261,7 +261,7 @@ def test_a_link_that_somebody_else_laid_in_our_name_is_not_followed(
     monkeypatch.setattr(os, "getuid", lambda: stranger)
     link.symlink_to(tmp_path)  # of root's, to a folder of the user's own
     try:
-        with pytest.raises(InfraError, match="belongs to somebody else"):
+        with pytest.raises(InfraError, match="belongs to another user"):
             leases_folder()
     finally:
         link.unlink()
@@ -285,7 +285,7 @@ def test_a_full_disk_is_told_and_leaves_no_lease_behind(
     (site / "sitecustomize.py").write_text(limited)
     root = ROOT
     holder = start_holder(spec, {"PYTHONPATH": f"{site}{os.pathsep}{root}"})
-    # Its output is a pipe, which the limit leaves alone.
+    # Its output is a pipe, to which the limit does not apply.
     assert "free space on that disk" in holder.said()["error"]
     assert states(spec)[0].state == "free"
     acquire(spec, timeout_s=0).release()

@@ -1,4 +1,4 @@
-"""A sick board is left out, and nobody waits for it in vain."""
+"""A sick board is not leased, and nobody waits for it in vain."""
 
 from __future__ import annotations
 

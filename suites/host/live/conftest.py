@@ -69,13 +69,13 @@ def _build(folder: Path, name: str, defines: tuple[str, ...]) -> Native:
 
 @pytest.fixture(scope="session")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Native:
-    """As a release kernel has it."""
+    """The release variant."""
     return _build(tmp_path_factory.mktemp("live"), "release", ())
 
 
 @pytest.fixture(scope="session")
 def testing_native(tmp_path_factory: pytest.TempPathFactory) -> Native:
-    """As a testing kernel has it."""
+    """The testing variant."""
     return _build(tmp_path_factory.mktemp("live-testing"), "testing", ("-DASSAY_TESTING=1",))
 
 

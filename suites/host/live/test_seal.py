@@ -1,4 +1,4 @@
-"""Sealing and unsealing: what the host writes the kernel's own code accepts, and nothing else."""
+"""Sealing and unsealing: the kernel's own code accepts the host's images, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROGRAM = Program("sample", Hook.NET_RX, INSNS, MAPS)
 
 
 def _unseal(native: Any, image: bytes, key: LabKey) -> tuple[Status, str]:
-    """What the kernel's image_unseal says: OK and nothing, or a status and its text."""
+    """The result of the kernel's image_unseal: OK and no text, or a status and its text."""
     ffi, lib = native.ffi, native.lib
     memory = ffi.new("uint64_t[]", (len(image) + 7) // 8 + 1)
     ffi.memmove(memory, image, len(image))
@@ -40,7 +40,7 @@ def _unseal(native: Any, image: bytes, key: LabKey) -> tuple[Status, str]:
 
 
 def _resealed(image: bytes, key: LabKey, at: int, raw: bytes) -> bytes:
-    """The image with bytes replaced and signed again: what is wrong with it is its contents alone."""
+    """The image with bytes replaced and signed again: only its contents are wrong."""
     import monocypher
 
     body = bytearray(image[:-SIGNATURE_SIZE])

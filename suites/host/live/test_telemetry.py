@@ -1,4 +1,4 @@
-"""Telemetry: the kernel's counters and sketches against a reference that keeps everything."""
+"""Telemetry: the kernel's counters and sketches compared with an exact reference."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_up_to_64_sources_and_ports_are_counted_exactly(kernel: _Kernel, seed: i
 def test_beyond_64_sources_a_count_is_never_too_low_and_heavy_ones_are_found(
     kernel: _Kernel, seed: int
 ) -> None:
-    """Space-saving's guarantees: counts from above, by at most n/64; every key above n/64 is in the sketch."""
+    """Space-saving's guarantees: counts are too high by at most n/64; every key above n/64 is in the sketch."""
     chance = random.Random(seed)
     heavy = [chance.getrandbits(32) for _ in range(4)]
     true = Counter[int]()

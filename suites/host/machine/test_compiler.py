@@ -83,7 +83,7 @@ def no_room() -> Iterator[None]:
 def _is_the_disks(error: AssayError) -> None:
     assert error.exit_code == 75
     assert "cannot be written" in str(error)
-    assert "make room" in error.do
+    assert "free space" in error.do
 
 
 @pytest.mark.usefixtures("no_room")

@@ -1,4 +1,4 @@
-"""A lock file: one holder, a fair queue, and waits that end without leaving anything behind."""
+"""A lock file: one holder, a fair queue, and waits that end cleanly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ while True:
 
 @contextlib.contextmanager
 def holders(path: Path, number: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that take the lock again as soon as they have given it back; each hold is a letter in a file."""
+    """Processes that take the lock again directly after releasing it; each hold writes a letter to a file."""
     with contextlib.ExitStack() as stack:
         made = []
         for _ in range(number):

@@ -1,4 +1,4 @@
-"""Time that nobody had is told from work, from sleep, and from a wait for a processor."""
+"""Lost time is distinguished from work, from sleep, and from a wait for a processor."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_process_that_was_stopped_knows_for_how_long() -> None:
         process.communicate(timeout=30)
     assert 0.7 < float(seconds) < 1.5
     assert float(later) < 0.05
-    assert why.startswith("this process or machine stood still for ")
+    assert why.startswith("this process or machine did not run for ")
 
 
 @pytest.fixture

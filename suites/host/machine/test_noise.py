@@ -1,4 +1,4 @@
-"""Waiting for a processor is told from working and from sleeping."""
+"""Waiting for a processor is distinguished from working and from sleeping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quiet: a measured board is alone, busy boards share, and nobody waits for ever."""
+"""Quiet: a measured board is alone, busy boards share, and no wait is endless."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_busy_boards_do_not_exclude_each_other() -> None:
 def test_waiting_ends_with_its_timeout_or_when_it_is_given_up() -> None:
     quiet = Quiet()
     with quiet.busy(1, _never):
-        with pytest.raises(InfraError, match="did not come to rest"), quiet.alone(0.2, _never):
+        with pytest.raises(InfraError, match="did not become idle"), quiet.alone(0.2, _never):
             pass
         with pytest.raises(TurnGivenUp), quiet.alone(10, lambda: True):
             pass

@@ -1,4 +1,4 @@
-"""The machine's turn: one holder at a time, and who no longer wants it does not wait for it."""
+"""The machine's turn: one holder at a time; a waiter can give up."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def test_who_waits_for_the_turn_says_so_and_who_has_it_at_once_says_nothing() ->
     said: list[str] = []
     with host_turn(60, waiting=said.append):
         already = list(said)  # another run on this machine may have had it
-        with pytest.raises(InfraError, match="did not come"), host_turn(0.05, waiting=said.append):
+        with pytest.raises(InfraError, match="timed out waiting"), host_turn(0.05, waiting=said.append):
             pass
-    assert said[len(already) :] == ["for the machine's turn: another run adapts or measures on this host"]
+    assert said[len(already) :] == ["for the machine's turn: another run generates or measures on this host"]

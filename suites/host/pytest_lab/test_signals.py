@@ -1,4 +1,4 @@
-"""Signals to a session of tests, from its first line to its last: 130, no traceback, a record where there is one."""
+"""Signals to a test session, from its first line to its last: 130, no traceback, a record if there is one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_signal_in_a_test_ends_the_session_with_its_record(
     if everybody and workers and number == signal.SIGTERM:
         pytest.skip("a worker that SIGTERM reaches was ended from outside")
     process = user.start(WAITS.replace("WHAT", ""), *workers)
-    wait("test under way", (user.folder / "waits").exists)
+    wait("test running", (user.folder / "waits").exists)
     (os.killpg if everybody else os.kill)(process.pid, number)
     done = user.finish(process)
     assert done.code == 130, done.text
@@ -67,7 +67,7 @@ def test_a_signal_in_a_test_ends_the_session_with_its_record(
 def test_an_interruption_that_a_test_catches_ends_the_session_after_it(user: Any, caught: str) -> None:
     sleeps = "    try: time.sleep(60)\n    " + caught
     process = user.start(WAITS.replace("WHAT", "").replace("    time.sleep(60)", sleeps))
-    wait("test under way", (user.folder / "waits").exists)
+    wait("test running", (user.folder / "waits").exists)
     process.send_signal(signal.SIGINT)
     done = user.finish(process)
     assert done.code == 130, done.text
@@ -81,9 +81,9 @@ def test_a_second_signal_ends_the_session_and_its_workers_at_once(
 ) -> None:
     stubborn = "    try: time.sleep(60)\n    finally: pathlib.Path(__file__).with_name('ends').touch(); time.sleep(60)"
     process = user.start(WAITS.replace("WHAT", "").replace("    time.sleep(60)", stubborn), *workers)
-    wait("test under way", (user.folder / "waits").exists)
+    wait("test running", (user.folder / "waits").exists)
     os.killpg(process.pid, signal.SIGINT)
-    wait("tear-down under way", (user.folder / "ends").exists)
+    wait("tear-down running", (user.folder / "ends").exists)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     done = user.finish(process)
@@ -110,7 +110,7 @@ def members(group: int) -> list[int]:
 @pytest.mark.parametrize("everybody", [True, False], ids=["to the group", "to the controller"])
 def test_a_signal_while_tests_are_collected(user: Any, workers: tuple[str, ...], everybody: bool) -> None:
     process = user.start(SLOW_FILE, *workers)
-    wait("file under way", (user.folder / "waits").exists)
+    wait("file running", (user.folder / "waits").exists)
     (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT)
     done = user.finish(process)
     assert done.code == 130, done.text
@@ -138,7 +138,7 @@ def touch():
 def test_a_signal_at_each_step_of_a_session(user: Any, workers: tuple[str, ...], where: str) -> None:
     (user.folder / "conftest.py").write_text(TOUCH + CONFTESTS[where])
     process = user.start("def test_a(): pass", *workers)
-    wait("step under way", (user.folder / "waits").exists)
+    wait("step running", (user.folder / "waits").exists)
     os.killpg(process.pid, signal.SIGINT)
     done = user.finish(process)
     assert done.code == 130, done.text

@@ -208,7 +208,7 @@ def test_running_tests_again_is_refused_in_words(user: Any, workers: tuple[str, 
         (user.folder / "pytest.ini").write_text("[pytest]\nretries = 2\n")
     done = user.run(FLAKY, *(["--reruns", "2"] if asked == "option" else []), *workers)
     assert done.code == 4, done.text
-    assert "is refused: tests are not run again until they pass" in done.text
+    assert "is refused: tests are not rerun until they pass" in done.text
     assert "2" in done.text
     assert not (user.folder / "results").exists()
 
@@ -220,7 +220,7 @@ def test_a_plugin_that_runs_marked_tests_again_is_off(user: Any, workers: tuple[
     assert done.code == 1, done.text
     assert done.verdicts == {"test_flaky": "fail", "test_other": "pass"}
     assert done.cases == {"test_flaky": "failure", "test_other": ""}
-    assert "conftest.py is off: it runs tests again" in done.text
+    assert "conftest.py is disabled: it reruns tests" in done.text
 
 
 def test_the_record_of_a_process_that_a_test_ended_says_so(user: Any) -> None:

@@ -68,7 +68,7 @@ def test_a_worker_that_is_ended_while_it_starts_is_the_labs_fault_and_no_tests(
     done = user.run(OTHERS, "-n", "2")
     assert done.code == 75, done.text
     assert "INTERNALERROR" not in done.text
-    assert "did not come up" in done.text
+    assert "did not start" in done.text
     assert ("stopped for" if number == "SIGSTOP" else number) in done.text
     assert len(done.verdicts) == 6
     assert set(done.verdicts.values()) == {"pass"}
@@ -85,7 +85,7 @@ def test_workers_that_are_killed_each_time_end_the_session_by_the_labs_fault(use
     done = user.run(OTHERS, "-n", "2", "--max-worker-restart=2")
     assert done.code == 75, done.text
     assert "INTERNALERROR" not in done.text
-    assert "did not come up" in done.text
+    assert "did not start" in done.text
     assert "6 passed" not in done.text
 
 
@@ -109,5 +109,5 @@ def test_a_python_that_is_killed_before_it_is_a_worker(user: Any, delay_s: float
     assert killed
     assert done.code == 75, done.text
     assert "INTERNALERROR" not in done.text
-    assert "did not come up" in done.text
+    assert "did not start" in done.text
     assert len(done.verdicts) == 6

@@ -1,4 +1,4 @@
-"""Which worker gets which test: every rule holds whatever the order in which tests end and workers die."""
+"""Assignment of tests to workers: every rule holds in any order of ending tests and dying workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def workload(works: list[Work], **places: int) -> Workload:
 
 
 def begun(workload: Workload, workers: list[str], capacities: dict[str, Capacity]) -> dict[str, set[str]]:
-    """By kind with places: the workers whose tests need one of them."""
+    """By board type with places: the workers whose tests need one of them."""
     out: dict[str, set[str]] = {}
     for worker in workers:
         for index in workload.given(worker):

@@ -1,4 +1,4 @@
-"""A small run's folder as `assay run` leaves one, made here and held to the record's own schema."""
+"""A small run's folder like one of `assay run`, created here and checked against the record's schema."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def document(boards: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
 
 
 def write_run(folder: Path, record: dict[str, Any], *, listing: str = "") -> Path:
-    """Lay a whole run's folder out: record, per-board JSON lines, transcripts, and what each situation leaves."""
+    """Write a complete run's folder: record, per-board JSON lines, transcripts, and each situation's files."""
     jsonschema.validate(record, SCHEMA)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps(record))
@@ -121,7 +121,7 @@ def record() -> dict[str, Any]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Lays a record out as a run's folder."""
+    """Writes a record as a run's folder."""
 
     def make(record: dict[str, Any], *, listing: str = "") -> Path:
         return write_run(tmp_path / "results" / record["run"]["name"], record, listing=listing)
@@ -160,7 +160,7 @@ def passed_row(number: int, kind: str | None, **more: Any) -> dict[str, Any]:
 
 
 def failed(number: int, kind: str, verdict: str = "fail", **more: Any) -> dict[str, Any]:
-    """A test that did not pass, with what a person needs."""
+    """A test that did not pass, with its details."""
     message = {"fail": "the kernel hung: no answer to ECHO", "infra": "the board was lost"}.get(
         verdict, verdict
     )
@@ -207,7 +207,7 @@ def session_document(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
 
 
 def write_session(folder: Path, record: dict[str, Any]) -> Path:
-    """Lay a session's folder out as the pytest plugin does."""
+    """Write a session's folder like the pytest plugin."""
     jsonschema.validate(record, SCHEMA)
     (folder / "transcripts").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(record))
@@ -222,13 +222,13 @@ def write_session(folder: Path, record: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def session() -> dict[str, Any]:
-    """The record of a session of tests on three kinds and without a board."""
+    """The record of a test session on three board types and without a board."""
     return session_document(session_rows())
 
 
 @pytest.fixture
 def make_session(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
-    """Lays a record out as a session's folder."""
+    """Writes a record as a session's folder."""
 
     def make(record: dict[str, Any]) -> Path:
         return write_session(tmp_path / "results" / record["run"]["name"], record)
@@ -238,5 +238,5 @@ def make_session(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
 
 @pytest.fixture
 def make_rows() -> Callable[[int], list[dict[str, Any]]]:
-    """Rows of a session of so many tests."""
+    """Rows of a session with that many tests."""
     return session_rows

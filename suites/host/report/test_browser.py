@@ -1,4 +1,4 @@
-"""The pages in a real browser: nothing on its console, nothing wider than the screen, a filter that filters.
+"""The pages in a real browser: an empty console, nothing wider than the screen, a filter that works.
 
 The pictures that these tests take are kept in build/report/.
 """
@@ -28,8 +28,8 @@ needs_chromium = pytest.mark.skipif(
     find_chromium() is None, reason="no chromium here: `apt-get install chromium`"
 )
 
-# A window of headless Chromium may not be made as narrow as a phone; a frame may. The frame's page is the report
-# as it is; what stands around it asks and writes down the answers.
+# A window of headless Chromium cannot be as narrow as a phone, but a frame can. The frame contains the unmodified
+# report; the page around it runs the queries and records the answers.
 AROUND = """<!DOCTYPE html><html><body style="margin:0"><pre id="said" hidden>not loaded</pre>
 <iframe src="{page}" style="border:0;width:{width}px;height:{height}px;display:block"></iframe>
 <script>document.querySelector("iframe").onload = event => {{
@@ -66,7 +66,7 @@ said.slowest = rows().slice(0, 3).map(row => row.cells[3].textContent);
 
 
 def asked(place: Path, page: Path, ask: str, *flags: str, width: int = 1280) -> dict[str, Any]:
-    """What the page answers in Chromium, at a width. Fails when the browser's console has anything to say."""
+    """The page's answer in Chromium, at a width. Fails if the browser's console is not empty."""
     around = place / "around.html"
     around.write_text(AROUND.format(page=page.as_uri(), width=width, height=2400, ask=ask))
     seen = browse(place / "profile", ["--virtual-time-budget=5000", *flags, "--dump-dom", around.as_uri()])
@@ -80,7 +80,7 @@ def asked(place: Path, page: Path, ask: str, *flags: str, width: int = 1280) -> 
 
 
 def picture(place: Path, name: str, width: int) -> Path:
-    """Keep a picture of what `asked` looked at last."""
+    """Save a picture of the page of the last query."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     shot = PICTURES / f"{name}-{width}.png"
     window = f"--window-size={max(width, 500)},2400"
@@ -89,7 +89,7 @@ def picture(place: Path, name: str, width: int) -> Path:
 
 
 def levels(png: Path) -> int:
-    """How many different byte values a PNG's picture data has: one or two when it is blank."""
+    """The number of different byte values in a PNG's picture data: one or two if it is blank."""
     raw, place, packed = png.read_bytes(), 8, b""
     while place < len(raw):
         (size,) = struct.unpack_from(">I", raw, place)
@@ -180,7 +180,7 @@ def test_without_a_browser_the_page_is_made_and_what_is_missing_is_said(
     folder = make_run(record)
     done = screenshot(folder, tmp_path / "x.png", PATH=str(tmp_path))
     assert done.returncode == 69
-    assert "no Chromium here" in done.stderr
+    assert "Chromium is not installed" in done.stderr
     assert "apt-get install chromium" in done.stderr
     assert (folder / "report.html").is_file()
     assert shutil.which("chromium", path=str(tmp_path)) is None

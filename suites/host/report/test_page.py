@@ -1,4 +1,4 @@
-"""The report's page: whatever a run's folder holds becomes one readable, harmless, openable file."""
+"""The report's page: any contents of a run's folder give one readable, harmless file of limited size."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_is_missing_is_said(record: dict[str, Any], make_run: MakeRun) -> N
     (folder / "qemu-rpi3" / "transcript.jsonl").unlink()
     shutil.rmtree(folder / "qemu-rpi4")
     page = outline(write_report(folder))
-    for word in ("a silent board", "situations: none was recorded", "stages: nothing was judged"):
+    for word in ("a silent board", "situations: none recorded", "stages: none judged"):
         assert word in page.text
     for word in ("01/a64.txt", "folder qemu-rpi4: no listings", "Missing from this board transcript.jsonl"):
         assert word in page.text
@@ -155,9 +155,9 @@ def test_a_run_whose_controller_was_killed_is_shown_from_its_boards_records(
     (folder / "qemu-rpi3" / "records.jsonl").write_text("\n".join([*lines[:2], lines[2][:40]]))
     assert report_folder(folder.name, folder.parent) == folder
     page = outline(write_report(folder))
-    assert "run.json: the run did not reach its end" in page.text
-    assert "no end of this board is recorded" in page.text
-    assert "records.jsonl: 1 damaged line left out" in page.text
+    assert "run.json: the run did not end normally" in page.text
+    assert "the end of this board was not recorded" in page.text
+    assert "records.jsonl: 1 damaged line skipped" in page.text
     assert "1 of 1 situations adapted" in page.text
 
 
@@ -196,7 +196,7 @@ def test_a_thousand_situations_with_long_listings_stay_openable(
     assert time.monotonic() - begun < 20
     assert page.stat().st_size < 4_000_000
     text = outline(page).text
-    assert "more situations, a line each" in text
+    assert "more situations, one line each" in text
     assert "more lines are in the file" in text
     assert text.count("refused by verify") == 3
 
@@ -240,4 +240,4 @@ def test_a_report_that_cannot_be_written_is_said_and_raises_nothing_in_a_run(
         write_report(folder)
     console = Console(record=True, width=200)
     _write_report(console, folder)
-    assert "no report was written, the verdict stands" in console.export_text()
+    assert "no report was written; the verdict is unchanged" in console.export_text()

@@ -1,4 +1,4 @@
-"""The page of a session of tests: verdicts, attempts, failures with what explains them, figures, every test."""
+"""The page of a test session: verdicts, attempts, failures with their details, figures, every test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def page_of(folder: Path) -> str:
 
 
 def text_of(page: str) -> str:
-    """What a reader sees, without scripts."""
+    """The visible text, without scripts."""
     plain = re.sub(r"<(style|script)>.*?</\1>", " ", page, flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]*>", " ", plain).split())
 
@@ -52,8 +52,8 @@ def test_a_session_whose_controller_was_killed_says_so_and_shows_what_there_is(
         file.write('{"id": "half a li')
     assert report_folder(folder.name, folder.parent) == folder
     text = text_of(page_of(folder))
-    assert "This session did not reach its end" in text
-    assert "tests.jsonl: 1 damaged line left out" in text
+    assert "This session did not end normally" in text
+    assert "tests.jsonl: 1 damaged line skipped" in text
     assert "the kernel hung" in text
     assert text.startswith("fail: tests")
 
@@ -114,13 +114,13 @@ def test_a_session_of_a_thousand_failures_stays_openable(
     assert page.stat().st_size < 4_000_000
     text = text_of(page.read_text())
     assert "800 more tests did not pass" in text
-    assert "characters left out" in text
-    assert "no room left on this page" in text
+    assert "characters omitted" in text
+    assert "no space left on this page" in text
 
 
 def test_what_is_no_record_is_an_error_that_says_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "results" / "20261122-130000-beef").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="holds no record"):
+    with pytest.raises(ConfigError, match="contains no record"):
         report_folder("20261122-130000-beef", tmp_path / "results")
     with pytest.raises(ConfigError, match="no results folder"):
         report_folder("last", tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Trends on the pages: out of the history, in the order of runs, and never at the page's cost."""
+"""Trends on the pages: from the history, in the order of runs; a failure never prevents the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MakeRun = Callable[..., Path]
 
 
 def run_of(record: dict[str, Any], number: int, verify_ms: float, **more: Any) -> dict[str, Any]:
-    """The record of one of several runs, with a figure of its own."""
+    """The record of one of several runs, with its own figure."""
     content = copy.deepcopy(record)
     content["run"] |= {"name": f"20260101-0000{number:02d}-00{number:02d}", **more}
     for board in content["boards"]:
@@ -29,7 +29,7 @@ def run_of(record: dict[str, Any], number: int, verify_ms: float, **more: Any) -
 
 
 def plotted(page: Path, label: str) -> list[str]:
-    """What the dots of the first plot with that label say."""
+    """The tooltips of the dots of the first plot with that label."""
     text = page.read_text()
     plot = re.search(rf'aria-label="{label}[^"]*">(.*?)</svg>', text, re.DOTALL)
     assert plot is not None
@@ -91,7 +91,7 @@ def test_what_tests_measured_is_plotted_on_the_page_of_a_session(
 
 @pytest.mark.parametrize(
     ("damage", "says"),
-    [(None, "No history.sqlite beside"), (b"no database at all" * 300, "The history cannot be read")],
+    [(None, "No history.sqlite next to"), (b"no database at all" * 300, "The history cannot be read")],
 )
 def test_a_history_that_cannot_be_read_costs_the_trends_and_not_the_page(
     record: dict[str, Any], make_run: MakeRun, damage: bytes | None, says: str

@@ -1,4 +1,4 @@
-"""The Robot library documents itself, and the suites use nothing that it does not have."""
+"""The Robot library is documented, and the suites use only its keywords."""
 
 from __future__ import annotations
 

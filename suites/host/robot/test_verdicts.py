@@ -1,4 +1,4 @@
-"""Whose fault a Robot test's message tells of, and quiet between processes."""
+"""The verdict from a Robot test's message, and quiet periods between processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harness.robot.rows import is_infra
         ("infra: the board is lost\n\nAlso teardown failed:\ninfra: the board is off", True),
         ("verify missed its budget", False),
         ("verify missed its budget\n\nAlso teardown failed:\ninfra: the board is lost", False),
-        ("infra: the board is lost\n\nAlso teardown failed:\nthe kernel garbles an echo", False),
+        ("infra: the board is lost\n\nAlso teardown failed:\nthe kernel corrupts an echo", False),
         ("", False),
     ],
 )
@@ -60,11 +60,11 @@ def test_who_wants_to_be_alone_waits_for_the_busy_and_keeps_them_out(tmp_path: P
     with (
         other().busy(1),
         other().busy(1),
-        pytest.raises(InfraError, match="did not come to rest"),
+        pytest.raises(InfraError, match="did not become idle"),
         other().alone(0.05),
     ):
         pytest.fail("alone beside two that are busy")
-    with other().alone(1), pytest.raises(InfraError, match="did not come to rest"), other().busy(0.05):
+    with other().alone(1), pytest.raises(InfraError, match="did not become idle"), other().busy(0.05):
         pytest.fail("busy beside one that is alone")
 
 
@@ -82,7 +82,7 @@ def test_who_waits_to_be_alone_is_not_overtaken_by_who_comes_later(tmp_path: Pat
         thread.start()
         waits.wait(30)
         late = pytest.raises(InfraError)
-        while True:  # until the one who wants to be alone stands at the door
+        while True:  # until the process that wants to be alone holds `door`
             try:
                 with quiet.busy(0.02):
                     pass

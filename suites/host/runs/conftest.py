@@ -1,4 +1,4 @@
-"""Runs on disk as `assay run` leaves them: rows judged by the real engine, documents that keep to the schema."""
+"""Runs on disk like those of `assay run`: rows judged by the real engine, documents that match the schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SITUATIONS = 20
 RecordRun = Callable[..., Path]
 RecordSession = Callable[..., Path]
 
-# What each stage takes for the situation number i.
+# The time of each stage for situation number i.
 _VIRTUAL: Mapping[str, Callable[[int], float]] = {
     "verify": lambda i: 40_000.0 + 3_000 * i,
     "jit": lambda i: 9_000.0 + 500 * i,
@@ -84,7 +84,7 @@ def _outcome(
 
 @pytest.fixture
 def record_run(tmp_path: Path) -> RecordRun:
-    """Make a run's folder under tmp_path/results: `record_run(name, factors={"verify": 1.2})` is a slower verifier."""
+    """Create a run's folder under tmp_path/results: `record_run(name, factors={"verify": 1.2})` is a slower verifier."""
 
     def record(
         name: str,
@@ -125,7 +125,7 @@ def record_run(tmp_path: Path) -> RecordRun:
 
 @pytest.fixture
 def record_session(tmp_path: Path) -> RecordSession:
-    """Make the folder of a session of tests under tmp_path/results: each kind verifies three programs in one test."""
+    """Create a test session's folder under tmp_path/results: one test per board type verifies three programs."""
 
     def record(
         name: str,

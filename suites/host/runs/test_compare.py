@@ -1,4 +1,4 @@
-"""`assay compare`: a slower kernel is caught to the instruction, what is not alike is not judged, hosts never fail."""
+"""`assay compare`: detects a slower kernel to the instruction, judges only equal inputs, never fails host figures."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_slower_host_is_reported_and_never_fails(tmp_path: Path, record_run: R
     host = {(c.kind, c.figure.stage): c.reading for c in compare(
         load("run-01", tmp_path / "results"), load("run-02", tmp_path / "results")).host}  # fmt: skip
     assert host["qemu-virt", "generate"] == "slower"
-    assert host["qemu-virt", "adapt"] == "no difference seen"
+    assert host["qemu-virt", "adapt"] == "no difference"
 
 
 def test_the_interval_of_medians_is_not_moved_by_an_outlier_and_needs_samples() -> None:
@@ -188,7 +188,7 @@ def test_a_baseline_is_the_run_it_was_made_of(tmp_path: Path, record_run: Record
     ("part", "says"),
     [
         ({"error": "the board is lost"}, "ended early on qemu-rpi3"),
-        ({"stages": []}, "no virtual figure of qemu-rpi3"),
+        ({"stages": []}, "no virtual figures of qemu-rpi3"),
     ],
 )
 def test_a_run_that_is_no_measure_becomes_no_baseline(
@@ -303,7 +303,7 @@ def test_sessions_with_nothing_alike_are_inconclusive_and_say_why(
         ("run-02", "verify (virtual): in run-01, not in run-02"),
         ("run-03", "run-01 has seed 1, run-03 2"),
         ("run-04", "not judged, max of 3 samples before, max of 2 after"),
-        ("run-05", "run-01 is of the job `tests`, run-05 of `run`"),
+        ("run-05", "run-01 has the job `tests`, run-05 the job `run`"),
     ):
         code, text = compared(tmp_path, "run-01", other)
         assert code == 76
@@ -322,7 +322,7 @@ def test_the_last_run_is_one_of_the_job_that_is_asked_for(
     assert load("last", results, job="run").label == "run-03"
     assert compared(tmp_path, "run-01", "last")[0] == 1
     assert "-> run-04" in compared(tmp_path, "run-02", "last")[1]
-    with pytest.raises(ConfigError, match="is a session of tests"):
+    with pytest.raises(ConfigError, match="is a test session"):
         write_baseline(Console(file=io.StringIO()), "run-04", results, tmp_path / "baseline.json")
     with pytest.raises(ConfigError, match="none of the job `tests`"):
         for name in ("run-02", "run-04"):

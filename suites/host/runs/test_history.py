@@ -1,4 +1,4 @@
-"""`assay history`: every finished run is in it once, also when its folder is gone, and damage says what to do."""
+"""`assay history`: contains every finished run once, also without its folder; a damaged file gives instructions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_damaged_record_is_named_and_the_others_are_shown(tmp_path: Path, reco
     record_run("run-01")
     (record_run("run-02") / "run.json").write_text("{")
     text = shown(tmp_path / "results")
-    assert "run-02/run.json cannot be read (left out): " in text.replace("\n", "")
+    assert "run-02/run.json cannot be read (skipped): " in text.replace("\n", "")
     assert "qemu-virt" in text
 
 
@@ -164,7 +164,7 @@ def test_a_clock_that_goes_back_turns_no_trend_round(tmp_path: Path, record_run:
     values = [point.value for point in found]
     assert values == sorted(values, key=lambda value: value or 0)
     (results / FILE).unlink()
-    feed(results)  # made again from the folders, whose names are in order
+    feed(results)  # rebuilt from the folders, whose names are in order
     again = [point for point in points(results) if point.series == ("", "qemu-virt", "verify", "virtual", 0)]
     assert again == found
 

@@ -1,4 +1,4 @@
-"""Records: what was written survives, and a folder that cannot be written is the lab's fault, said plainly."""
+"""Records: written data survives, and a folder that cannot be written is a lab fault with a clear message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_lines_written_before_a_kill_are_read_back(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_infra_error_that_says_what_to_do(tmp_path: Path) -> None:
-    # The kernel's own file size limit: the write fails as it does on a full disk, at the same call.
+    # The kernel's file size limit: the write fails at the same call as on a full disk.
     script = (
         "import resource, signal, pathlib\n"
         "from contracts.errors import InfraError\n"
@@ -70,7 +70,7 @@ def test_an_unknown_run_is_answered_with_the_nearest_name(tmp_path: Path) -> Non
 def test_runs_sort_in_the_order_they_were_begun_also_when_the_clock_went_back(tmp_path: Path) -> None:
     begun_under_a_later_clock = tmp_path / "20991231-235959-ffff"
     begun_under_a_later_clock.mkdir()
-    (tmp_path / "99999999-999999-0000").mkdir()  # nobody's time
+    (tmp_path / "99999999-999999-0000").mkdir()  # not a valid time
     names = [new_run(tmp_path)[0] for _ in range(20)]
     assert names == sorted(names)
     assert names[0] > begun_under_a_later_clock.name

@@ -1,4 +1,4 @@
-"""`assay results`: what lies on disk, and pruning that takes nothing it should not, and nothing from the history."""
+"""`assay results`: lists the runs on disk; pruning removes only old runs, and nothing from the history."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def results(tmp_path: Path, record_run: RecordRun, record_session: RecordRun) ->
 def pruned(
     results: Path, keep: int | None, age_s: float | None = None, **more: object
 ) -> tuple[list[int], str]:
-    """Which runs stay, and what was said."""
+    """The remaining runs, and the output."""
     console = Console(file=io.StringIO(), width=160)
     baseline = more.pop("baseline", results / "no baseline.json")
     assert isinstance(baseline, Path)
@@ -62,7 +62,7 @@ def test_the_newest_are_kept_and_what_was_freed_is_said(results: Path) -> None:
     left, text = pruned(results, 2)
     assert left == [4, 5]
     assert f"removed {name_of(3)}" in text
-    assert "KiB freed, 2 of 5 runs stay" in text
+    assert "KiB freed, 2 of 5 runs remain" in text
     assert (results / "notes.txt").exists()
     assert (results / "a folder of mine").exists()
 
@@ -150,7 +150,7 @@ def test_an_age_is_a_number_and_a_unit(age: str, taken_s: float) -> None:
 
 @pytest.mark.parametrize("age", ["", "30", "d", "-1d", "1.5d", "30 d", "1y"])
 def test_what_is_no_age_is_a_usage_error(age: str) -> None:
-    with pytest.raises(ConfigError, match="is no age"):
+    with pytest.raises(ConfigError, match="is not an age"):
         seconds(age)
 
 
@@ -179,5 +179,5 @@ def test_the_commands_list_and_prune(results: Path) -> None:
     assert assay("prune", "--keep", "0").returncode == 4
     gone = assay("prune", "--older-than", "1s")
     assert gone.returncode == 0
-    assert "0 of 3 runs stay" in gone.stdout
+    assert "0 of 3 runs remain" in gone.stdout
     assert "no run in" in assay("list").stdout.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Rows of a record: in the file at once, on the disk at the end, and never lost in silence."""
+"""Rows of a record: in the file at once, on the disk at the end, and never lost silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/schemas/run.schema.json and the types that writers are held to say the same."""
+"""Records: their types, and what the writers write, match the committed schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-""".ci/run: set-up, then the tests; their closing lines, their exit code, and nothing left running."""
+""".ci/run: set-up, then the tests; their summary, their exit code, and no process left running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def ci(checkout: Path, launcher: str) -> subprocess.CompletedProcess[str]:
-    """Run CI's script as CI does, over a launcher that is given as shell text."""
+    """Run CI's script like CI, with a launcher given as shell text."""
     (checkout / "assay").write_text(f"#!/bin/sh\n{launcher}\n")
     (checkout / "assay").chmod(0o755)
     return subprocess.run(

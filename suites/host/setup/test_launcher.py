@@ -1,4 +1,4 @@
-"""./assay on machines that are ready, half ready, or hopeless: what it does, what it says, how it ends."""
+"""./assay on machines that are ready, partly set up or unsuitable: its actions, messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOOLS = ("sh", "cat", "dirname", "readlink", "sha256sum", "head", "false")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the launcher needs of the repository, never set up."""
+    """A copy of the files that the launcher needs, never set up."""
     copy = tmp_path / "a folder" / "assay"
     copy.mkdir(parents=True)
     for name in ("assay", "requirements.lock", "requirements-sdist.lock", "pyproject.toml"):
@@ -57,7 +57,7 @@ def launch(checkout: Path, env: dict[str, str], *arguments: str) -> subprocess.C
 
 
 def mark_set_up(checkout: Path) -> None:
-    """What set-up leaves behind, with an interpreter that prints how it was called."""
+    """The result of set-up, with an interpreter that prints its arguments."""
     python = checkout / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text('#!/bin/sh\necho "python: $*"\nexit 7\n')

@@ -1,4 +1,4 @@
-"""The lock files: complete, hashed, and bound to no index."""
+"""The lock files: complete, hashed, and independent of an index."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_compiled_lock_is_split_by_distribution_and_nothing_is_lost() -> None:
 
 
 def imported_modules() -> dict[str, str]:
-    """Top-level modules that this repository's Python imports, each with a file that does."""
+    """Top-level modules that this repository's Python imports, each with an importing file."""
     found: dict[str, str] = {}
     for top in ("assay_lab", "contracts", "harness", "targets", "ai", "suites"):
         for file in sorted((ROOT / top).rglob("*.py")):

@@ -1,4 +1,4 @@
-"""A set-up step that fails or hangs: the log's end on the screen, nothing left running."""
+"""A set-up step that fails or hangs: the end of the log on the screen, no process left running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.setup.progress import Progress
 
 
 def alive(process: int) -> bool:
-    """Whether a process runs: one that has ended may wait, as a zombie, for its new parent to notice."""
+    """Whether a process runs: an ended one may remain as a zombie until its new parent reaps it."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def test_a_step_that_hangs_is_ended_with_all_that_it_started(
 ) -> None:
     monkeypatch.setattr("harness.setup.progress._HEARTBEAT_S", 0.2)
     progress = Progress(tmp_path / "setup.log")
-    with pytest.raises(SetupError, match="no end within"):
+    with pytest.raises(SetupError, match="no exit within"):
         progress.run("hang", ["sh", "-c", "sleep 300 & echo group $$ child $!; wait"], timeout_s=0.5)
     said = re.search(r"group (\d+) child (\d+)", (tmp_path / "setup.log").read_text())
     assert said is not None

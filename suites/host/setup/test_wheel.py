@@ -1,4 +1,4 @@
-"""The wheel: one top-level package, every module importable from it, and no checkout behind it."""
+"""The wheel: one top-level package, every module importable from it, independent of a checkout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contracts.errors import SetupError
 from contracts.root import ROOT
 from harness.setup import wheel
 
-# Imports everything that a wheel holds, in a process whose path has the wheel and the libraries, and no .pth file.
+# Imports everything in a wheel, in a process with only the wheel and the libraries in its path, and no .pth file.
 IMPORTER = """
 import importlib, importlib.metadata, json, pkgutil, sys
 sys.path += sys.argv[1:]
@@ -54,7 +54,7 @@ def python(*arguments: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `pip wheel .` makes of this checkout, taken apart in a folder."""
+    """The result of `pip wheel .` for this checkout, unpacked into a folder."""
     folder = tmp_path_factory.mktemp("wheel")
     offline = (
         "--no-deps",
@@ -99,7 +99,7 @@ def test_it_has_the_files_that_the_lab_reads(unpacked: Path) -> None:
 
 
 def test_an_editable_install_still_puts_the_root_on_the_path(tmp_path: Path) -> None:
-    root = tmp_path / "checkout"  # a copy: setuptools leaves an .egg-info in what it builds from
+    root = tmp_path / "checkout"  # a copy: setuptools leaves an .egg-info in its source folder
     shutil.copytree(ROOT / "assay_lab", root / "assay_lab")
     for name in ("LICENSE", "README.md", "pyproject.toml"):
         shutil.copy2(ROOT / name, root)

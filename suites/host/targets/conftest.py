@@ -1,4 +1,4 @@
-"""What tests of drivers share: programs to run, a kind of hardware."""
+"""Shared by driver tests: programs to run, a hardware board type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def program(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def spec() -> BoardSpec:
-    """A kind of hardware."""
+    """A hardware board type."""
     return BoardSpec(
         kind="bench",
         firmware="qemu-rpi4",

@@ -1,4 +1,4 @@
-"""Boot methods: what netboot lays and where it refuses, what comes later."""
+"""Boot methods: what netboot installs and refuses; methods that are not implemented yet."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_folder_that_is_missing_or_not_ours_is_the_labs_fault(
 
 
 def test_a_read_only_folder_is_the_labs_fault(spec: BoardSpec, kernel: Path) -> None:
-    # Root may write what permissions forbid: /proc is read-only for everybody.
+    # Root ignores permissions: /proc is read-only for every user.
     with pytest.raises(InfraError, match="cannot be written"):
         netboot(Path("/proc/self")).check()
     with pytest.raises(InfraError, match="cannot be written"):
@@ -116,7 +116,7 @@ def test_a_forbidden_folder_is_the_labs_fault(tftp: Path) -> None:
         ),
         (
             lambda folder: (folder / "config.txt").write_text("arm_64bit=1\nkernel_address=here\n"),
-            "no number",
+            "not a number",
         ),
     ],
 )
@@ -141,7 +141,7 @@ def test_direct_lays_nothing(spec: BoardSpec, kernel: Path) -> None:
 def test_methods_that_come_later_say_so(spec: BoardSpec, kernel: Path) -> None:
     mux = SdMuxOptions.model_validate({"device": "/dev/sg1", "partition": "/dev/sdb1"})
     for boot in (JtagBoot(JtagOptions()), SdMuxBoot(mux)):
-        with pytest.raises(InfraError, match="comes later"):
+        with pytest.raises(InfraError, match="not implemented yet"):
             boot.check()
-        with pytest.raises(InfraError, match="comes later"):
+        with pytest.raises(InfraError, match="not implemented yet"):
             boot.lay(spec, kernel)

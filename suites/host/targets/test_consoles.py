@@ -110,7 +110,7 @@ def rfc2217_server(device: Path) -> Iterator[tuple[str, PtySerial]]:
     try:
         yield f"127.0.0.1:{listener.getsockname()[1]}", port
     finally:
-        with socket.socket() as last:  # a server that nobody came to waits for somebody
+        with socket.socket() as last:  # end a server that still waits for a connection
             last.connect_ex(listener.getsockname())
         thread.join(10)
         listener.close()
@@ -118,7 +118,7 @@ def rfc2217_server(device: Path) -> Iterator[tuple[str, PtySerial]]:
 
 
 def exchange(console: Console, pty: Pty) -> None:
-    """Bytes of every value go both ways unchanged."""
+    """Bytes of every value pass unchanged in both directions."""
     every = bytes(range(256))
     port = console.open(115200)
     try:
@@ -208,7 +208,7 @@ def test_a_missing_device_is_named_with_what_to_look_at(tmp_path: Path) -> None:
 def test_a_file_is_no_device(tmp_path: Path) -> None:
     path = tmp_path / "console"
     path.touch()
-    with pytest.raises(BoardLost, match="is no serial device"):
+    with pytest.raises(BoardLost, match="is not a serial device"):
         Device(str(path)).check()
 
 

@@ -1,4 +1,4 @@
-"""A board of hardware whose switch does not always obey: it is off in the end, or whoever holds it is told."""
+"""A hardware board with an unreliable switch: it is off at the end, or the holder gets an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def console() -> Iterator[str]:
 
 @pytest.fixture
 def board(spec: BoardSpec, console: str, program: Callable[..., Path], tmp_path: Path) -> HardwareBoard:
-    """A board whose switch writes every call into `calls`, and fails as often as `deaf` has lines left."""
+    """A board whose switch writes every call into `calls`, and fails once per remaining line in `deaf`."""
     script = program(
         f"echo $1 >> {tmp_path}/calls; [ -s {tmp_path}/deaf ] || exit 0; sed -i 1d {tmp_path}/deaf; exit 1"
     )

@@ -1,4 +1,4 @@
-"""Drivers found by name, in files of a lab's own too; their options held to the driver's, each mistake with its place."""
+"""Drivers by name, also in a lab's own files; their options are checked, each mistake with its location."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_two_places_have_two_names_and_two_consoles(tmp_path: Path) -> None:
     second = BENCH[BENCH.index("  - name") :]
     with pytest.raises(ConfigError, match="two places have the name one"):
         load_board(write(tmp_path, BENCH + second))
-    with pytest.raises(ConfigError, match="one and two have one console"):
+    with pytest.raises(ConfigError, match="one and two have the same console"):
         load_board(write(tmp_path, BENCH + second.replace("name: one", "name: two")))
     other = second.replace("name: one", "name: two").replace("ttyUSB0", "ttyUSB1")
     assert load_board(write(tmp_path, BENCH + other)).instances == 2
@@ -144,7 +144,7 @@ def test_a_driver_of_the_labs_own_is_a_class_in_a_file(tmp_path: Path) -> None:
         ("relay.py:Relay", "relay.py:Nothing", "a class with on, off, state, check and Options"),
         ("relay.py:Relay", "rely.py:Relay", "cannot be loaded"),
         ("line: 3", "line: three", "power.line"),
-        ("relay.py:Mux", "relay.py:Relay", "is no console driver"),
+        ("relay.py:Mux", "relay.py:Relay", "is not a console driver"),
     ):
         with pytest.raises(ConfigError, match=says):
             load_board(write(tmp_path, text.replace(old, new)))
@@ -212,7 +212,7 @@ def test_a_lab_file_gives_the_places_of_kinds(tmp_path: Path, monkeypatch: pytes
     [
         ("  rpi4:", "  rpi5:", "4:5", "no board 'rpi5' (did you mean 'rpi4'?)"),
         ("folder: tftp", "foldr: tftp", "7:14", "did you mean 'folder'"),
-        ("virt-a\n", "virt-a\n      console: /dev/ttyS0\n", "9:7", "has a name alone"),
+        ("virt-a\n", "virt-a\n      console: /dev/ttyS0\n", "9:7", "has only a name"),
         ("places:", "place:", "2:1", "did you mean 'places'"),
         ("name: left", "nmae: left", "4:7", "did you mean 'name'"),
     ],
@@ -236,12 +236,12 @@ def test_the_committed_example_of_a_lab_is_whole() -> None:
                     boot_of,
                     power_of,
                     console_of,
-                ):  # each raises what is wrong with its options
+                ):  # each raises the mistake in its options
                     driver_of(place)
 
 
 @pytest.mark.parametrize(
-    ("like", "says"), [("rpi5", "did you mean 'rpi4'"), ("qemu-virt", "no kind of hardware 'qemu-virt'")]
+    ("like", "says"), [("rpi5", "did you mean 'rpi4'"), ("qemu-virt", "no hardware board type 'qemu-virt'")]
 )
 def test_a_kind_is_like_a_kind_of_hardware(tmp_path: Path, like: str, says: str) -> None:
     for path in BOARDS.glob("*.yaml"):

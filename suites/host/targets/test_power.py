@@ -1,4 +1,4 @@
-"""Power switches: programs that obey, fail, hang or are missing; a USB hub; an outlet on the network."""
+"""Power switches: programs that work, fail, hang or are missing; a USB hub; an outlet on the network."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def outlet() -> Iterator[Outlet]:
         server.server_close()
 
 
-# What uhubctl 2.x printed on real hubs, from its users' reports.
+# Output of uhubctl 2.x with real hubs, from its users' reports.
 OFF = """\
 Current status for hub 1-1 [2109:3431 USB2.0 Hub, USB 2.10, 4 ports, ppps]
   Port 4: 0103 power enable connect [0403:6001 FTDI FT232R USB UART A10K5QX2]
@@ -182,7 +182,7 @@ def test_a_missing_program_is_found_before_a_session(tmp_path: Path) -> None:
 
 def test_a_state_that_is_none_is_an_error(program: Callable[..., Path]) -> None:
     script = str(program("echo perhaps"))
-    with pytest.raises(InfraError, match="gave no state"):
+    with pytest.raises(InfraError, match="printed no state"):
         power(on=[script], off=[script], state=[script]).state()
 
 

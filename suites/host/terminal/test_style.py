@@ -1,4 +1,4 @@
-"""What is shown of a run: text from outside is text, whatever brackets it holds."""
+"""Output of a run: external text is printed literally, also with brackets."""
 
 from __future__ import annotations
 

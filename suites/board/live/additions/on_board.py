@@ -1,4 +1,4 @@
-"""Run from a copy of the tree with the additions in it: builds its kernel, and uses them on a board. Prints JSON."""
+"""Runs in a copy of the tree with the additions: builds its kernel and uses them on a board. Prints JSON."""
 
 from __future__ import annotations
 
