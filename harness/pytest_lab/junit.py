@@ -6,11 +6,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from _pytest.junitxml import LogXML, bin_xml_escape, mangle_test_address, xml_key
 
+from contracts.record import CaseRow
 from harness.pytest_lab.state import lab_of
 from harness.runs.plain import xml_name, xml_text
 
@@ -50,11 +51,9 @@ def conform_session(config: pytest.Config) -> None:
         conform(Path(log.logfile), _by_case(log, record.rows))
 
 
-def _by_case(
-    log: LogXML, rows: Sequence[Mapping[str, Any]]
-) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+def _by_case(log: LogXML, rows: Sequence[CaseRow]) -> dict[tuple[str, str], list[CaseRow]]:
     """The record's rows by the name and class that pytest gives a case."""
-    out: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    out: dict[tuple[str, str], list[CaseRow]] = {}
     for row in rows:
         *classes, name = mangle_test_address(row["id"])
         if log.prefix:
@@ -63,7 +62,7 @@ def _by_case(
     return out
 
 
-def conform(path: Path, rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> None:
+def conform(path: Path, rows: Mapping[tuple[str, str], Sequence[CaseRow]]) -> None:
     """Rewrite the report at `path`: one named case per row, with the element of its verdict, and counts of cases.
 
     pytest writes `failure` for a failed call and `error` for a failed set-up or tear-down, whatever the cause, a second
@@ -106,14 +105,14 @@ def _take_in(case: ET.Element, other: ET.Element) -> None:
         case.append(part)
 
 
-def _new_case(suite: ET.Element, key: tuple[str, str], row: Mapping[str, Any]) -> ET.Element:
+def _new_case(suite: ET.Element, key: tuple[str, str], row: CaseRow) -> ET.Element:
     classname, name = key
     return ET.SubElement(
         suite, "testcase", {"classname": classname, "name": name, "time": f"{row['duration_s']:.3f}"}
     )
 
 
-def _judge(case: ET.Element, row: Mapping[str, Any]) -> None:
+def _judge(case: ET.Element, row: CaseRow) -> None:
     """Make a case show its verdict: a lab fault is an `error` of type `infra`, any other failure a `failure`."""
     verdict = row["verdict"]
     wanted = {"fail": "failure", "infra": "error", "inconclusive": "skipped", "skip": "skipped"}.get(verdict)

@@ -182,7 +182,7 @@ def _summarise(config: pytest.Config, exitstatus: int) -> None:
 
 def _tell_controller(config: pytest.Config, lab: Lab) -> None:
     """What a worker reports at its end. With exit code 2, xdist would start another worker in its place."""
-    told: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined]
+    told: dict[str, object] = config.workeroutput  # type: ignore[attr-defined]
     told |= {
         "assay_trouble": lab.trouble,
         "assay_interrupted": lab.interrupted,

@@ -213,13 +213,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _send_plain(send: Callable[..., None], name: str, **event: object) -> None:
-    told: dict[str, Any] = plain_value(event)
-    if "warning_message_data" in told:
-        told["warning_message_data"] = _known_warning(told["warning_message_data"])
+    told: dict[str, object] = plain_value(event)
+    warning = told.get("warning_message_data")
+    if isinstance(warning, dict):
+        told["warning_message_data"] = _known_warning(warning)
     send(name, **told)
 
 
-def _known_warning(told: dict[str, Any]) -> dict[str, Any]:
+def _known_warning(told: dict[str, object]) -> dict[str, object]:
     """A warning with a class that the controller can import: not one from a test file or a fixture's module."""
     known = told | {}
     if not _is_known(told["message_module"]):
@@ -235,8 +236,8 @@ def _known_warning(told: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _is_known(module: str | None) -> bool:
-    return module is None or module.partition(".")[0] in ("builtins", "pytest", "_pytest")
+def _is_known(module: object) -> bool:
+    return module is None or str(module).partition(".")[0] in ("builtins", "pytest", "_pytest")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

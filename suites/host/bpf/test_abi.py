@@ -15,7 +15,7 @@ from contracts.root import ROOT
 from harness.bpf import native
 from harness.bpf.native import Engine
 
-COPIED = ("contracts", "harness/bpf", "firmware/bpf")
+COPIED = ("contracts", "harness/bpf", "harness/machine", "firmware/bpf")
 CHILD = """
 from contracts.program import Hook, Program
 from harness.bpf import asm
