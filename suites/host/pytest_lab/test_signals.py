@@ -58,7 +58,7 @@ def test_a_signal_in_a_test_ends_the_session_with_its_record(
     assert "test_waits" not in done.verdicts
     assert set(done.verdicts.values()) <= {"pass"}
     assert set(done.cases) == set(done.verdicts)
-    assert "were not run" in done.text
+    assert "did not run" in done.text
 
 
 @pytest.mark.parametrize(
