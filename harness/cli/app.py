@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from typing import Annotated
 
 import typer
+import typer.main
 
 from contracts.errors import AssayError, ConfigError
 from harness.cli import (
@@ -23,16 +25,18 @@ from harness.cli import (
     telemetry,
     up,
 )
-from harness.cli.options import err
+from harness.cli.metavars import name_values
+from harness.cli.options import err, out
+from harness.cli.version import version_text
 from harness.machine.interrupt import INTERRUPTED, on_signals
 
 app = typer.Typer(
     name="assay",
     help="A hardware-in-the-loop lab for an AI-extensible ARM64 kernel.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run.run)
 app.command()(run.replay)
@@ -62,6 +66,21 @@ app.command()(machine.doctor)
 app.command()(machine.setup)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(version_text(), markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # its callback prints it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A hardware-in-the-loop lab for an AI-extensible ARM64 kernel."""
+
+
 def main() -> int:
     """Run the command line; every AssayError becomes one message and its exit code, a signal becomes 130."""
     raised = False
@@ -71,9 +90,11 @@ def main() -> int:
         raised = True
         raise KeyboardInterrupt(number.name)
 
+    command = typer.main.get_command(app)
+    name_values(command)
     try:
         with on_signals(interrupt):
-            code = app(prog_name="assay", standalone_mode=False)
+            code = command(prog_name="assay", standalone_mode=False)
     except AssayError as error:
         err.print(f"assay: {error}", markup=False, soft_wrap=True)
         return error.exit_code

@@ -43,22 +43,21 @@ def boards(context: typer.Context, board: BoardOption = None, lab: LabOption = N
                 do="move it",
             )
         return
-    from rich.table import Table
-
     from harness.boards.preflight import check
     from harness.boards.registry import load_boards, select
     from harness.lease import states
+    from harness.terminal.table import plain_table
 
     specs = select(board, lab=lab) if board else load_boards(lab=lab)
     refused = {finding.place: finding for finding in reversed(check(specs)) if not finding.ok}
-    kinds = Table(title="board types", title_justify="left")
-    for column in ("kind", "tags", "places", "machine", "console", "scenario"):
-        kinds.add_column(column)
-    places = Table(title="places", title_justify="left")
-    for column in ("place", "state", "owner", "since", "reason"):
-        places.add_column(column, overflow="fold")
+    kinds = plain_table("kind", "~tags", ">places", "~machine", "console", "scenario")
+    places = plain_table("place", "state", "~owner", "~since", "~reason")
     for spec in specs:
-        machine = f"QEMU {spec.qemu.machine}, {spec.qemu.cores} cores" if spec.qemu else "hardware"
+        machine = (
+            f"QEMU {spec.qemu.machine.partition(',')[0]}, {spec.qemu.cores} cores"
+            if spec.qemu
+            else "hardware"
+        )
         kinds.add_row(
             spec.kind, ", ".join(spec.tags), str(spec.instances), machine, spec.console, spec.scenario or ""
         )
@@ -116,11 +115,10 @@ def check(
 
     A place that passes leaves quarantine; a silent one is quarantined. Exits with 0 if all are fit, otherwise with 75.
     """
-    from rich.table import Table
-
     from harness.boards.health import check_places
     from harness.boards.registry import select
     from harness.kernel.golden import GOLDEN
+    from harness.terminal.table import plain_table
 
     keep_going()
     specs = select([*(kinds or []), *(board or [])], lab=lab)
@@ -139,13 +137,9 @@ def check(
             status.update(f"checking {total} places, {len(found)} done")
             if not err.is_terminal:
                 err.print(f"{len(found)}/{total} {health.place}: {health.state}", markup=False)
-    table = Table()
-    for column in ("kind", "place", "health", "seconds", "quarantine", "finding"):
-        table.add_column(column, overflow="fold")
+    table = plain_table("place", "health", ">seconds", "~quarantine", "~what was found")
     for health in sorted(found, key=lambda health: (health.kind, health.place)):
-        table.add_row(
-            health.kind, health.place, health.state, f"{health.took_s:.2f}", health.quarantine, health.what
-        )
+        table.add_row(health.place, health.state, f"{health.took_s:.2f}", health.quarantine, health.what)
     out.print(table)
     if total == 0 or any(health.state != "fit" for health in found):
         raise typer.Exit(InfraError.exit_code)

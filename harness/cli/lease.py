@@ -250,13 +250,12 @@ def _document(state: PlaceState) -> dict[str, object]:
 
 
 def _print_table(found: Sequence[PlaceState], others: Sequence[PlaceState]) -> None:
-    from rich.table import Table
-
     from harness.cli.options import out as wide
+    from harness.terminal.table import plain_table
 
-    table = Table()
-    for column in ("board", "state", "by", "for", "why", "epoch"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("board", "state", "epoch"))
+    table = plain_table("board", "state", "~by", "~for", "~why", "epoch")
+    for column, width in zip(table.columns[2:5], (8, 15, 12), strict=True):
+        column.min_width = width
     for state in [*found, *others]:
         table.add_row(*_row(state), style="dim" if state.state == "free" else None)
     wide.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +14,14 @@ from rich.console import Console
 from contracts.root import ROOT
 
 RESULTS: Final = ROOT / "results"
+STANDARD_OUTPUT: Final = Path("-")
+"""As a file to write: standard output, which then holds nothing else."""
 
 
 def console(width: int = 140) -> Console:
-    """A console for tables: as wide as the terminal, or `width` columns in a log, which has no width."""
-    return Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else width)
+    """A console for tables: as wide as the terminal, or in a log `COLUMNS`, or else `width` columns."""
+    sized = (sys.stdout is not None and sys.stdout.isatty()) or os.environ.get("COLUMNS", "").isdigit()
+    return Console(highlight=False, width=None if sized else width)
 
 
 out: Final = console()

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import RESULTS, BoardOption, BudgetsOption, KeyOption, LabOption, ResultsOption, out
+from harness.cli.options import (
+    RESULTS,
+    STANDARD_OUTPUT,
+    BoardOption,
+    BudgetsOption,
+    KeyOption,
+    LabOption,
+    ResultsOption,
+    err,
+    out,
+)
 from harness.terminal.output import keep_going
 
 
@@ -18,7 +28,8 @@ def run(
     scenario: Annotated[
         str | None,
         typer.Option(
-            help="Scenario family for every board. [default: that of each board type, see `assay boards`]"
+            metavar="FAMILY",
+            help="Scenario family for every board. [default: one per kind, see `assay boards`]",
         ),
     ] = None,
     model: Annotated[
@@ -37,8 +48,13 @@ def run(
         ),
     ] = 20,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write run.json to this file.")
+        Path | None,
+        typer.Option("--json", help="Also write run.json to this file; `-`: it alone to standard output."),
     ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Show every stage, with clock and statistic; not the judged ones alone."),
+    ] = False,
     results: ResultsOption = RESULTS,
     budgets: BudgetsOption = None,
     key: KeyOption = None,
@@ -56,7 +72,7 @@ def run(
     keep_going()
     raise typer.Exit(
         main_job(
-            out,
+            err if json_file == STANDARD_OUTPUT else out,
             board or [],
             scenario,
             model,
@@ -69,6 +85,7 @@ def run(
             ["./assay", *sys.argv[1:]],
             define or [],
             lab or None,
+            every=every,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ from ai.scenarios import families, situation
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, ConfigError, InfraError, did_you_mean
 from contracts.measurement import Verdict
+from contracts.record import Record
 from harness.boards.preflight import check, unusable
 from harness.boards.rack import rack
 from harness.boards.registry import select
+from harness.cli.options import STANDARD_OUTPUT
 from harness.config.keys import load_key
 from harness.judge.budgets import DEFAULT_BUDGETS, load_budgets, worst
 from harness.kernel.board_kernel import kernel_for
@@ -24,7 +27,7 @@ from harness.loop.writer import open_writer
 from harness.machine.interrupt import INTERRUPTED, interruptible
 from harness.runs.history import feed
 from harness.runs.record import new_run
-from harness.terminal.outcome import print_outcome
+from harness.terminal.outcome import print_outcome, print_sentence
 from harness.terminal.progress import LiveProgress
 from targets.qemu import qemu_program
 
@@ -81,13 +84,16 @@ def main_job(
     command: Sequence[str],
     defines: Sequence[str] = (),
     lab: Sequence[Path] | None = None,
+    *,
+    every: bool = False,
 ) -> int:
     """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
 
-    `defines` are C macros, NAME=VALUE, for the release kernels. `lab`: lab files; None: those of `ASSAY_LAB`.
+    `defines` are C macros, NAME=VALUE, that the release kernels are built with. `lab`: lab files;
+    None: those of `ASSAY_LAB`. `every`: show all stages, not the judged ones alone.
     """
     specs = select(boards, lab=lab)
-    if json_file is not None:
+    if json_file is not None and json_file != STANDARD_OUTPUT:
         _check_writable(json_file)
     budgets = load_budgets(budgets_file or DEFAULT_BUDGETS)
     scenarios = {spec.kind: _scenario_of(spec, scenario) for spec in specs}
@@ -119,14 +125,15 @@ def main_job(
             document, verdict = run(plan, folder, name, progress.report, stop, command)
         if json_file is not None:
             try:
-                json_file.write_text(json.dumps(document, indent=2) + "\n")
+                _write_json(json_file, document)
             except OSError as error:
                 verdict = worst([verdict, Verdict.INFRA])
                 console.print(f"cannot write {json_file}: {error}", markup=False, soft_wrap=True)
-        print_outcome(console, document)
+        print_outcome(console, document, every=every)
         _remember(console, results)
         console.print(f"results: {folder.path}", soft_wrap=True)
         _write_report(console, folder.path)
+        print_sentence(console, document)
         return INTERRUPTED if document["run"]["interrupted"] else verdict.exit_code
 
 
@@ -150,6 +157,16 @@ def _remember(console: Console, results: Path) -> None:
         feed(results)
     except AssayError as error:
         console.print(f"not in the history: {error}", markup=False, soft_wrap=True)
+
+
+def _write_json(json_file: Path, document: Record) -> None:
+    """Write the record to a file, or to standard output. Raises OSError."""
+    text = json.dumps(document, indent=2) + "\n"
+    if json_file == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        json_file.write_text(text)
 
 
 def _check_writable(json_file: Path) -> None:

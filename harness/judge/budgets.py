@@ -34,6 +34,7 @@ from contracts.record import MeasuredRow, StageRow
 from contracts.root import ROOT
 from contracts.stages import Side, Stage
 from harness.config.strict import load_yaml
+from harness.terminal.style import of_limit, quantity
 
 DEFAULT_BUDGETS: Final = ROOT / "lab-config" / "budgets.yaml"
 
@@ -211,6 +212,9 @@ class Judged:
             return False
         return self.value > self.stretch if self.direction is Direction.AT_MOST else self.value < self.stretch
 
+    def _text(self, value: float | None) -> str:
+        return quantity(value, self.unit, self.name)
+
     def to_json(self) -> StageRow:
         """The row in the form of records: plain values, including `missed_stretch`."""
         return {
@@ -265,10 +269,9 @@ class Judged:
             return self
         raise BudgetExceeded(
             f"{self.name} missed its budget on the {self.clock} clock",
-            expected=f"{self.stat} of {self.samples} samples {self._bound} {self.limit:.4g} {self.unit}",
-            seen=f"p50 {self.p50:.4g} {self.unit}, p99 {self.p99:.4g} {self.unit}, max {self.max:.4g} {self.unit}: "
-            f"{self.reason}",
-            do="improve it, or change the budget file and give the reason",
+            expected=f"{self.stat} of {self.samples} samples {self._bound} {self._text(self.limit)}",
+            seen=f"p50 {self._text(self.p50)}, p99 {self._text(self.p99)}, max {self._text(self.max)}: {self.reason}",
+            do="make it better, or change the budget file and say why",
         )
 
 
@@ -473,19 +476,21 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
         reason = f"{len(samples)} samples after {warmup} of warm-up, {budget.min_samples} needed"
     elif not budget.is_kept_by(value) and _kept_without_waiting(measurement, budget, scale):
         verdict = Verdict.INCONCLUSIVE
-        reason = f"noisy host: {value:.4g} {unit} is within the limit without the time spent waiting for a processor"
+        shown = quantity(value, unit, budget.stage)
+        reason = f"noisy host: {shown} is within the limit without the time spent waiting for a processor"
         if measurement.lost:
-            reason = f"{value:.4g} {unit} is within the limit without lost time: {measurement.lost}"
+            reason = f"{shown} is within the limit without the time that the machine did not run: {measurement.lost}"
     elif not budget.is_kept_by(value) and _may_be_kept_when_quiet(measurement, budget, scale):
         verdict = Verdict.INCONCLUSIVE
         reason = (
-            f"noisy host: {value:.4g} {unit} is above the limit, but the machine's load changed by more than a fifth "
-            "around a sample, or the machine has not been quiet yet"
+            f"noisy host: {quantity(value, unit, budget.stage)} is above the limit, but the machine's load "
+            "changed by more than a fifth around a sample, or the machine has not been quiet yet"
         )
     elif not budget.is_kept_by(value):
         verdict = Verdict.FAIL
         side = "above" if budget.direction is Direction.AT_MOST else "below"
-        reason = f"{value:.4g} {unit} is {side} the limit of {budget.limit:.4g} {unit}"
+        least = budget.direction is Direction.AT_LEAST
+        reason = f"{of_limit(value, budget.limit, unit, budget.stage, at_least=least)}: {side} the limit"
     elif not budget.is_kept_by(value, _marginal_from(budget)):
         verdict, reason = Verdict.MARGINAL, f"within {MARGINAL_BAND:.0%} of the limit"
     else:

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.measurement import Clock, Direction
+from harness.terminal.style import quantity
+from harness.terminal.table import plain_table
 
 DEFAULT_THRESHOLD: Final = 2.0
 """Allowed growth of a virtual figure in percent."""
@@ -109,21 +111,17 @@ def percent_text(ratio: float) -> str:
     return "new" if math.isinf(ratio) else f"{ratio - 1:+.1%}" if ratio != 1 else "="
 
 
-def _median(value: float, unit: str) -> str:
-    return f"{value:,.3g} {escape(unit)}" if unit else f"{value / 1e6:,.3g}"
+def _median(value: float, change: HostChange) -> str:
+    return quantity(value, change.unit or "ns", change.figure.stage)
 
 
 def host_table(changes: Sequence[HostChange], of: str = "board") -> Table:
     """Figures on the host and hardware clocks: medians, and the conclusion from the interval of their ratio."""
     clocks = [str(clock) for clock in Clock if any(change.clock is clock for change in changes)]
-    title = f"{' and '.join(clocks)} medians in ms, reported and never judged"
-    table = Table(title=title, title_justify="left")
-    table.add_column(of, no_wrap=of == "board", overflow="fold")
-    table.add_column("stage", no_wrap=True)
-    table.add_column("clock", no_wrap=True)
-    for column in ("before", "after", "change", "95% interval"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("reading", no_wrap=True)
+    table = plain_table(
+        f"~{of}", "stage", "clock", ">before", ">after", ">change", ">95% interval", "~reading"
+    )
+    table.title = f"{' and '.join(clocks)} medians, reported and never judged"
     for change in changes:
         between = "-"
         if change.interval is not None:
@@ -132,8 +130,8 @@ def host_table(changes: Sequence[HostChange], of: str = "board") -> Table:
             escape(change.kind),
             change.figure.stage,
             change.clock.value,
-            _median(change.figure.before, change.unit),
-            _median(change.figure.after, change.unit),
+            escape(_median(change.figure.before, change)),
+            escape(_median(change.figure.after, change)),
             percent_text(change.figure.ratio),
             between,
             change.reading,

@@ -16,6 +16,7 @@ from contracts.record import CaseAttemptRow, MeasuredRow
 from harness.pytest_lab.soak import plan_of, repeated
 from harness.pytest_lab.state import ATTEMPT, Attempt, Lab, board_fixtures, kind_of, lab_of
 from harness.runs.session_record import SEVERITY
+from harness.terminal.style import quantity
 
 if TYPE_CHECKING:
     from harness.boards.standing import StandingBoard
@@ -218,9 +219,10 @@ def _bound(row: MeasuredRow) -> str:
 def _figure(row: MeasuredRow) -> str:
     if row["value"] is None:
         return f"{row['verdict']}: {row['reason']}"
-    limit = "" if row["limit"] is None else f", {_bound(row)} {row['limit']:g}"
+    value, limit = (quantity(row[key], row["unit"], row["name"], digits=6) for key in ("value", "limit"))
+    limit = "" if row["limit"] is None else f", {_bound(row)} {limit}"
     stretch = ", misses its stretch" if row["missed_stretch"] else ""
-    return f"{row['value']:.6g} {row['unit']} ({row['stat']} of {row['samples']}{limit}{stretch}): {row['verdict']}"
+    return f"{value} ({row['stat']} of {row['samples']}{limit}{stretch}): {row['verdict']}"
 
 
 def _relative(transcript: Path | None) -> str | None:

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from contracts.measurement import NS_PER_UNIT
 from harness.report.view import Sample, StageView, Step, Trend
+from harness.terminal.style import duration_text, figure_text
 
 DOTS: Final = 100
 """Dots in one strip; of more samples only every n-th by size is drawn, always with the smallest and the largest."""
@@ -26,26 +27,6 @@ _STRIP_HEIGHT: Final = 26
 _TREND_HEIGHT: Final = 64
 _NEAR_BUDGET: Final = 0.5
 """A trend shows its budget only if its largest value is at least this share of it: otherwise the curve would be flat."""
-
-
-def figure(value: float | None) -> str:
-    """A figure with three significant digits."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def unit_name(unit: str) -> str:
-    """A unit's display name."""
-    return "µs" if unit == "us" else unit
-
-
-def duration(ns: float) -> str:
-    """A time in the unit that suits its size."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= size:
-            return f"{ns / size:.3g} {unit_name(unit)}"
-    return f"{ns:.3g} ns"
 
 
 def in_ns(value: float | None, unit: str) -> float | None:
@@ -96,7 +77,7 @@ def axis_scale(axis: Axis) -> Markup:
     for step in range(axis.low, axis.high + 1, every):
         x = axis.place(10.0**step)
         anchor = "start" if step == axis.low else "end" if step == axis.high else "middle"
-        marks.append(f'<text x="{x:.4g}%" y="11" text-anchor="{anchor}">{duration(10.0**step)}</text>')
+        marks.append(f'<text x="{x:.4g}%" y="11" text-anchor="{anchor}">{duration_text(10.0**step)}</text>')
     return Markup(f'<svg class="scale" height="14" aria-hidden="true">{"".join(marks)}</svg>')  # noqa: S704
 
 
@@ -118,15 +99,15 @@ def budget_bar(stage: StageView, axis: Axis) -> Markup:
             f'<rect class="fill v-{stage.shown_verdict}" x="0" y="8" rx="2" '
             f'width="{max(0.6, axis.place(value)):.4g}%" height="10"/>'
         )
-        said.append(f"value {duration(value)}")
+        said.append(f"value {duration_text(value)}")
     if stretch is not None:
         x = axis.place(stretch)
         parts.append(f'<line class="stretch" x1="{x:.4g}%" x2="{x:.4g}%" y1="3" y2="{_BAR_HEIGHT - 3}"/>')
-        said.append(f"stretch {duration(stretch)}")
+        said.append(f"stretch {duration_text(stretch)}")
     if limit is not None:
         x = min(99.6, axis.place(limit))
         parts.append(f'<line class="limit" x1="{x:.4g}%" x2="{x:.4g}%" y1="1" y2="{_BAR_HEIGHT - 1}"/>')
-        said.append(f"budget {duration(limit)}")
+        said.append(f"budget {duration_text(limit)}")
     label = ", ".join(said) or "no figure"
     return Markup(  # noqa: S704
         f'<svg class="bar" height="{_BAR_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
@@ -152,7 +133,7 @@ def sample_strip(samples: Sequence[Sample]) -> Markup:
         y = (13, 8, 18)[number % 3] if high > low else 13
         style = ' class="w"' if sample.warmup else ""
         dots.append(f'<circle cx="{x:.4g}%" cy="{y}" r="3"{style}/>')
-    label = f"{len(values)} samples from {figure(low)} to {figure(high)} ns"
+    label = f"{len(values)} samples from {figure_text(low)} to {figure_text(high)} ns"
     return Markup(  # noqa: S704
         f'<svg class="dots" height="{_STRIP_HEIGHT}" role="img" aria-label="{label}">'
         f'<line class="grid" x1="0" x2="100%" y1="13" y2="13"/>{"".join(dots)}</svg>'
@@ -180,7 +161,7 @@ def lane(steps: Sequence[Step], whole_ns: float | None = None) -> Lane | None:
         rows.append(
             (
                 step.stage,
-                duration(step.value_ns),
+                duration_text(step.value_ns),
                 f"{step.turns} times" if step.turns > 1 else "",
                 _step_bar(begin, step.value_ns, scale, ""),
             )
@@ -188,7 +169,7 @@ def lane(steps: Sequence[Step], whole_ns: float | None = None) -> Lane | None:
         begin += step.value_ns
     if whole_ns is not None and whole_ns > total:
         rest = whole_ns - total
-        rows.append(("rest", duration(rest), "", _step_bar(begin, rest, scale, " rest")))
+        rows.append(("rest", duration_text(rest), "", _step_bar(begin, rest, scale, " rest")))
     return Lane(max(total, whole_ns or 0.0), tuple(rows))
 
 
@@ -232,16 +213,16 @@ def trend_plot(trend: Trend) -> Markup:
         f'<line class="way" x1="{x(place):.4g}%" y1="{y(first):.4g}" x2="{x(place + 1):.4g}%" y2="{y(second):.4g}"/>'
         for place, (first, second) in enumerate(itertools.pairwise(values))
     ]
-    unit = unit_name(trend.unit)
+    unit = trend.unit
     for place, point in enumerate(trend.points):
         style = f"v-{point.verdict}" + ("" if point.alike else " w")
         size = 4 if place == len(values) - 1 else 3
-        said = escape(f"{point.run}: {figure(point.value)} {unit}, {point.verdict}")
+        said = escape(f"{point.run}: {figure_text(point.value)} {unit}, {point.verdict}")
         where = f'cx="{x(place):.4g}%" cy="{y(point.value):.4g}" r="{size}"'
         parts.append(f'<circle class="{style}" {where}><title>{said}</title></circle>')
     label = escape(
-        f"{trend.stage}: {len(values)} runs from {figure(min(values))} to {figure(max(values))} {unit}, "
-        f"newest {figure(values[-1])}"
+        f"{trend.stage}: {len(values)} runs from {figure_text(min(values))} to {figure_text(max(values))} {unit}, "
+        f"newest {figure_text(values[-1])}"
     )
     return Markup(  # noqa: S704
         f'<svg class="plot" height="{_TREND_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'

@@ -38,6 +38,7 @@ from harness.report.view import (
     StageView,
     Step,
 )
+from harness.terminal.crash import without_crash
 
 FULL_SITUATIONS: Final = 240
 """Situations shown in full on one page, those that need attention first; the others get a line and a link."""
@@ -165,7 +166,7 @@ def _board(reader: Reader, board: Mapping[str, object], full: set[int]) -> Board
         build_id=text_of(board.get("build_id")),
         scenario=text_of(board.get("scenario")),
         verdict=verdict_of(board.get("verdict")),
-        error=text_of(board.get("error")),
+        error=without_crash(text_of(board.get("error")), text_of(board.get("crash"))),
         crash=text_of(board.get("crash")),
         traceback=text_of(board.get("traceback")),
         drill=tuple(

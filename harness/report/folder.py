@@ -16,7 +16,7 @@ from harness.config.json_file import FILE_MAX
 from harness.report.fields import json_lines
 from harness.report.view import Listing
 
-LISTING_CHARS: Final = 20_000
+LISTING_CHARS: Final = 200_000
 ALL_LISTINGS_CHARS: Final = 1_500_000
 """Limit for all listings of one page, in characters; further ones are only links."""
 _TAIL_BYTES: Final = 1 << 20

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,10 @@ import jinja2
 from markupsafe import Markup
 
 from contracts.errors import AssayError
+from contracts.measurement import NS_PER_UNIT
 from harness.report import charts
 from harness.report.view import BoardView, KindView, RunView, SessionView, StageView, TestView
+from harness.terminal.style import duration_text, figure_text, quantity
 
 _HERE: Final = Path(__file__).resolve().parent
 
@@ -91,6 +93,11 @@ def _share(stage: StageView) -> str:
     return "<0.1 %" if 0 < share < 0.1 else f"{share:.2g} %" if share < 100 else f"{share:.0f} %"
 
 
+def _sample_text(value: float, stage: StageView) -> str:
+    """A sample of a stage, in its unit: samples of time are in ns."""
+    return quantity(value, "ns" if stage.unit in NS_PER_UNIT else stage.unit, stage.name)
+
+
 @functools.cache  # templates are compiled once
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -100,7 +107,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=charts.figure, unit=charts.unit_name, duration=charts.duration)
+    environment.filters.update(figure=figure_text, duration=duration_text, of_stage=_sample_text)
     environment.globals.update(mark=_MARKS, stage_of=_stage_of, share=_share, charts=charts)
     return environment
 
@@ -145,11 +152,12 @@ def render_session(view: SessionView) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
-    """One figure that a test measured, with the axis of its board type and clock."""
+    """One figure that a test took, with the axis of its kind and clock; `more` tests took the very same."""
 
     test: TestView
     stage: StageView
     axis: charts.Axis | None
+    more: int
 
 
 def measured(view: SessionView) -> tuple[tuple[str, str, charts.Axis | None, tuple[MeasuredRow, ...]], ...]:
@@ -162,7 +170,11 @@ def measured(view: SessionView) -> tuple[tuple[str, str, charts.Axis | None, tup
     for (kind, clock), rows in sorted(groups.items()):
         axis = charts.axis_of([stage for _, stage in rows])
         ordered = sorted(rows, key=lambda row: -(row[1].used or 0.0))
-        found.append((kind, clock, axis, tuple(MeasuredRow(test, stage, axis) for test, stage in ordered)))
+        folded: dict[StageView, list[TestView]] = {}
+        for test, stage in ordered:
+            folded.setdefault(replace(stage, samples=()), []).append(test)
+        shown = tuple(MeasuredRow(tests[0], stage, axis, len(tests) - 1) for stage, tests in folded.items())
+        found.append((kind, clock, axis, shown))
     return tuple(found)
 
 

@@ -13,8 +13,8 @@ from typing import Final
 from contracts.errors import InfraError, SetupError
 
 WIDTH: Final = 1280
-HEIGHT_MAX: Final = 6000
-"""Maximum height of a picture, in px."""
+HEIGHT_MAX: Final = 30_000
+"""The most that Chromium was seen to draw in one picture, in px; only a page of thousands of failures is longer."""
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _TIMEOUT_S: Final = 60.0
@@ -34,12 +34,15 @@ _FLAGS: Final = (
 
 # A page around the report measures the height of the report at a width, after layout.
 _AROUND: Final = """<!DOCTYPE html><html><body><pre id="said"></pre>
-<iframe src="{page}" style="border:0;width:{width}px;height:800px"></iframe>
+<iframe src="{page}" style="border:0;width:{width}px;height:200px"></iframe>
 <script>document.querySelector("iframe").onload = event => {{
 const page = event.target.contentDocument;
 page.querySelectorAll("section, article").forEach(part => part.style.contentVisibility = "visible");
 document.querySelector("#said").textContent = "height=" + page.documentElement.scrollHeight;
 }};</script></body></html>"""
+
+_NARROW: Final = """<!DOCTYPE html><html><body style="margin:0;background:#8a929b">
+<iframe src="{page}" style="border:0;display:block;margin:auto;width:{width}px;height:{height}px"></iframe></body></html>"""
 
 
 def find_chromium() -> str | None:
@@ -78,10 +81,11 @@ def browse(profile: Path, arguments: Sequence[str]) -> subprocess.CompletedProce
         ) from error
 
 
-def take_screenshot(page: Path, picture: Path, width: int = WIDTH) -> Path:
-    """Write a PNG of the whole page, up to HEIGHT_MAX, at a width of `width` px (500 or more); returns its path."""
-    if width < _NARROWEST_WINDOW:
-        raise ValueError(f"a window is {_NARROWEST_WINDOW} px wide or more, not {width}")
+def take_screenshot(page: Path, picture: Path, width: int = WIDTH, height_max: int = HEIGHT_MAX) -> Path:
+    """Write a PNG of the whole page, up to `height_max` px, as it looks at `width` px; returns its path.
+
+    Chromium has no window below 500 px: a narrower page stands in the middle of one.
+    """
     target = picture.absolute()
     if target.is_dir() or not target.parent.is_dir():
         raise InfraError(
@@ -96,9 +100,13 @@ def take_screenshot(page: Path, picture: Path, width: int = WIDTH) -> Path:
         profile = Path(place) / "profile"
         said = browse(profile, ["--virtual-time-budget=5000", "--dump-dom", around.as_uri()]).stdout
         height = re.search(r"height=([0-9]+)", said)
-        size = f"{width},{min(int(height[1]) if height else HEIGHT_MAX, HEIGHT_MAX)}"
-        shot = Path(place) / "shot.png"
-        browse(profile, [f"--window-size={size}", f"--screenshot={shot}", page.resolve().as_uri()])
+        high = min(int(height[1]) if height else height_max, height_max)
+        shot, shown = Path(place) / "shot.png", page.resolve().as_uri()
+        if width < _NARROWEST_WINDOW:
+            around.write_text(_NARROW.format(page=shown, width=width, height=high), "utf-8")
+            shown = around.as_uri()
+        size = f"{max(width, _NARROWEST_WINDOW)},{high}"
+        browse(profile, [f"--window-size={size}", f"--screenshot={shot}", shown])
         if not shot.is_file():
             raise InfraError(
                 "Chromium wrote no picture",

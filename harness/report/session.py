@@ -39,6 +39,7 @@ from harness.report.view import (
     TestAttempt,
     TestView,
 )
+from harness.terminal.crash import without_crash
 
 LINES: Final = "tests.jsonl"
 NO_KIND: Final = "no board"
@@ -175,7 +176,7 @@ def _test(reader: Reader, number: int, row: Mapping[str, object], *, in_full: bo
         kind=text_of(row.get("kind")) or NO_KIND,
         verdict=verdict,
         duration_s=number_of(row.get("duration_s")),
-        message=text_of(row.get("message")),
+        message=without_crash(text_of(row.get("message")), _crash(row.get("sections"))),
         attempts=attempts,
         sections=_sections(reader.room, row.get("sections")) if full else (),
         measurements=tuple(
@@ -189,6 +190,15 @@ def _test(reader: Reader, number: int, row: Mapping[str, object], *, in_full: bo
         full=full,
         missing=tuple(missing),
     )  # fmt: skip
+
+
+def _crash(sections: object) -> str:
+    """The crash records among a test's sections."""
+    return "\n".join(
+        str(item[1])
+        for item in (sections if isinstance(sections, list) else [])
+        if isinstance(item, list) and len(item) == 2 and "crash" in str(item[0]).lower()
+    )
 
 
 def _inside(folder: Path, path: object) -> tuple[str, ...]:
@@ -234,6 +244,7 @@ def _kinds(tests: Sequence[TestView]) -> tuple[KindView, ...]:
                 tuple((verdict, counts[verdict]) for verdict in (*VERDICTS, UNKNOWN) if counts[verdict]),
                 _nearest([row for test in group for row in test.measurements]),
                 sum(test.duration_s or 0.0 for test in group),
+                kind != NO_KIND,
             )
         )
     return tuple(views)

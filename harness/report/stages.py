@@ -6,22 +6,31 @@ from collections.abc import Mapping
 
 from harness.report.fields import number_of, text_of, verdict_of
 from harness.report.view import Sample, StageView
+from harness.terminal.style import in_stage_unit, stage_unit
 
 
 def stage_of(row: Mapping[str, object], samples: tuple[Sample, ...]) -> StageView:
-    """The view of a row (`stage` in docs/schemas/run.schema.json) with its samples."""
+    """The view of a row (`stage` in docs/schemas/run.schema.json) with the samples it was judged by.
+
+    Figures are in the unit that the stage is shown in, whatever the record has them in.
+    """
+    name, unit = text_of(row.get("name")), text_of(row.get("unit"))
+
+    def figure(key: str) -> float | None:
+        return in_stage_unit(number_of(row.get(key)), unit, name)
+
     return StageView(
-        name=text_of(row.get("name")),
-        value=number_of(row.get("value")),
-        unit=text_of(row.get("unit")),
+        name=name,
+        value=figure("value"),
+        unit=stage_unit(name, unit),
         clock=text_of(row.get("clock")),
         stat=text_of(row.get("stat")),
         count=int(number_of(row.get("samples")) or 0),
-        p50=number_of(row.get("p50")),
-        p99=number_of(row.get("p99")),
-        max=number_of(row.get("max")),
-        limit=number_of(row.get("limit")),
-        stretch=number_of(row.get("stretch")),
+        p50=figure("p50"),
+        p99=figure("p99"),
+        max=figure("max"),
+        limit=figure("limit"),
+        stretch=figure("stretch"),
         missed_stretch=row.get("missed_stretch") is True,
         verdict=verdict_of(row.get("verdict")),
         reason=text_of(row.get("reason")),

@@ -11,6 +11,7 @@ from contracts.stages import place_in_journey
 from harness.report.fields import verdict_of
 from harness.report.view import Trend, TrendPoint, Trends
 from harness.runs.history import FILE, Point, points
+from harness.terminal.style import in_stage_unit, stage_unit
 
 RUNS: Final = 30
 """Number of runs in a trend."""
@@ -50,20 +51,20 @@ def read_trends(folder: Path, tests: Collection[str] = ("",)) -> Trends:
 
 def _trend(taken: Sequence[Point]) -> Trend:
     newest = taken[-1]
+    unit = stage_unit(newest.stage, newest.unit)
     shown = [
         TrendPoint(
             point.run,
-            point.value or 0.0,
+            in_stage_unit(point.value, point.unit, point.stage) or 0.0,
             verdict_of(point.verdict),
             alike=(point.seed, point.situations) == (newest.seed, newest.situations),
             moved=bool(number) and point.build_id != taken[number - 1].build_id,
         )
         for number, point in enumerate(taken)
-        if point.unit == newest.unit
+        if stage_unit(point.stage, point.unit) == unit
     ]
-    return Trend(
-        newest.board, newest.stage, newest.clock, newest.test, newest.unit, newest.budget, tuple(shown)
-    )
+    budget = in_stage_unit(newest.budget, newest.unit, newest.stage)
+    return Trend(newest.board, newest.stage, newest.clock, newest.test, unit, budget, tuple(shown))
 
 
 def _moved(trend: Trend) -> tuple[bool, float]:

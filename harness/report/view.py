@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from contracts.measurement import Direction
 from contracts.stages import Stage
+from harness.terminal.sentence import BoardTold, FigureTold, first_line, run_sentence, session_sentence
 
 UNKNOWN = "unknown"
 
@@ -71,6 +74,22 @@ class StageView:
         return "reported" if reported else self.verdict
 
 
+def figures_told(stages: Iterable[StageView]) -> tuple[FigureTold, ...]:
+    """Rows as a sentence needs them."""
+    return tuple(
+        FigureTold(
+            row.name,
+            row.value,
+            row.limit,
+            row.unit,
+            row.verdict,
+            row.reason,
+            row.direction == Direction.AT_LEAST,
+        )
+        for row in stages
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One program that was written: the last stage it reached, and why that stage refused it ("" if deployed)."""
@@ -129,7 +148,7 @@ class SituationView:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of the channel's transcript."""
+    """One line of the channel's transcript: `text` is its payload in words, `repeats` how often it came in a row."""
 
     t: str
     outgoing: bool
@@ -137,8 +156,8 @@ class Frame:
     message: str
     sequence: str
     status: str
-    payload: str
-    payload_cut: int
+    text: str
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +241,29 @@ class RunView:
     missing: tuple[str, ...]
     trends: Trends
 
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence, as the terminal says it."""
+        told = [
+            BoardTold(board.kind, board.verdict, board.error, figures_told(board.stages))
+            for board in self.boards
+        ]
+        return run_sentence(told, interrupted=self.interrupted)
+
+    @property
+    def wrong(self) -> tuple[tuple[str, str, str], ...]:
+        """What failed or could not be judged: board, what, why."""
+        found = []
+        for board in self.boards:
+            if board.error:
+                found.append((board.kind, "ended early", first_line(board.error)))
+            found += [
+                (board.kind, stage.name, stage.reason)
+                for stage in board.stages
+                if stage.verdict in ("fail", "inconclusive")
+            ]
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class TestAttempt:
@@ -272,6 +314,7 @@ class KindView:
     counts: tuple[tuple[str, int], ...]
     stages: tuple[StageView, ...]
     duration_s: float
+    on_board: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,3 +338,18 @@ class SessionView:
     tests: tuple[TestView, ...]
     missing: tuple[str, ...]
     trends: Trends
+
+    @property
+    def sentence(self) -> str:
+        """The session in one sentence, as the terminal says it."""
+        told = [
+            BoardTold(
+                kind.kind if kind.on_board else "",
+                kind.verdict,
+                "",
+                figures_told(kind.stages),
+                tuple((test.id, test.verdict, test.message) for test in self.tests if test.kind == kind.kind),
+            )
+            for kind in self.kinds
+        ]
+        return session_sentence(told, interrupted=self.interrupted)

@@ -14,7 +14,6 @@ from typing import Final, Self, get_args
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ai.model import SHIPPED
 from ai.model_file import probe, read_model
@@ -41,7 +40,9 @@ from harness.runs.commit import commit_of
 from harness.runs.history import feed
 from harness.runs.record import Folder, new_run
 from harness.terminal.progress import LiveProgress
+from harness.terminal.sentence import BoardTold, FigureTold, counts_text, session_sentence
 from harness.terminal.style import VERDICT_STYLE
+from harness.terminal.table import plain_table
 from targets.qemu import qemu_program
 
 SUITES: Final = ROOT / "robot"
@@ -201,9 +202,17 @@ def _tell(
     console.print(f"results: {folder.path}", soft_wrap=True, markup=False)
     if log is not None:
         console.print(f"log: {log}", soft_wrap=True, markup=False)
-    verdict, wall_s = record["run"]["verdict"], record["run"]["wall_s"]
-    interrupted = "interrupted; " if record["run"]["interrupted"] else ""
-    console.print(f"{interrupted}verdict: [{VERDICT_STYLE[verdict]}]{verdict}[/] in {wall_s:.1f} s")
+    verdict = record["run"]["verdict"]
+    sentence = session_sentence(
+        [_told(outcome) for outcome in outcomes], interrupted=bool(record["run"].get("interrupted"))
+    )
+    console.print(f"[{VERDICT_STYLE[verdict]}]{verdict}[/]: {escape(sentence)}", soft_wrap=True)
+
+
+def _told(outcome: KindOutcome) -> BoardTold:
+    figures = [FigureTold.of_row(figure) for row in outcome.rows for figure in row["measurements"]]
+    tests = tuple((row["id"], row["verdict"], row["message"]) for row in outcome.rows)
+    return BoardTold(outcome.kind, outcome.verdict.value, outcome.error, tuple(figures), tests)
 
 
 def _options(asked: Asked, folder: Folder, budgets: Path) -> list[str]:
@@ -234,34 +243,15 @@ def _merge(
 
 
 def sum_up(console: Console, outcomes: Sequence[KindOutcome]) -> None:
-    """Print one line per board type, then every test that did not pass or is marginal, with the reason."""
-    table = Table()
-    for column in (
-        "board",
-        "place",
-        "kernel",
-        "passed",
-        "marginal",
-        "failed",
-        "infra",
-        "inconcl.",
-        "skipped",
-    ):
-        table.add_column(column, no_wrap=True)
-    table.add_column("time", justify="right")
-    table.add_column("verdict")
+    """A line per kind, then every test that did not pass, or nearly did not, with why."""
+    table = plain_table("~board", "~place", "kernel", "tests", ">time", "verdict")
     for outcome in outcomes:
-        found = [row["verdict"] for row in outcome.rows]
-        counts = [
-            str(found.count(verdict) or "")
-            for verdict in ("pass", "marginal", "fail", "infra", "inconclusive", "skip")
-        ]
         table.add_row(
-            outcome.kind,
-            outcome.place,
-            outcome.build_id[:12],
-            *counts,
-            f"{outcome.wall_s:.1f} s",
+            escape(outcome.kind),
+            escape(outcome.place),
+            outcome.build_id[:8],
+            counts_text([row["verdict"] for row in outcome.rows]),
+            f"{outcome.wall_s:.0f} s",
             f"[{VERDICT_STYLE[outcome.verdict]}]{outcome.verdict}[/]",
         )
     console.print(table)

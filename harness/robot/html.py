@@ -8,20 +8,18 @@ from html import escape
 from contracts.measurement import Direction
 from harness.judge.budgets import Judged
 from harness.loop.pipeline import Adaptation
-from harness.terminal.style import figure_text
+from harness.terminal.style import of_limit, quantity
 
 _HEAD = ("stage", "figure", "limit", "stretch", "clock", "statistic", "verdict")
 
 
 def row_text(row: Judged) -> str:
-    """One judged figure as a line: `verify 0.116 ms of 10 ms (virtual, max of 21)`."""
+    """One judged figure in a line: `verify 116 of 10,000 us (virtual, max of 21)`."""
     if row.value is None:
         return f"{row.name} not measured ({row.clock})"
-    of = "of" if row.direction is Direction.AT_MOST else "of at least"
-    limit = f" {of} {figure_text(row.limit)} {row.unit}" if row.limit is not None else ""
-    return (
-        f"{row.name} {figure_text(row.value)} {row.unit}{limit} ({_clock(row)}, {row.stat} of {row.samples})"
-    )
+    least = row.direction is Direction.AT_LEAST
+    figure = of_limit(row.value, row.limit, row.unit, row.name, at_least=least)
+    return f"{row.name} {figure} ({_clock(row)}, {row.stat} of {row.samples})"
 
 
 def _clock(row: Judged) -> str:
@@ -32,9 +30,7 @@ def rows_html(rows: Sequence[Judged]) -> str:
     """A table of judged figures, one line each."""
     lines = ["<table><tr>" + "".join(f"<th>{name}</th>" for name in _HEAD) + "</tr>"]
     for row in rows:
-        value = f"{figure_text(row.value)} {row.unit}" if row.value is not None else "-"
-        limit = f"{figure_text(row.limit)} {row.unit}" if row.limit is not None else "-"
-        stretch = f"{figure_text(row.stretch)} {row.unit}" if row.stretch is not None else "-"
+        value, limit, stretch = (quantity(v, row.unit, row.name) for v in (row.value, row.limit, row.stretch))
         stretch += " missed" if row.missed_stretch else ""
         statistic = f"{row.stat} of {row.samples}" if row.stat else "-"
         cells = (row.name, value, limit, stretch, _clock(row), statistic, f"{row.verdict} {row.reason}")

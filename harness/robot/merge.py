@@ -16,6 +16,7 @@ from robot.result import TestSuite as ResultSuite
 
 from contracts.errors import ConfigError, InfraError, did_you_mean
 from contracts.record import CaseRow
+from harness.robot.headers import Headers
 from harness.robot.rows import INFRA_PREFIX, row_of
 from harness.robot.rows import test_id as id_of
 
@@ -130,6 +131,7 @@ def merge(folder: Path, outputs: Sequence[Path], metadata: Mapping[str, str]) ->
         metadata=[f"{name}:{value}" for name, value in metadata.items()],
         suitestatlevel=2,
         processemptysuite=True,
+        prerebotmodifier=Headers(),
         stdout=said,
         stderr=said,
     )

@@ -26,6 +26,7 @@ from harness.judge.change import (
 )
 from harness.runs.compare_tests import compare_sessions
 from harness.runs.figures import Board, Figures, Situation, load
+from harness.terminal.table import plain_table
 
 _SHOWN: Final = 5  # number of situations to list per stage, worst first
 
@@ -169,13 +170,11 @@ def _reading(change: StageChange) -> str:
 
 
 def virtual_table(comparison: Comparison, before: str, after: str) -> Table:
-    """Stages on the virtual clock: instruction counts and their changes."""
-    table = Table(title=f"instructions, {before} -> {after}", title_justify="left")
-    for column in ("board", "stage", "stat"):
-        table.add_column(column, no_wrap=True)
-    for column in ("before", "after", "change", "worst situation", "alike"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("reading", no_wrap=True)
+    """Stages on the virtual clock: counts of instructions and how they changed."""
+    table = plain_table(
+        "~board", "stage", "stat", ">before", ">after", ">change", ">worst", ">alike", "~reading"
+    )
+    table.title = f"instructions, {before} -> {after}; worst: of the situations alike in both"
     for change in comparison.virtual:
         worst = max((c.ratio for _, c in change.situations), default=1.0)
         table.add_row(

@@ -12,6 +12,7 @@ from rich.table import Table
 from contracts.measurement import Clock, Direction, Verdict
 from harness.judge.change import Change, HostChange, host_table, percent_text, ratio_interval
 from harness.runs.figures import Figures, Measured, TestRow
+from harness.terminal.table import plain_table
 
 _Key = tuple[str, str, Clock, int]
 """Test id, stage, clock, and the index among the test's measurements of that stage."""
@@ -126,13 +127,8 @@ def _count(value: float) -> str:
 
 
 def _virtual_table(changes: list[TestChange], before: str, after: str) -> Table:
-    table = Table(title=f"instructions, {before} -> {after}", title_justify="left")
-    table.add_column("test", overflow="fold")
-    for column in ("stage", "stat"):
-        table.add_column(column, no_wrap=True)
-    for column in ("before", "after", "change", "worst sample"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("reading", no_wrap=True)
+    table = plain_table("~test", "stage", "stat", ">before", ">after", ">change", ">worst", "~reading")
+    table.title = f"instructions, {before} -> {after}; worst: of the samples"
     for change in changes:
         table.add_row(
             escape(change.test),

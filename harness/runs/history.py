@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,7 +25,8 @@ from contracts.stages import place_in_journey
 from harness.config.json_file import read_json
 from harness.runs.figures import Document, parse
 from harness.runs.record import record_files
-from harness.terminal.style import VERDICT_STYLE, figure_text
+from harness.terminal.style import VERDICT_STYLE, figure_text, in_stage_unit, quantity
+from harness.terminal.table import plain_table
 
 FILE: Final = "history.sqlite"
 
@@ -33,7 +34,8 @@ _VERSION: Final = 2
 _BUSY_TIMEOUT_S: Final = 10.0
 _BARS: Final = "▁▂▃▄▅▆▇█"
 HOST: Final = "host"
-"""The board name of figures that were measured without a board."""
+_TREND_WIDTH: Final = 20
+"""The board of what was measured without one."""
 
 # `number` is the order in which runs were added, independent of the clock. `test` is empty for a stage of `assay run`;
 # `nth` counts the measurements of one test.
@@ -245,7 +247,7 @@ def show_history(
     for of_tests in (False, True):
         shown = [trend for trend in series if bool(trend[0].test) is of_tests]
         if shown:
-            console.print(trend_table(shown, last))
+            console.print(trend_tables(shown, last))
     if stage is not None:
         for points_of_one in series:
             console.print(run_table(points_of_one))
@@ -261,61 +263,63 @@ def _order(stage: str) -> tuple[int, str]:
     return (place_in_journey(stage), stage)
 
 
-def trend_table(series: Sequence[Sequence[Point]], last: int) -> Table:
-    """One line per board and stage (and test): the trend, the newest value and the earlier median, the verdicts."""
+def trend_tables(series: Sequence[Sequence[Point]], last: int) -> Group:
+    """A table a board (and test), a line a stage: the trend, the newest value beside the median before, the verdicts."""
     of_tests = any(trend[0].test for trend in series)
-    table = Table(
-        title=f"the last {last} {'sessions' if of_tests else 'runs'}, oldest first", title_justify="left"
-    )
-    if of_tests:
-        table.add_column("test", overflow="fold")
-    for column in ("board", "stage", "trend"):
-        table.add_column(column, no_wrap=True)
-    for column in ("runs", "median before", "newest"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in ("unit", "clock", "newest verdict", "not passed"):
-        table.add_column(column, no_wrap=True)
-    board = series[0][0].board if series else ""
+    shown: list[RenderableType] = [f"the last {last} {'sessions' if of_tests else 'runs'}, oldest first"]
+    table = plain_table()
+    heading = ""
     for points_of_one in series:
         newest = points_of_one[-1]
-        if newest.board != board:
-            table.add_section()
-            board = newest.board
+        about = newest.board
+        if of_tests:
+            about = newest.test + (f" ({newest.nth + 1})" if newest.nth else "")
+            about += f", {newest.board}" if newest.board and newest.board not in newest.test else ""
+        if about != heading:
+            heading = about
+            table = _trend_table(about, first=len(shown) == 1)
+            shown.append(table)
         before = [point.value for point in points_of_one[:-1] if point.value is not None]
         bad = sum(point.verdict not in ("pass", "marginal") for point in points_of_one)
-        test = [newest.test + (f" ({newest.nth + 1})" if newest.nth else "")] if of_tests else []
         table.add_row(
-            *map(escape, test),
-            newest.board,
             newest.stage,
-            sparkline([point.value for point in points_of_one]),
-            str(len(points_of_one)),
-            figure_text(statistics.median(before) if before else None),
-            figure_text(newest.value),
-            newest.unit,
+            sparkline([point.value for point in points_of_one[-_TREND_WIDTH:]]),
+            _shown(newest, statistics.median(before) if before else None),
+            quantity(newest.value, newest.unit, newest.stage),
             newest.clock,
             f"[{VERDICT_STYLE[newest.verdict]}]{newest.verdict}[/]",
             str(bad or ""),
         )
+    return Group(*shown)
+
+
+def _trend_table(about: str, *, first: bool) -> Table:
+    """An empty table of trends; all have columns of one width, and the first one names them."""
+    table = plain_table("~stage", "trend", ">before", ">newest", "clock", "verdict", ">bad")
+    for column, width in zip(table.columns, (9, _TREND_WIDTH, 7, 8, 7, 12, 3), strict=True):
+        column.min_width = width
+    table.title = f"[bold]{escape(about)}[/]"
+    table.show_header = first
     return table
+
+
+def _shown(point: Point, value: float | None) -> str:
+    return figure_text(in_stage_unit(value, point.unit, point.stage))
 
 
 def run_table(series: Sequence[Point]) -> Table:
     """One line per run of one board and stage."""
     first = series[0]
     title = f"{first.test + ': ' if first.test else ''}{first.board} {first.stage}, {first.clock} clock"
-    table = Table(title=escape(title), title_justify="left")
-    for column in ("run", "started", "seed", "kernel", "value", "unit", "stat", "verdict"):
-        table.add_column(column, justify="right" if column in ("seed", "value") else "left", no_wrap=True)
+    table = plain_table("run", "started", ">seed", "kernel", ">value", "verdict")
+    table.title = escape(f"{title}, {first.stat}" if first.stat else title)
     for point in series:
         table.add_row(
             point.run,
-            point.started,
+            point.started[:16],
             str(point.seed),
-            point.build_id[:12],
-            figure_text(point.value),
-            point.unit,
-            point.stat or "",
+            point.build_id[:8],
+            quantity(point.value, point.unit, point.stage),
             f"[{VERDICT_STYLE[point.verdict]}]{point.verdict}[/]",
         )
     return table

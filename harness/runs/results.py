@@ -21,6 +21,7 @@ from harness.runs.figures import BASELINE
 from harness.runs.history import feed
 from harness.runs.record import RUN_NAME, hold_ended
 from harness.terminal.style import VERDICT_STYLE
+from harness.terminal.table import plain_table
 
 _FIELD_SHOWN: Final = 40
 _KINDS_SHOWN: Final = 12
@@ -147,15 +148,11 @@ def size_text(size: float) -> str:
 
 def runs_table(runs: Sequence[RunOnDisk]) -> Table:
     """One line per run, oldest first."""
-    table = Table(title="runs, oldest first", title_justify="left")
-    for column in ("name", "job", "verdict", "started"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("boards or tests", overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("kept because", no_wrap=True)
+    table = plain_table("name", "job", "verdict", "~holds", ">size", "~kept because")
+    table.title = "runs, oldest first"
     for run in runs:
         style = VERDICT_STYLE.get(run.verdict, "dim")
-        cells = (run.started, run.holds, size_text(run.size), run.kept)
+        cells = (run.holds, size_text(run.size), run.kept)
         table.add_row(run.name, escape(run.job), f"[{style}]{escape(run.verdict)}[/]", *map(escape, cells))
     return table
 

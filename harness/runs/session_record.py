@@ -17,6 +17,7 @@ from contracts.measurement import Direction, Verdict
 from contracts.record import CaseAttemptRow, CaseRow, MeasuredRow, Record, SoakRow
 from harness.runs.plain import plain, shortened
 from harness.runs.rows import RowFile
+from harness.terminal.style import of_limit, quantity
 
 if TYPE_CHECKING:
     import pytest
@@ -261,10 +262,9 @@ def _row(nodeid: str, worker: str, phases: _Phases) -> CaseRow:
 
 
 def _figure(figure: MeasuredRow) -> str:
-    stretch = f", stretch {figure['stretch']:g}" if figure["stretch"] is not None else ""
-    bound = "at least" if figure.get("direction") == Direction.AT_LEAST else "limit"
-    missed = ", stretch missed" if figure["missed_stretch"] else ""
-    return (
-        f"{figure['value']:.4g} {figure['unit']}, {figure['stat']} of {figure['samples']}: {figure['verdict']}"
-        f" ({bound} {figure['limit']:g}{stretch}){missed}"
-    )
+    unit, stage = figure["unit"], figure["name"]
+    stretch = f", stretch {quantity(figure['stretch'], unit, stage)}" if figure["stretch"] is not None else ""
+    least = figure.get("direction") == Direction.AT_LEAST
+    missed = " missed" if figure["missed_stretch"] else ""
+    beside = of_limit(figure["value"], figure["limit"], unit, stage, at_least=least)
+    return f"{beside}, {figure['stat']} of {figure['samples']}: {figure['verdict']}{stretch}{missed}"

@@ -70,14 +70,16 @@ def main(arguments: list[str]) -> int:
     progress = Progress(ROOT / "build" / "setup.log")
     try:
         with _exclusive(progress):
-            complete = STAMPS / "complete"
-            # Another first start may have completed it while this one waited.
+            tests = launcher[1:2] in (["test"], ["setup"])
+            complete = STAMPS / ("tests" if tests else "complete")
+            # Another first start may have done it while this one waited.
             if not (
                 _venv_works() and complete.is_file() and complete.read_text(encoding="ascii") == checksum
             ):
-                progress.say(f"setting up this machine; details in {progress.log}")
-                set_up(progress)
-                _write_atomically(complete, checksum)
+                progress.say(f"setting this machine up; details in {progress.log}")
+                set_up(progress, tests=tests)
+                for level in {complete, STAMPS / "complete"}:
+                    _write_atomically(level, checksum)
                 progress.say(f"set-up complete after {progress.elapsed_s:.0f} s")
     except SetupError as error:
         sys.stderr.write(f"assay: {error}\n")
@@ -99,9 +101,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def set_up(progress: Progress) -> None:
-    """All steps, in order. Raises SetupError at the first that fails."""
-    system.ensure(progress)
+def set_up(progress: Progress, *, tests: bool = False) -> None:
+    """All steps, in order; with `tests` what only the tests need too. Raises SetupError at the first that fails."""
+    progress.left = [*_LEFT[:-1], *(_LEFT_FOR_TESTS if tests else ()), *_LEFT[-1:]]
+    system.ensure(progress, tests=tests)
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES and not (STAMPS / "wheels").exists():
         raise SetupError(
@@ -110,36 +113,44 @@ def set_up(progress: Progress) -> None:
             seen=f"{free / 1024**3:.1f} GiB",
             do="free space and start again",
         )
+    progress.begin(".venv")
     _make_venv(progress)
     env = _clean_env()
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     hashed = ["--require-hashes", "--no-deps"]
 
+    progress.begin("Python packages")
     with _step("wheels", _digest(_WHEELS)) as due:
         if due:
             command = [*pip, "install", *hashed, "--only-binary", ":all:", "-r", str(_WHEELS)]
             step = "Python packages (compilers, test tools)"
             progress.run(step, command, timeout_s=_FETCH_TIMEOUT_S, env=env, do=_NETWORK)
+    progress.begin("llama.cpp")
     with _step("sources", _sources_key()) as due:
         if due:
             wheels = _built_wheels(progress, pip, hashed, env)
             command = [*pip, "install", "--no-deps", "--no-index", "--force-reinstall", *map(str, wheels)]
             progress.run("llama.cpp and Monocypher into .venv", command, timeout_s=_FETCH_TIMEOUT_S, env=env)
+    progress.begin("this project")
     with _step("project", _digest(ROOT / "pyproject.toml")) as due:
         if due:
             command = [*pip, "install", "--no-deps", "--no-build-isolation", "--no-index"]
             # `compat` puts the root on the path with a .pth: type checkers and debuggers follow it.
             command += ["--config-settings", "editable_mode=compat", "-e", str(ROOT)]
             progress.run("this project into .venv", command, timeout_s=_FETCH_TIMEOUT_S, env=env)
+    progress.begin("C sources")
     with _step("third_party", _digest(_SOURCES)) as due:
         if due:
             command = [str(VENV / "bin" / "python"), "-P", "-m", "harness.kernel.third_party"]
             progress.run(
                 "C sources for the kernel", command, timeout_s=_FETCH_TIMEOUT_S, env=env, do=_NETWORK
             )
-    with _step("a64_libc", _digest(_WHEELS)) as due:
-        if due:
-            _warm_a64_libc(progress, env)
+    if tests:
+        progress.begin("C library of tests")
+        with _step("a64_libc", _digest(_WHEELS)) as due:
+            if due:
+                _warm_a64_libc(progress, env)
+    progress.begin("check")
     probe = "import cffi, llama_cpp, monocypher, numpy, pydantic, pytest, typer; "
     # A machine is often quiet after its set-up: its pace at that time is the reference for later figures.
     probe += "from ai.reference import Reference; from harness.machine.pace import Pace; Pace(Reference())"
@@ -165,6 +176,10 @@ def _warm_a64_libc(progress: Progress, env: dict[str, str]) -> None:
             "C library for A64 programs of tests (minutes)", command, timeout_s=_BUILD_TIMEOUT_S, env=env
         )
 
+
+_LEFT: Final = (".venv", "Python packages", "llama.cpp", "this project", "C sources", "check")
+"""What follows the system packages, in order."""
+_LEFT_FOR_TESTS: Final = ("C library of tests",)
 
 _NETWORK: Final = (
     "check that pip reaches its package index (`pip config list`, a proxy, certificates) and start again: "
@@ -207,7 +222,17 @@ def _built_wheels(progress: Progress, pip: list[str], hashed: list[str], env: di
                 "CMAKE_BUILD_PARALLEL_LEVEL": str(len(os.sched_getaffinity(0))),
             }
             wheels = Path(work) / "wheels"
-            command = [*pip, "wheel", *hashed, "--no-build-isolation", "--no-binary", ":all:", "-v"]
+            # pip's own cache would answer with a wheel that was built with other options.
+            command = [
+                *pip,
+                "wheel",
+                *hashed,
+                "--no-cache-dir",
+                "--no-build-isolation",
+                "--no-binary",
+                ":all:",
+                "-v",
+            ]
             command += ["--wheel-dir", str(wheels), "-r", str(_SOURCES)]
             step = "compile llama.cpp and Monocypher (minutes)"
             progress.run(step, command, timeout_s=_BUILD_TIMEOUT_S, env=build_env)

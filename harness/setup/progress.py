@@ -28,6 +28,13 @@ class Progress:
         self._live = sys.stderr.isatty()
         log.parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
+        self.left: list[str] = []
+        """The steps that follow the one in hand, in order."""
+
+    def begin(self, name: str) -> None:
+        """Take a step off those that are left, and what was left before it: it was done already."""
+        if name in self.left:
+            self.left = self.left[self.left.index(name) + 1 :]
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -89,10 +96,13 @@ class Progress:
                 if spent_s > timeout_s:
                     _end_group(process)
                     return None
-                self._line(f"{step} ... {spent_s:.0f} s", final=False)
+                self._line(f"{step} ... {spent_s:.0f} s{self._then()}", final=False)
             except BaseException:
                 _end_group(process)
                 raise
+
+    def _then(self) -> str:
+        return f"; then: {', '.join(self.left)}" if self.left else "; then: done"
 
     def _line(self, text: str, *, final: bool) -> None:
         if self._live:

@@ -66,8 +66,8 @@ def qemu_version(command: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match[1].split(".")) if match else None
 
 
-def missing() -> list[Need]:
-    """What this machine lacks, in installation order. Empty if it is ready."""
+def missing(*, tests: bool = False) -> list[Need]:
+    """What this machine lacks, in the order of installation; with `tests` for the tests too. Empty when it is ready."""
     importlib.invalidate_caches()
     needs: list[Need] = []
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
@@ -85,16 +85,16 @@ def missing() -> list[Need]:
         needs.append(
             Need("qemu-system-arm", f"runs the boards, version {QEMU_MAJOR} or newer", f"QEMU {seen}")
         )
-    if shutil.which("qemu-aarch64") is None:
+    if tests and shutil.which("qemu-aarch64") is None:
         needs.append(
             Need("qemu-user", "runs JITed code in host tests", "no qemu-aarch64 in PATH", required=False)
         )
     return needs
 
 
-def ensure(progress: Progress) -> None:
-    """Install what is missing. Raises SetupError, with the commands to type, if that is not possible from here."""
-    needs = missing()
+def ensure(progress: Progress, *, tests: bool = False) -> None:
+    """Install what is missing. SetupError, with the commands to type, where that cannot be done from here."""
+    needs = missing(tests=tests)
     if not needs:
         return
     if not any(need.required for need in needs) and (os.geteuid() != 0 or shutil.which("apt-get") is None):
@@ -112,7 +112,7 @@ def ensure(progress: Progress) -> None:
         commands = _commands(sources, codename, packages)
         raise _by_hand(needs, "system packages are missing and this is not root", commands)
     _install(progress, packages, codename, sources)
-    still = [need for need in missing() if need.required]
+    still = [need for need in missing(tests=tests) if need.required]
     if still:
         raise _by_hand(still, "apt ran, but packages are still missing", ())
 

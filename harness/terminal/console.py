@@ -15,11 +15,9 @@ from rich.markup import escape
 
 from contracts.board import BoardSpec
 from contracts.errors import AssayError, InfraError, RequestRefused
-from contracts.wire.events import EVENTS, Event, LogEvent
 from contracts.wire.frames import FrameKind, ResponseHeader
-from contracts.wire.messages import MESSAGES
-from contracts.wire.schema import RecordError, layout
 from harness.boards.board import Board, open_board
+from harness.channel.describe import payload_text
 from harness.channel.frames import Frame
 from harness.channel.link import Watch
 from harness.channel.transcript import message_name, status_name
@@ -27,46 +25,19 @@ from harness.config.keys import LabKey
 from harness.kernel.build import KernelImage
 from harness.machine.interrupt import INTERRUPTED
 
-_MESSAGES: Final = {message.number: message for message in MESSAGES}
-_BYTES_SHOWN: Final = 24
 _POLL_S: Final = 0.2
 HELP: Final = "status, telemetry, echo TEXT, pristine, registers, quit (or Ctrl-C)"
 
 
 def describe(frame: Frame) -> str:
-    """One frame as a line of text: type, message, sequence, and its decoded fields."""
-    kind, number, payload = frame.header.kind, frame.header.message, frame.payload
+    """One frame as a line of text: kind, message, sequence, and its decoded fields."""
+    kind, payload = frame.header.kind, frame.payload
     lead = f"#{frame.header.sequence} {message_name(frame)}"
+    text = payload_text(kind, frame.header.message, payload)
     if kind == FrameKind.RESPONSE and len(payload) >= ResponseHeader.wire_size():
-        header = ResponseHeader.unpack(payload[: ResponseHeader.wire_size()])
-        payload = payload[ResponseHeader.wire_size() :]
-        lead += f" {status_name(header.status)}"
-        if header.status:
-            return f"{lead}: {payload.decode('utf-8', 'replace')}"
-    record = None
-    if kind == FrameKind.EVENT and number in EVENTS:
-        record = EVENTS[Event(number)]
-    elif number in _MESSAGES:
-        message = _MESSAGES[number]
-        record = message.request if kind == FrameKind.REQUEST else message.response
-    if record is None:
-        return f"{lead} {_short(payload)}"
-    try:
-        value = record.unpack(payload)
-    except RecordError as error:
-        return f"{lead} {_short(payload)} ({error})"
-    if isinstance(value, LogEvent):
-        return f"{lead} {value.text.decode('utf-8', 'replace')}"
-    fields = (f"{field.name}={_short(getattr(value, field.name))}" for field in layout(record))
-    return f"{lead} {' '.join(fields)}"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, bytes):
-        return value[:_BYTES_SHOWN].hex() + ("..." if len(value) > _BYTES_SHOWN else "")
-    if isinstance(value, tuple):
-        return f"[{len(value)}]"
-    return str(value)
+        status = ResponseHeader.unpack(payload[: ResponseHeader.wire_size()]).status
+        lead += f" {status_name(status)}{':' if status else ''}"
+    return f"{lead} {text}"
 
 
 class _Watcher:

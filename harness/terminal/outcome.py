@@ -1,12 +1,18 @@
-"""The outcome of a run: the table of stages and budgets, the failures, one summary line."""
+"""What came of a run: a table of what was judged, what went wrong where, one closing sentence."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
-from contracts.record import Record, StageRow
-from harness.terminal.style import VERDICT_STYLE, figure_text
+from contracts.record import About, BoardRow, Record, StageRow
+from harness.terminal.crash import without_crash
+from harness.terminal.sentence import BoardTold, FigureTold, run_sentence
+from harness.terminal.style import VERDICT_STYLE, figure_text, in_stage_unit, stage_unit
+from harness.terminal.table import plain_table
 
 
 def clock_text(row: StageRow) -> str:
@@ -15,73 +21,102 @@ def clock_text(row: StageRow) -> str:
     return f"{row['clock']} ({source})" if source else row["clock"]
 
 
-def stage_table(document: Record) -> Table:
-    """The table of a run's document: board, stage, value, unit, clock, budget, stretch, verdict."""
-    table = Table(
-        title=f"run {document['run']['name']}, seed {document['run']['seed']}", title_justify="left"
-    )
-    for column, justify in (
-        ("board", "left"),
-        ("stage", "left"),
-        ("value", "right"),
-        ("unit", "left"),
-        ("clock", "left"),
-        ("stat", "left"),
-        ("n", "right"),
-        ("budget", "right"),
-        ("stretch", "right"),
-        ("verdict", "left"),
-    ):
-        table.add_column(column, justify="right" if justify == "right" else "left", no_wrap=True)
+def judged_table(document: Record) -> Table:
+    """The rows of a run's document that have a budget, or did not pass: board, stage, figure, budget, verdict."""
+    table = plain_table("~board", "~stage", ">value", "unit", ">budget", ">stretch", "verdict")
+    table.title = _title(document["run"])
     for board in document["boards"]:
+        shown = board["kind"]
         for row in board["stages"]:
-            stretch = figure_text(row["stretch"]) + (" missed" if row["missed_stretch"] else "")
-            reported = row["limit"] is None and row["verdict"] == "pass"
-            verdict = "reported" if reported else row["verdict"]
-            table.add_row(
-                board["kind"],
-                row["name"],
-                figure_text(row["value"]),
-                row["unit"],
-                clock_text(row) if row["value"] is not None else "",
-                row["stat"] or "",
-                str(row["samples"] or ""),
-                figure_text(row["limit"]),
-                stretch,
-                f"[{VERDICT_STYLE[row['verdict']]}]{verdict}[/]",
-            )
+            if row["limit"] is None and row["verdict"] in ("pass", "skip"):
+                continue
+            value, unit, limit, stretch, verdict = _cells(row)
+            table.add_row(escape(shown), escape(row["name"]), value, unit, limit, stretch, verdict)
+            shown = ""
         table.add_section()
     return table
 
 
-def print_outcome(console: Console, document: Record) -> None:
-    """Print the table, the failures, and one summary line."""
-    console.print(stage_table(document))
+def whole_table(document: Record) -> Group:
+    """Every row of a run's document, a table a board: those without a budget too, with clock and statistic."""
+    tables = []
+    for board in document["boards"]:
+        table = plain_table(
+            "~stage", ">value", "unit", ">budget", ">stretch", "clock", "statistic", "verdict"
+        )
+        table.title = f"{escape(board['kind'])}, {_adapted(board)}"
+        for row in board["stages"]:
+            value, unit, limit, stretch, verdict = _cells(row)
+            clock = clock_text(row) if row["value"] is not None else ""
+            stat = "p50" if row["stat"] == "median" else row["stat"]
+            of = f"{stat} of {row['samples']}" if stat else ""
+            table.add_row(escape(row["name"]), value, unit, limit, stretch, clock, of, verdict)
+        tables.append(table)
+    return Group(_title(document["run"]), *tables)
+
+
+def _title(run: About) -> str:
+    return f"run {escape(run['name'])}, seed {run['seed']}"
+
+
+def _cells(row: StageRow) -> Iterator[str]:
+    """A row's value, unit, limit, stretch and verdict, in its stage's unit."""
+    name, unit = row["name"], row["unit"]
+    value, limit, stretch = (
+        figure_text(in_stage_unit(row[key], unit, name)) for key in ("value", "limit", "stretch")
+    )
+    verdict = row["verdict"] if row["limit"] is not None or row["verdict"] != "pass" else "reported"
+    yield value
+    yield escape(stage_unit(name, unit)) if row["value"] is not None else ""
+    yield limit
+    yield f"{stretch} missed" if row["missed_stretch"] else stretch
+    yield f"[{VERDICT_STYLE[row['verdict']]}]{verdict}[/]"
+
+
+def _adapted(board: BoardRow) -> str:
+    tried = [situation for situation in board["situations"] if not situation["warmup"]]
+    deployed = [situation for situation in tried if situation["deployed"]]
+    first = sum(len(situation["attempts"]) == 1 for situation in deployed)
+    return f"{escape(board['scenario'])}: {len(deployed)} of {len(tried)} adapted, {first} at once"
+
+
+def print_outcome(console: Console, document: Record, *, every: bool = False) -> None:
+    """The table (`every`: of all stages, else of the judged ones), then what went wrong where."""
+    console.print(whole_table(document) if every else judged_table(document))
     for board in document["boards"]:
         if board["error"]:
-            console.print(f"{board['kind']} ended early: {board['error']}", highlight=False, markup=False)
+            error = without_crash(board["error"], board.get("crash", ""))
+            console.print(f"{board['kind']} ended early: {error}", highlight=False, markup=False)
         if board["traceback"]:
             console.print(board["traceback"], highlight=False, markup=False)
         if board["crash"]:
-            console.print(f"{board['kind']}: registers\n{board['crash']}", highlight=False, markup=False)
+            console.print(f"{board['kind']}, crash record:\n{board['crash']}", highlight=False, markup=False)
         for row in board["stages"]:
             if row["verdict"] in ("fail", "inconclusive"):
                 console.print(
                     f"{board['kind']} {row['name']}: {row['reason']}", highlight=False, markup=False
                 )
-        deployed = sum(1 for s in board["situations"] if s["deployed"] and not s["warmup"])
-        first = sum(
-            1 for s in board["situations"] if s["deployed"] and not s["warmup"] and len(s["attempts"]) == 1
+
+
+def told(document: Record) -> list[BoardTold]:
+    """The boards of a run's document, as its sentence needs them."""
+    return [
+        BoardTold(
+            board["kind"],
+            board["verdict"],
+            board["error"],
+            tuple(map(FigureTold.of_row, board["stages"])),
         )
-        tried = sum(1 for s in board["situations"] if not s["warmup"])
-        console.print(
-            f"{board['kind']}: scenario {board['scenario']}, {deployed} of {tried} situations adapted, "
-            f"{first} on the first attempt",
-            highlight=False,
-        )
+        for board in document["boards"]
+    ]
+
+
+def print_sentence(console: Console, document: Record) -> None:
+    """The last line of a run: the verdict, and the run in one sentence."""
     run = document["run"]
-    interrupted = "interrupted; " if run.get("interrupted") else ""
+    sentence = run_sentence(told(document), interrupted=bool(run.get("interrupted")))
     console.print(
-        f"{interrupted}verdict: [{VERDICT_STYLE[run['verdict']]}]{run['verdict']}[/] in {run['wall_s']:.1f} s",
+        f"[{VERDICT_STYLE[run['verdict']]}]{run['verdict']}[/]: {escape(sentence)}",
         highlight=False,
+        soft_wrap=True,
     )

@@ -13,7 +13,7 @@ from typing import Final
 from rich.console import Console
 
 from contracts.root import ROOT
-from harness.terminal.outcome import stage_table
+from harness.terminal.outcome import whole_table
 
 WALL_GOAL_S: Final = 60.0
 TIMEOUT_S: Final = 900.0
@@ -46,7 +46,7 @@ def main() -> int:
         if not path.is_file():
             console.print(done.stdout + done.stderr, markup=False)
             return done.returncode or 1
-        console.print(stage_table(json.loads(path.read_text())))
+        console.print(whole_table(json.loads(path.read_text())))
     met = wall_s < WALL_GOAL_S
     console.print(
         f"assay run: exit {done.returncode}, {wall_s:.1f} s wall (host), goal {WALL_GOAL_S:.0f} s: "

@@ -82,7 +82,7 @@ def test_each_verdict_is_what_the_table_says(board_spec: BoardSpec, lab: Lab) ->
     assert properties["test_near"]["verdict"] == "marginal"
     assert properties["test_too_few"]["verdict"] == "inconclusive"
     assert properties["test_within"]["kind"] == board_spec.kind
-    assert properties["test_within"]["measurement.verify.virtual"].startswith("0.07 ms")
+    assert properties["test_within"]["measurement.verify.virtual"].startswith("70 us")
     assert len(properties["test_within"]["build_id"]) == 40
 
 

@@ -192,3 +192,11 @@ def test_a_results_folder_that_fills_up_ends_the_run_with_75(board_spec: BoardSp
     assert done.returncode == 75, done.stdout + done.stderr
     assert "cannot write" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_json_on_standard_output_is_the_record_alone(board_spec: BoardSpec, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    done = _run(board_spec, results, "--json", "-")
+    (path,) = results.glob("*/run.json")
+    assert json.loads(done.stdout) == json.loads(path.read_text())
+    assert f"report: {path.parent}" in done.stderr

@@ -117,7 +117,7 @@ def test_a_test_program_runs_here_on_memory(
         (["--program", "prog", "--mem", "00"], "seen: the other one"),
         (["--program", "prog", "--packet", "xyz"], "the input is not hexadecimal"),
         (["--program", "prog", "--packet", "@/nowhere/x.pcap"], "/nowhere/x.pcap is no capture"),
-        (["--program", "prog", "--packet", "00", "--unverified"], "takes no --unverified"),
+        (["--program", "prog", "--packet", "00", "--unverified"], "does not accept --unverified"),
     ],
 )
 def test_a_wrong_input_ends_with_4_and_says_what_is_missing(

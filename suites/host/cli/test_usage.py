@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 from contracts.root import ROOT
+from harness.cli import app as cli
 
 
 def assay(*arguments: str, timeout_s: float = 100) -> subprocess.CompletedProcess[str]:
@@ -72,27 +78,56 @@ def test_a_results_folder_that_cannot_be_made_ends_with_75_before_anything_is_bu
     assert "building" not in done.stdout
 
 
-def test_every_command_explains_itself() -> None:
-    for command in (
-        [],
-        ["run"],
-        ["replay"],
-        ["report"],
-        ["compare"],
-        ["baseline", "write"],
-        ["history"],
-        ["config", "check"],
-        ["config", "schema"],
-        ["test"],
-        ["bench"],
-        ["boards"],
-        ["build"],
-        ["console"],
-        ["doctor"],
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command of the command line that prints its own help, by its words."""
+    if command.context_settings.get("help_option_names") != []:
+        yield words
+    for name, below in (getattr(command, "commands", None) or {}).items():
+        yield from commands(below, (*words, name))
+
+
+def test_every_command_explains_itself_by_either_word_without_the_types_of_python(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = list(commands(typer.main.get_command(cli.app)))
+    assert len(found) > 30
+    for words in found:
+        said = []
+        for option in ("-h", "--help"):
+            monkeypatch.setattr(sys, "argv", ["assay", *words, option])
+            assert cli.main() == 0
+            said.append(capsys.readouterr().out)
+        assert said[0] == said[1]
+        assert said[0].startswith(f"Usage: {' '.join(('assay', *words))}"), words
+        assert not re.search(r"<\w|\b(TEXT|INTEGER|FLOAT|PATH|RANGE)\b", said[0]), said[0]
+
+
+def test_the_version_is_one_line() -> None:
+    done = assay("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"assay \d+\.\d+\.\d+( \([0-9a-f]{12}\))?\n", done.stdout)
+
+
+def test_bash_completes_commands_and_options() -> None:
+    for typed, place, expected in (
+        ("assay re", 1, {"replay", "report", "results"}),
+        ("assay run --mo", 2, {"--model"}),
     ):
-        done = assay(*command, "--help")
-        assert done.returncode == 0
-        assert "Usage: assay" in done.stdout
+        done = subprocess.run(
+            [sys.executable, "-m", "harness.cli"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "_ASSAY_COMPLETE": "complete_bash",
+                "COMP_WORDS": typed,
+                "COMP_CWORD": str(place),
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert set(done.stdout.split()) == expected, done.stderr
 
 
 def test_boards_lists_the_three_qemu_kinds() -> None:

@@ -200,8 +200,8 @@ def test_measurements_of_ones_own_have_any_unit_and_a_direction(tmp_path: Path) 
     assert (fast.value, fast.unit, fast.verdict) == (1200.0, "packets/s", Verdict.PASS)
     assert budget("throughput").judge([1500.0, 1050.0]).verdict is Verdict.MARGINAL
     slow = budget("throughput").judge([1500.0, 900.0])
-    assert slow.reason == "900 packets/s is below the limit of 1000 packets/s"
-    with pytest.raises(BudgetExceeded, match="min of 2 samples of at least 1000 packets/s"):
+    assert slow.reason == "900 of at least 1,000 packets/s: below the limit"
+    with pytest.raises(BudgetExceeded, match="min of 2 samples of at least 1,000 packets/s"):
         slow.demand()
     assert slow.to_json()["direction"] == "at_least"
     with pytest.raises(ConfigError, match="did you mean 'throughput'"):
@@ -246,7 +246,7 @@ def test_a_missed_budget_says_figure_and_limit_and_nothing_else_raises() -> None
         assert budget("verify", "virtual").judge(samples).demand().verdict == verdict
     with pytest.raises(BudgetExceeded) as caught:
         budget("verify", "virtual").judge([1e6, 12.5e6]).demand()
-    assert "12.5 ms is above the limit of 10 ms" in str(caught.value)
+    assert "12,500 of 10,000 us: above the limit" in str(caught.value)
 
 
 def test_strict_budgets_make_marginal_a_failure_and_say_so() -> None:

@@ -61,7 +61,7 @@ def test_the_list_shows_every_board_with_who_since_when_and_why(assay: Assay, vi
     assert (kept["state"], kept["owner"], kept["reason"]) == ("reserved", "alice", "bring-up")
     assert 7100 < kept["remaining_s"] <= 7200
     assert (sick["state"], sick["reason"]) == ("quarantined", "its golden image is silent")
-    for text in ("held", "nightly", "1 h 59 min more", "bring-up", "quarantined", "golden image"):
+    for text in ("held", "nightly", "1 h 59 min more", "bring-up", "quarantined", "golden", "silent"):
         assert text in table
 
 

@@ -42,9 +42,9 @@ def test_earlier_runs_are_plotted_beside_the_pages_own(record: dict[str, Any], m
         feed(folder.parent)
     later = make_run(run_of(record, 4, 0.01))
     assert take_in(later, later.parent) == []
-    dots = plotted(write_report(folder), "verify: 3 runs from 0.07 to 9.5 ms")
+    dots = plotted(write_report(folder), "verify: 3 runs from 70 to 9,500 us")
     assert dots == [
-        f"20260101-0000{n:02d}-00{n:02d}: {v} ms, pass" for n, v in ((1, 0.07), (2, 0.08), (3, 9.5))
+        f"20260101-0000{n:02d}-00{n:02d}: {v} us, pass" for n, v in ((1, "70"), (2, "80"), (3, "9,500"))
     ]
     page = folder.joinpath("report.html").read_text()
     assert page.count('<svg class="plot"') == 3 * 4  # every measured stage of every board
@@ -58,7 +58,7 @@ def test_a_trend_goes_by_the_order_of_runs_and_not_by_the_clock(
         folder = make_run(run_of(record, number, number / 10, started=f"{when}T12:00:00+00:00"))
         feed(folder.parent)
     dots = plotted(write_report(folder), "verify")
-    assert [dot.split(": ")[1] for dot in dots] == ["0.1 ms, pass", "0.2 ms, pass", "0.3 ms, pass"]
+    assert [dot.split(": ")[1] for dot in dots] == ["100 us, pass", "200 us, pass", "300 us, pass"]
 
 
 def test_other_inputs_and_another_kernel_are_marked(record: dict[str, Any], make_run: MakeRun) -> None:

@@ -49,7 +49,7 @@ def test_a_marginal_test_is_told_with_the_figure_that_made_it_so(tmp_path: Path)
         [KindOutcome("qemu-virt", tmp_path, [row])],
     )
     assert "a.robot::Keeps Its Budget: marginal" in text.getvalue()
-    assert "verify 9.5 ms of 10 ms (virtual, max of 1): within 10% of the limit" in text.getvalue()
+    assert "verify 9,500 of 10,000 us (virtual, max of 1): within 10% of the limit" in text.getvalue()
     assert "jit" not in text.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_a_verifier_slower_by_a_fifth_exits_1_and_names_stage_and_situation(
     code, text = compared(tmp_path, "run-01", "run-02")
     assert code == 1
     assert "regressions above 2%: 3" in text
-    assert "100,000 │ 120,000 │ +20.0%" in text
+    assert re.search(r"100,000 +120,000 +\+20\.0%", text)
     assert (
         "qemu-virt verify, situation 1 (flood, seed 1000001): 43,000 -> 51,600 instructions, +20.0%" in text
     )
@@ -120,7 +121,7 @@ def test_only_the_programs_that_both_runs_have_are_judged(tmp_path: Path, record
     document.write_text(json.dumps(content))
     code, text = compared(tmp_path, "run-01", "run-02")
     assert code == 0
-    assert "97,000 │ 97,000" in text
+    assert re.search(r"97,000 +97,000", text)
     assert "20/21" in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from contracts.root import ROOT
 
-TOOLS = ("sh", "cat", "dirname", "readlink", "sha256sum", "head", "false")
+TOOLS = ("sh", "cat", "sed", "dirname", "readlink", "sha256sum", "head", "false")
 
 
 @pytest.fixture
@@ -72,17 +73,34 @@ def mark_set_up(checkout: Path) -> None:
     ]
     checksum = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     (checkout / ".venv" / ".assay").mkdir()
-    (checkout / ".venv" / ".assay" / "complete").write_text(checksum)
+    for level in ("complete", "tests"):
+        (checkout / ".venv" / ".assay" / level).write_text(checksum)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["setup", "--help"], ["run", "-h"]])
 def test_help_on_a_machine_that_is_not_set_up_explains_and_installs_nothing(
-    checkout: Path, bare_env: dict[str, str]
+    checkout: Path, bare_env: dict[str, str], arguments: list[str]
 ) -> None:
-    done = launch(checkout, bare_env, "--help")
+    done = launch(checkout, bare_env, *arguments)
     assert done.returncode == 0
     assert "./assay run" in done.stdout
     assert not (checkout / ".venv").exists()
     assert not (checkout / "build").exists()
+
+
+def test_the_version_is_told_on_a_machine_that_is_not_set_up(
+    checkout: Path, bare_env: dict[str, str]
+) -> None:
+    done = launch(checkout, bare_env, "--version")
+    assert re.fullmatch(r"assay \d+\.\d+\.\d+ \(not set up\)\n", done.stdout)
+    assert not (checkout / ".venv").exists()
+
+
+def test_the_help_of_setup_comes_from_the_cli_once_there_is_one(
+    checkout: Path, bare_env: dict[str, str]
+) -> None:
+    mark_set_up(checkout)
+    assert launch(checkout, bare_env, "setup", "--help").stdout == "python: -P -m harness.cli setup --help\n"
 
 
 def test_a_machine_without_apt_is_told_every_missing_package_and_ends_with_69(
@@ -125,6 +143,19 @@ def test_a_machine_that_is_set_up_goes_straight_to_the_cli_with_its_arguments_an
     assert done.stdout == "python: -P -m harness.cli run --seed 7\n"
     assert done.returncode == 7
     assert done.stderr == ""
+
+
+def test_a_machine_set_up_for_runs_is_set_up_further_for_tests(
+    checkout: Path, bare_env: dict[str, str]
+) -> None:
+    mark_set_up(checkout)
+    (checkout / ".venv" / ".assay" / "tests").unlink()
+    assert launch(checkout, bare_env, "run").returncode == 7
+    further = launch(checkout, {**bare_env, "ASSAY_PYTHON": "false"}, "test")
+    assert further.returncode == 69, "the launcher asks set-up for what only tests need"
+    stamps = checkout / ".venv" / ".assay"
+    shutil.copy2(stamps / "complete", stamps / "tests")
+    assert launch(checkout, {**bare_env, "ASSAY_PYTHON": "false"}, "test").returncode == 7
 
 
 @pytest.mark.parametrize("name", ["assay", "requirements.lock", "pyproject.toml", "harness/setup/install.py"])

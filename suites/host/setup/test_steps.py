@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import SetupError
+from harness.setup import system
 from harness.setup.install import STAMPS, _warm_a64_libc
 from harness.setup.progress import Progress
 
@@ -71,3 +73,23 @@ def test_what_the_first_test_would_have_built_is_built_by_set_up(tmp_path: Path)
     _warm_a64_libc(progress, dict(os.environ))
     assert time.monotonic() - began < 100, "the C library is there, so that only ten lines are compiled"
     assert "aarch64-linux-musl" in (tmp_path / "setup.log").read_text()
+
+
+def test_a_long_step_tells_on_one_line_what_is_left_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.setup.progress._HEARTBEAT_S", 0.1)
+    progress = Progress(tmp_path / "setup.log")
+    progress.left = [".venv", "llama.cpp", "check"]
+    progress.begin("llama.cpp")
+    progress.run("compile", ["sleep", "0.3"], timeout_s=20)
+    assert "compile ... 0 s; then: check\n" in capsys.readouterr().err
+
+
+def test_what_only_tests_need_is_no_need_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    which = shutil.which
+    monkeypatch.setattr(
+        "shutil.which", lambda name, *more: None if name == "qemu-aarch64" else which(name, *more)
+    )
+    assert "qemu-user" not in [need.package for need in system.missing()]
+    assert "qemu-user" in [need.package for need in system.missing(tests=True)]
