@@ -206,7 +206,7 @@ def test_a_keeper_that_hangs_is_told_and_down_ends_it(bench: Bench) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
         text = bench.assay("telemetry", BOARD, code=75)
-        assert f"nothing from pid {pid}: it was stopped, or hangs" in text
+        assert f"nothing from pid {pid}: it was stopped or hangs" in text
         assert "is down" in bench.assay("down", BOARD)
     finally:
         if not gone(pid, 0.1):

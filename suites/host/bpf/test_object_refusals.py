@@ -189,7 +189,7 @@ SEC("test") int p(void *c) { return 0; }
         ),
         (
             TWICE,
-            "map 'twice' says its key_size twice",
+            "map 'twice' declares its key_size twice",
             "8 and 4 bytes",
         ),
     ],
@@ -237,7 +237,11 @@ def _relocations(elf: bytes, section: bytes) -> int:
 
 @pytest.mark.parametrize(
     ("offset", "words"),
-    [(1, "is inside an instruction"), (8, "of an instruction that has none"), (1 << 40, "is outside of it")],
+    [
+        (1, "is inside an instruction"),
+        (8, "unexpected relocation of an instruction"),
+        (1 << 40, "is outside of it"),
+    ],
 )
 def test_a_relocation_that_fits_no_instruction_is_refused(offset: int, words: str) -> None:
     source = HEAD + MAP.format("counts", "counts")
