@@ -83,10 +83,10 @@ class Measurement:
     """Samples of one stage. Values are in ns (`unit` "ns"); virtual ones are instructions at 1 ns each.
 
     `waited` (host wall times only; empty or one per sample) is the time of each sample in which the stage's threads
-    were ready to run but had no processor, or in which nobody ran at all. Where that is known of all samples together
-    alone, it is `lost_ns`. `lost` says why nobody ran, for people.
+    were ready to run but had no processor, or in which nothing ran at all. If it is known only for all samples together,
+    it is in `lost_ns`. `lost` is the reason as readable text.
 
-    Samples that were divided by the slow-down of the machine have what was measured in `raw`, and in `least` the least
+    Samples that were divided by the slow-down of the machine have the measured values in `raw`, and in `least` the least
     that each may be on a quiet one; both are empty, or one a sample. `source` is that of `Samples`.
     """
 
@@ -106,7 +106,7 @@ class Measurement:
 class Budget:
     """One limit: `limit` and `stretch` in `unit`; `warmup` leading samples are dropped before judging.
 
-    `stage` is a stage of the journey, or the name of a measurement of the lab's own (`is_own`), whose samples are in
+    `stage` is a stage of the journey, or the name of a custom measurement (`is_own`), whose samples are in
     `unit`. `direction` says which side of the limits is the good one.
     """
 

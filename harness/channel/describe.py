@@ -1,4 +1,4 @@
-"""A frame's payload in words: the fields of its record by name, as the console shows them."""
+"""A frame's payload as text: the fields of its record by name, as the console shows them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BYTES_SHOWN: Final = 24
 
 
 def message_number(kind: int, name: str) -> int | None:
-    """The number of a message by its name in a transcript; None for a name that is none."""
+    """The number of a message by its name in a transcript; None for an unknown name."""
     if kind == FrameKind.EVENT:
         return Event[name].value if name in Event.__members__ else None
     return _NUMBERS.get(name)
 
 
 def payload_text(kind: int, number: int, payload: bytes) -> str:
-    """What a frame's payload says: `name=value` for each field, a log line's text, else the leading bytes in hex."""
+    """A frame's payload: `name=value` for each field, a log line's text, otherwise the leading bytes in hex."""
     if kind == FrameKind.RESPONSE and len(payload) >= ResponseHeader.wire_size():
         header = ResponseHeader.unpack(payload[: ResponseHeader.wire_size()])
         payload = payload[ResponseHeader.wire_size() :]

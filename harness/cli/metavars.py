@@ -1,4 +1,4 @@
-"""What stands for an option's value in `--help`: FILE, N, SECONDS, a choice's words; never a Python type."""
+"""Placeholders for option values in `--help`: FILE, N, SECONDS, the words of a choice; never a Python type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FOLDERS: Final = ("results", "folder", "golden")
 
 
 class _Kind(Protocol):
-    """What typer knows of the type of a parameter."""
+    """Typer's type of a parameter."""
 
     @property
     def annotation(self) -> object: ...
@@ -24,7 +24,7 @@ class _Kind(Protocol):
 
 @runtime_checkable
 class _Parameter(Protocol):
-    """An option or argument of typer's."""
+    """An option or argument of Typer."""
 
     name: str | None
     metavar: str | None
@@ -33,13 +33,13 @@ class _Parameter(Protocol):
 
 
 def name_values(command: object) -> None:
-    """Give every option and argument of a command and of those below it, that has no metavar, one for people."""
+    """Give every option and argument of a command and its subcommands a readable metavar if it has none."""
     for parameter in getattr(command, "params", ()):
         flag = getattr(parameter, "is_flag", False)
         if parameter.metavar is None and not flag and hasattr(parameter, "type_descriptor"):
             parameter.metavar = _metavar(parameter)
         if getattr(parameter, "param_type_name", "") == "argument":
-            # typer would write the type behind the name, which says it all.
+            # Typer would add the type after the name, which is sufficient.
             parameter.display_type_rich = _nothing
     for below in (getattr(command, "commands", None) or {}).values():
         name_values(below)

@@ -15,11 +15,11 @@ from contracts.root import ROOT
 
 RESULTS: Final = ROOT / "results"
 STANDARD_OUTPUT: Final = Path("-")
-"""As a file to write: standard output, which then holds nothing else."""
+"""As an output file: standard output, which then contains nothing else."""
 
 
 def console(width: int = 140) -> Console:
-    """A console for tables: as wide as the terminal, or in a log `COLUMNS`, or else `width` columns."""
+    """A console for tables: as wide as the terminal; in a log `COLUMNS`, otherwise `width` columns."""
     sized = (sys.stdout is not None and sys.stdout.isatty()) or os.environ.get("COLUMNS", "").isdigit()
     return Console(highlight=False, width=None if sized else width)
 

@@ -29,7 +29,7 @@ def run(
         str | None,
         typer.Option(
             metavar="FAMILY",
-            help="Scenario family for every board. [default: one per kind, see `assay boards`]",
+            help="Scenario family for every board. [default: one per board type, see `assay boards`]",
         ),
     ] = None,
     model: Annotated[
@@ -49,11 +49,15 @@ def run(
     ] = 20,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="Also write run.json to this file; `-`: it alone to standard output."),
+        typer.Option(
+            "--json", help="Also write run.json to this file; `-`: only run.json to standard output."
+        ),
     ] = None,
     every: Annotated[
         bool,
-        typer.Option("--all", help="Show every stage, with clock and statistic; not the judged ones alone."),
+        typer.Option(
+            "--all", help="Show every stage, with clock and statistic, instead of only the judged ones."
+        ),
     ] = False,
     results: ResultsOption = RESULTS,
     budgets: BudgetsOption = None,

@@ -89,8 +89,8 @@ def main_job(
 ) -> int:
     """Carry out `assay run` and return its exit code (DESIGN, verdict table). Raises AssayError before any boot.
 
-    `defines` are C macros, NAME=VALUE, that the release kernels are built with. `lab`: lab files;
-    None: those of `ASSAY_LAB`. `every`: show all stages, not the judged ones alone.
+    `defines` are C macros, NAME=VALUE, for the release kernels. `lab`: lab files; None: those of
+    `ASSAY_LAB`. `every`: show all stages, not only the judged ones.
     """
     specs = select(boards, lab=lab)
     if json_file is not None and json_file != STANDARD_OUTPUT:

@@ -1,4 +1,4 @@
-"""`assay --version`: the version, and the commit it was checked out from."""
+"""`assay --version`: the version and the commit of the checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.runs.commit import commit_of
 
 
 def version_text() -> str:
-    """`assay 0.1.0 (0225df2...)`; without a commit where there is no clone."""
+    """`assay 0.1.0 (0225df2...)`; without a commit outside a clone."""
     commit = commit_of()
     about = f" ({commit[:12]})" if commit else ""
     return f"assay {importlib.metadata.version('assay-lab')}{about}"

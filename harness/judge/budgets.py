@@ -271,7 +271,7 @@ class Judged:
             f"{self.name} missed its budget on the {self.clock} clock",
             expected=f"{self.stat} of {self.samples} samples {self._bound} {self._text(self.limit)}",
             seen=f"p50 {self._text(self.p50)}, p99 {self._text(self.p99)}, max {self._text(self.max)}: {self.reason}",
-            do="make it better, or change the budget file and say why",
+            do="improve it, or change the budget file and give the reason",
         )
 
 

@@ -52,12 +52,12 @@ def _frame(row: Mapping[str, object]) -> Frame:
 
 
 def _same(before: Frame, frame: Frame) -> bool:
-    """Whether two frames differ in nothing but their time and number."""
+    """Whether two frames differ only in their time and number."""
     return replace(before, t="", sequence="", repeats=1) == replace(frame, t="", sequence="", repeats=1)
 
 
 def _decoded(kind: str, message: str, payload: str) -> str:
-    """The payload as the console shows it; as the transcript has it where it cannot be read."""
+    """The payload as in the console; as in the transcript if it cannot be decoded."""
     number = message_number(FrameKind[kind], message) if kind in FrameKind.__members__ else None
     try:
         text = "" if number is None else payload_text(FrameKind[kind], number, bytes.fromhex(payload))

@@ -152,7 +152,7 @@ def render_session(view: SessionView) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
-    """One figure that a test took, with the axis of its kind and clock; `more` tests took the very same."""
+    """One figure of a test, with the axis of its board type and clock; `more` tests took the same one."""
 
     test: TestView
     stage: StageView

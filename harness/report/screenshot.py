@@ -14,7 +14,7 @@ from contracts.errors import InfraError, SetupError
 
 WIDTH: Final = 1280
 HEIGHT_MAX: Final = 30_000
-"""The most that Chromium was seen to draw in one picture, in px; only a page of thousands of failures is longer."""
+"""The tallest picture that Chromium draws, in px; only a page with thousands of failures is longer."""
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _TIMEOUT_S: Final = 60.0
@@ -82,9 +82,9 @@ def browse(profile: Path, arguments: Sequence[str]) -> subprocess.CompletedProce
 
 
 def take_screenshot(page: Path, picture: Path, width: int = WIDTH, height_max: int = HEIGHT_MAX) -> Path:
-    """Write a PNG of the whole page, up to `height_max` px, as it looks at `width` px; returns its path.
+    """Write a PNG of the complete page, up to `height_max` px, at `width` px; returns its path.
 
-    Chromium has no window below 500 px: a narrower page stands in the middle of one.
+    Chromium has no window below 500 px: a narrower page is centred in one.
     """
     target = picture.absolute()
     if target.is_dir() or not target.parent.is_dir():

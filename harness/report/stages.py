@@ -10,9 +10,9 @@ from harness.terminal.style import in_stage_unit, stage_unit
 
 
 def stage_of(row: Mapping[str, object], samples: tuple[Sample, ...]) -> StageView:
-    """The view of a row (`stage` in docs/schemas/run.schema.json) with the samples it was judged by.
+    """The view of a row (`stage` in docs/schemas/run.schema.json) with its samples.
 
-    Figures are in the unit that the stage is shown in, whatever the record has them in.
+    Figures are in the unit in which the stage is shown, whatever their unit in the record.
     """
     name, unit = text_of(row.get("name")), text_of(row.get("unit"))
 

@@ -75,7 +75,7 @@ class StageView:
 
 
 def figures_told(stages: Iterable[StageView]) -> tuple[FigureTold, ...]:
-    """Rows as a sentence needs them."""
+    """Rows for a sentence."""
     return tuple(
         FigureTold(
             row.name,
@@ -148,7 +148,7 @@ class SituationView:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of the channel's transcript: `text` is its payload in words, `repeats` how often it came in a row."""
+    """One line of the channel's transcript: `text` is its decoded payload, `repeats` its number of repetitions."""
 
     t: str
     outgoing: bool
@@ -243,7 +243,7 @@ class RunView:
 
     @property
     def sentence(self) -> str:
-        """The run in one sentence, as the terminal says it."""
+        """The run in one sentence, as on the terminal."""
         told = [
             BoardTold(board.kind, board.verdict, board.error, figures_told(board.stages))
             for board in self.boards
@@ -252,7 +252,7 @@ class RunView:
 
     @property
     def wrong(self) -> tuple[tuple[str, str, str], ...]:
-        """What failed or could not be judged: board, what, why."""
+        """What failed or was not judged: board, subject, reason."""
         found = []
         for board in self.boards:
             if board.error:
@@ -341,7 +341,7 @@ class SessionView:
 
     @property
     def sentence(self) -> str:
-        """The session in one sentence, as the terminal says it."""
+        """The session in one sentence, as on the terminal."""
         told = [
             BoardTold(
                 kind.kind if kind.on_board else "",

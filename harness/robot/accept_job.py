@@ -243,7 +243,7 @@ def _merge(
 
 
 def sum_up(console: Console, outcomes: Sequence[KindOutcome]) -> None:
-    """A line per kind, then every test that did not pass, or nearly did not, with why."""
+    """One line per board type, then every test that failed or was marginal, with the reason."""
     table = plain_table("~board", "~place", "kernel", "tests", ">time", "verdict")
     for outcome in outcomes:
         table.add_row(

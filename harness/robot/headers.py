@@ -1,4 +1,4 @@
-"""The headers of Robot's log and report: what failed, by name; each suite's tests counted; a board's facts once."""
+"""The headers of Robot's log and report: failures by name, test counts per suite, the facts about a board once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BAD: Final = ("fail", "infra", "inconclusive")
 
 
 class Headers(SuiteVisitor):  # type: ignore[misc]  # robot is untyped
-    """Gives rebot's suites their headers. Kinds lie below the outermost suite, a kind's suites below the kind."""
+    """Gives rebot's suites their headers. Board types are below the outermost suite, their suites below them."""
 
     def start_suite(self, suite: TestSuite) -> None:
         """Write the header of one suite."""
@@ -27,7 +27,7 @@ class Headers(SuiteVisitor):  # type: ignore[misc]  # robot is untyped
             suite.doc = f"{about}: {counts}.\n\n{_bad(tests)}"
             return
         if suite.parent.parent is not None:
-            for name in _FACTS:  # the kind above it has them
+            for name in _FACTS:  # they are in the header of the board type above
                 suite.metadata.pop(name, None)
         suite.doc = f"{suite.doc}\n\n{counts}." if suite.doc else f"{counts}."
 

@@ -14,7 +14,7 @@ _HEAD = ("stage", "figure", "limit", "stretch", "clock", "statistic", "verdict")
 
 
 def row_text(row: Judged) -> str:
-    """One judged figure in a line: `verify 116 of 10,000 us (virtual, max of 21)`."""
+    """One judged figure as a line: `verify 116 of 10,000 us (virtual, max of 21)`."""
     if row.value is None:
         return f"{row.name} not measured ({row.clock})"
     least = row.direction is Direction.AT_LEAST

@@ -170,7 +170,7 @@ def _reading(change: StageChange) -> str:
 
 
 def virtual_table(comparison: Comparison, before: str, after: str) -> Table:
-    """Stages on the virtual clock: counts of instructions and how they changed."""
+    """Stages on the virtual clock: instruction counts and their changes."""
     table = plain_table(
         "~board", "stage", "stat", ">before", ">after", ">change", ">worst", ">alike", "~reading"
     )

@@ -35,7 +35,7 @@ _BUSY_TIMEOUT_S: Final = 10.0
 _BARS: Final = "▁▂▃▄▅▆▇█"
 HOST: Final = "host"
 _TREND_WIDTH: Final = 20
-"""The board of what was measured without one."""
+"""The board name of figures that were measured without a board."""
 
 # `number` is the order in which runs were added, independent of the clock. `test` is empty for a stage of `assay run`;
 # `nth` counts the measurements of one test.
@@ -264,7 +264,7 @@ def _order(stage: str) -> tuple[int, str]:
 
 
 def trend_tables(series: Sequence[Sequence[Point]], last: int) -> Group:
-    """A table a board (and test), a line a stage: the trend, the newest value beside the median before, the verdicts."""
+    """A table per board (and test), a line per stage: the trend, the newest value, the earlier median, the verdicts."""
     of_tests = any(trend[0].test for trend in series)
     shown: list[RenderableType] = [f"the last {last} {'sessions' if of_tests else 'runs'}, oldest first"]
     table = plain_table()
@@ -294,7 +294,7 @@ def trend_tables(series: Sequence[Sequence[Point]], last: int) -> Group:
 
 
 def _trend_table(about: str, *, first: bool) -> Table:
-    """An empty table of trends; all have columns of one width, and the first one names them."""
+    """An empty table of trends; all have the same column widths, and the first one names the columns."""
     table = plain_table("~stage", "trend", ">before", ">newest", "clock", "verdict", ">bad")
     for column, width in zip(table.columns, (9, _TREND_WIDTH, 7, 8, 7, 12, 3), strict=True):
         column.min_width = width

@@ -72,11 +72,11 @@ def main(arguments: list[str]) -> int:
         with _exclusive(progress):
             tests = launcher[1:2] in (["test"], ["setup"])
             complete = STAMPS / ("tests" if tests else "complete")
-            # Another first start may have done it while this one waited.
+            # Another first start may have completed it while this one waited.
             if not (
                 _venv_works() and complete.is_file() and complete.read_text(encoding="ascii") == checksum
             ):
-                progress.say(f"setting this machine up; details in {progress.log}")
+                progress.say(f"setting up this machine; details in {progress.log}")
                 set_up(progress, tests=tests)
                 for level in {complete, STAMPS / "complete"}:
                     _write_atomically(level, checksum)
@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> int:
 
 
 def set_up(progress: Progress, *, tests: bool = False) -> None:
-    """All steps, in order; with `tests` what only the tests need too. Raises SetupError at the first that fails."""
+    """All steps in order; with `tests` also those that only the tests need. Raises SetupError for the first failure."""
     progress.left = [*_LEFT[:-1], *(_LEFT_FOR_TESTS if tests else ()), *_LEFT[-1:]]
     system.ensure(progress, tests=tests)
     free = shutil.disk_usage(ROOT).free
@@ -178,7 +178,7 @@ def _warm_a64_libc(progress: Progress, env: dict[str, str]) -> None:
 
 
 _LEFT: Final = (".venv", "Python packages", "llama.cpp", "this project", "C sources", "check")
-"""What follows the system packages, in order."""
+"""The steps after the system packages, in order."""
 _LEFT_FOR_TESTS: Final = ("C library of tests",)
 
 _NETWORK: Final = (
@@ -222,7 +222,7 @@ def _built_wheels(progress: Progress, pip: list[str], hashed: list[str], env: di
                 "CMAKE_BUILD_PARALLEL_LEVEL": str(len(os.sched_getaffinity(0))),
             }
             wheels = Path(work) / "wheels"
-            # pip's own cache would answer with a wheel that was built with other options.
+            # pip's own cache could return a wheel built with other options.
             command = [
                 *pip,
                 "wheel",

@@ -29,10 +29,10 @@ class Progress:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
         self.left: list[str] = []
-        """The steps that follow the one in hand, in order."""
+        """The steps after the current one, in order."""
 
     def begin(self, name: str) -> None:
-        """Take a step off those that are left, and what was left before it: it was done already."""
+        """Remove a step, and all before it, from the remaining ones: they are done."""
         if name in self.left:
             self.left = self.left[self.left.index(name) + 1 :]
 

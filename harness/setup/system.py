@@ -67,7 +67,7 @@ def qemu_version(command: str) -> tuple[int, ...] | None:
 
 
 def missing(*, tests: bool = False) -> list[Need]:
-    """What this machine lacks, in the order of installation; with `tests` for the tests too. Empty when it is ready."""
+    """What this machine lacks, in order of installation; with `tests` also for the tests. Empty if it is ready."""
     importlib.invalidate_caches()
     needs: list[Need] = []
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
@@ -93,7 +93,7 @@ def missing(*, tests: bool = False) -> list[Need]:
 
 
 def ensure(progress: Progress, *, tests: bool = False) -> None:
-    """Install what is missing. SetupError, with the commands to type, where that cannot be done from here."""
+    """Install what is missing. Raises SetupError, with the commands to type, if that is not possible from here."""
     needs = missing(tests=tests)
     if not needs:
         return

@@ -30,7 +30,7 @@ HELP: Final = "status, telemetry, echo TEXT, pristine, registers, quit (or Ctrl-
 
 
 def describe(frame: Frame) -> str:
-    """One frame as a line of text: kind, message, sequence, and its decoded fields."""
+    """One frame as a line of text: type, message, sequence, and its decoded fields."""
     kind, payload = frame.header.kind, frame.payload
     lead = f"#{frame.header.sequence} {message_name(frame)}"
     text = payload_text(kind, frame.header.message, payload)

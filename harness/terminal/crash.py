@@ -1,4 +1,4 @@
-"""A crash told once: the message of an error without the lines that its crash record has too."""
+"""A crash shown once: the message of an error without the lines that its crash record also contains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEAST_SAME: Final = 2
 
 
 def without_crash(message: str, crash: str) -> str:
-    """`message` without the lines that `crash` repeats with the names of functions; as it is when they share few."""
+    """`message` without the lines that `crash` repeats with function names; unchanged if they share few lines."""
     told = {_bare(line) for line in crash.splitlines()} - {""}
     lines = message.splitlines()
     kept = [line for line in lines if _bare(line) not in told]

@@ -1,4 +1,4 @@
-"""What came of a run: a table of what was judged, what went wrong where, one closing sentence."""
+"""The outcome of a run: a table of the judged rows, the errors with their places, one closing sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def judged_table(document: Record) -> Table:
 
 
 def whole_table(document: Record) -> Group:
-    """Every row of a run's document, a table a board: those without a budget too, with clock and statistic."""
+    """Every row of a run's document, one table per board, including those without a budget, with clock and statistic."""
     tables = []
     for board in document["boards"]:
         table = plain_table(
@@ -81,7 +81,7 @@ def _adapted(board: BoardRow) -> str:
 
 
 def print_outcome(console: Console, document: Record, *, every: bool = False) -> None:
-    """The table (`every`: of all stages, else of the judged ones), then what went wrong where."""
+    """The table (`every`: of all stages, otherwise of the judged ones), then the errors with their places."""
     console.print(whole_table(document) if every else judged_table(document))
     for board in document["boards"]:
         if board["error"]:
@@ -99,7 +99,7 @@ def print_outcome(console: Console, document: Record, *, every: bool = False) ->
 
 
 def told(document: Record) -> list[BoardTold]:
-    """The boards of a run's document, as its sentence needs them."""
+    """The boards of a run's document, for its sentence."""
     return [
         BoardTold(
             board["kind"],

@@ -1,4 +1,4 @@
-"""A run in one sentence: what a person reads first, on a terminal, in the report, in a log."""
+"""A run in one sentence: what is read first, on a terminal, in the report, in a log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FigureTold:
 
     @property
     def share(self) -> float:
-        """How much of its limit it takes, or of it the limit; 0 where there is none."""
+        """The used share of its limit (for a lower limit: the limit's share of it); 0 without a limit."""
         if not self.value or not self.limit:
             return 0.0
         return self.limit / self.value if self.at_least else self.value / self.limit
@@ -48,7 +48,7 @@ class FigureTold:
 
 @dataclass(frozen=True, slots=True)
 class BoardTold:
-    """A board (or a kind of a session): its verdict, why it ended early ("" when it did not), and its figures.
+    """A board (or a board type of a session): its verdict, why it ended early ("" if it did not), and its figures.
 
     `tests`: id, verdict and message of each test, where tests ran on it.
     """
@@ -66,7 +66,7 @@ def count_text(count: int, noun: str) -> str:
 
 
 def first_line(text: str) -> str:
-    """The first line of a message, as long as a sentence can bear."""
+    """The first line of a message, shortened for a sentence."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= _WHY_SHOWN else f"{line[: _WHY_SHOWN - 3]}..."
 
@@ -96,7 +96,7 @@ def run_sentence(boards: Sequence[BoardTold], *, interrupted: bool = False) -> s
 
 
 def counts_text(verdicts: Sequence[str]) -> str:
-    """Verdicts counted, passes first: `14 pass, 1 fail`."""
+    """The number of each verdict, passes first: `14 pass, 1 fail`."""
     known = ("pass", "marginal", "fail", "infra", "inconclusive", "skip")
     order = [*known, *sorted(set(verdicts).difference(known))]
     return ", ".join(f"{verdicts.count(word)} {word}" for word in order if word in verdicts)

@@ -1,6 +1,6 @@
-"""How verdicts and figures look, everywhere: tables, sentences, the report, Robot's log, pytest's lines.
+"""The format of verdicts and figures everywhere: tables, sentences, the report, Robot's log, pytest's lines.
 
-A figure is written for people: two digits that count, no exponent, one unit for a stage whatever its budget's unit is.
+Figures are written for readers: two significant digits, no exponent, one unit per stage whatever its budget's unit.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ VERDICT_STYLE: Final = {
 }
 
 NONE: Final = "-"
-"""What stands where there is no figure."""
+"""The text for a missing figure."""
 
-# A call takes some hundred instructions, any other step in the kernel thousands.
+# A call takes some hundred instructions; every other step in the kernel takes thousands.
 _UNIT_OF_CALLS: Final = dict.fromkeys((Stage.EXECUTE, Stage.WASM_CALL), "ns")
 _UNIT_OF_SIDE: Final = {Side.HOST: "ms", Side.BOARD: "us", Side.WHOLE: "ms"}
 _DIGITS: Final = 2
@@ -46,7 +46,7 @@ def figure_text(value: float | None, digits: int = _DIGITS) -> str:
 
 
 def stage_unit(stage: str, unit: str) -> str:
-    """The unit that a stage's figures are shown in; its own `unit` for a stage without one, or that is no time."""
+    """The unit in which a stage's figures are shown; its own `unit` for a stage without one, or if it is not a time."""
     if unit not in NS_PER_UNIT or stage not in tuple(Stage):
         return unit
     known = Stage(stage)
@@ -72,7 +72,7 @@ def quantity(value: float | None, unit: str, stage: str = "", digits: int = _DIG
 
 
 def told_apart(value: float, limit: float) -> tuple[str, str]:
-    """Two numbers with as many digits as it takes to see which is greater: `100.4` and `100`."""
+    """Two numbers with enough digits to show which is greater: `100.4` and `100`."""
     for digits in range(_DIGITS, _MOST_DIGITS):
         texts = figure_text(value, digits), figure_text(limit, digits)
         if texts[0] != texts[1]:
@@ -83,7 +83,7 @@ def told_apart(value: float, limit: float) -> tuple[str, str]:
 def of_limit(
     value: float | None, limit: float | None, unit: str, stage: str = "", *, at_least: bool = False
 ) -> str:
-    """A figure beside its limit: `84 of 100 ms`, `84 of at least 100 mA`; without a limit the figure alone."""
+    """A figure with its limit: `84 of 100 ms`, `84 of at least 100 mA`; without a limit only the figure."""
     figure, most = in_stage_unit(value, unit, stage), in_stage_unit(limit, unit, stage)
     if figure is None or most is None:
         return quantity(value, unit, stage)

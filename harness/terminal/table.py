@@ -1,4 +1,4 @@
-"""Tables of a terminal: without frames, whole at 80 columns."""
+"""Tables for a terminal: without frames, complete at 80 columns."""
 
 from __future__ import annotations
 

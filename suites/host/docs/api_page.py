@@ -16,8 +16,8 @@ from contracts.root import ROOT
 PAGE: Final = ROOT / "docs" / "api.md"
 _HEAD: Final = """# API
 
-What a suite, a driver and Robot Framework import. This page is made of the docstrings by
-`.venv/bin/python -m suites.host.docs.api_page`; a test holds it to them.
+The names that suites, drivers and Robot Framework import. `.venv/bin/python -m suites.host.docs.api_page` generates
+this page from the docstrings; a test checks it.
 """
 _PARTS: Final = (
     (assay_lab, "What suites import"),
