@@ -479,7 +479,7 @@ def _judge(measurement: Measurement, budgets: Mapping[tuple[str, Clock], Budget]
         shown = quantity(value, unit, budget.stage)
         reason = f"noisy host: {shown} is within the limit without the time spent waiting for a processor"
         if measurement.lost:
-            reason = f"{shown} is within the limit without the time that the machine did not run: {measurement.lost}"
+            reason = f"{shown} is within the limit without the lost time: {measurement.lost}"
     elif not budget.is_kept_by(value) and _may_be_kept_when_quiet(measurement, budget, scale):
         verdict = Verdict.INCONCLUSIVE
         reason = (

@@ -161,8 +161,16 @@ class BoardScheduling:
         for node in able:
             given = len(self._given(node))
             stands_by = given == 0 and self._workload.left > 0
-            if given < MIN_PENDING and not stands_by:
+            if given < MIN_PENDING and not stands_by and not self._is_last(node):
                 node.shutdown()
+
+    def _is_last(self, node: WorkerController) -> bool:
+        """Whether tests are left that only `node` can still take: others may hold every place just now.
+
+        It keeps its test in hand until the others have finished theirs; then nothing but it can wait for a place.
+        """
+        others = (other for other in self._nodes if other is not node and not other.shutting_down)
+        return self._workload.left > 0 and next(others, None) is None
 
     def _stop(self, why: str) -> None:
         session = self.config.pluginmanager.getplugin("dsession")

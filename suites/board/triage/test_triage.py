@@ -242,7 +242,7 @@ def test_a_board_that_gets_no_core_of_the_machine_is_slow_and_one_that_hangs_the
                 return
             with pytest.raises(InfraError, match="answers late: this machine is too busy"):
                 for _ in range(100):
-                    board.client.request(ECHO, Echo(bytes(1000)), timeout_s=0.1)
+                    board.client.request(ECHO, Echo(bytes(1000)), timeout_s=0.01)
         assert small_lab.starts == 1, "nobody switched it off"
         assert board.client.echo(b"still here") == b"still here"
 
