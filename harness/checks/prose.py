@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 ENDINGS: Final = (
-    ".py", ".md", ".c", ".h", ".S", ".yaml", ".yml", ".toml", ".jinja", ".robot", ".resource", ".sh", "Jenkinsfile",
+    ".py", ".md", ".c", ".h", ".S", ".yaml", ".yml", ".toml", ".jinja", ".robot", ".resource",
+    ".sh", ".build", "Jenkinsfile",
 )  # fmt: skip
 """Files with prose, by the end of their names."""
 PHRASES: Final = {
