@@ -69,7 +69,7 @@ def test_a_board_whose_golden_image_is_silent_is_kept_out_of_use_until_a_check_p
 
     listed = assay("boards", "--board", spec.kind)
     assert listed.returncode == 0, listed.stderr
-    (row,) = [line for line in listed.stdout.splitlines() if place.name in line]
+    (row,) = [line for line in listed.stdout.splitlines() if line.startswith(f"{place.name} ")]
     assert "quarantined" in row
 
     found = check_place(spec, place)
@@ -78,7 +78,7 @@ def test_a_board_whose_golden_image_is_silent_is_kept_out_of_use_until_a_check_p
     small_lab.heal()
     checked = assay("boards", "check", spec.kind)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    (row,) = [line for line in checked.stdout.splitlines() if place.name in line]
+    (row,) = [line for line in checked.stdout.splitlines() if line.startswith(f"{place.name} ")]
     assert "fit" in row
     assert "lifted" in row
     with open_board(spec, lab_key, image) as board:

@@ -89,7 +89,7 @@ def test_workers_that_are_killed_each_time_end_the_session_by_the_labs_fault(use
     assert "6 passed" not in done.text
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.15, 0.3])
+@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.05, 0.1])
 def test_a_python_that_is_killed_before_it_is_a_worker(user: Any, delay_s: float) -> None:
     process = user.start(OTHERS, "-n", "1")
     killed = 0
